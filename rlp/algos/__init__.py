@@ -1,0 +1,8 @@
+"""The algorithms: one file each, one line here."""
+
+from rlp.algos import bc
+from rlp.types import Algo
+
+ALGOS: dict[str, Algo] = {
+    "bc": bc,
+}

@@ -1,0 +1,124 @@
+"""Behaviour cloning: supervised learning of the actions in the data.
+
+The deterministic head minimises the squared error of tanh(mean), as CORL's `any_percent_bc.py`; the
+stochastic head maximises the likelihood of a tanh-squashed normal. %BC (2106.01345, section 5.1) is
+this algorithm on the best episodes: `--top_fraction=0.1`.
+"""
+
+from typing import Any, Literal, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from rlp import networks, optim
+from rlp.config import config
+from rlp.data.dataset import Dataset, sample_steps
+from rlp.distributions import tanh_normal_log_prob, tanh_normal_sample
+from rlp.types import Memory, Metrics, Params, Spec, Step
+
+LOG_STD_MIN, LOG_STD_MAX = -5.0, 2.0
+
+
+@config
+class Config:
+    """Hyperparameters of behaviour cloning."""
+
+    num_updates: int = 20_000  # gradient updates
+    batch_size: int = 256  # steps in a batch
+    hidden_dims: tuple[int, ...] = (256, 256)  # widths of the hidden layers
+    head: Literal["deterministic", "stochastic"] = "deterministic"  # what the actor puts out
+    learning_rate: float = 1e-3  # Adam's
+    input_noise: float = 0.0  # standard deviation of noise added to normalised observations
+
+
+class State(NamedTuple):
+    """What training carries."""
+
+    actor: Params
+    opt_state: Any
+
+
+class Noise(NamedTuple):
+    """All randomness of one update."""
+
+    observation: jax.Array  # [B, O], standard normal
+
+
+def sample(config: Config, key: jax.Array, dataset: Dataset) -> Step:
+    """Returns a batch of states and actions, also those without a known successor."""
+    return sample_steps(dataset, key, config.batch_size)
+
+
+def init(config: Config, key: jax.Array, spec: Spec) -> State:
+    """Returns the state before the first update."""
+    heads = 2 if config.head == "stochastic" else 1
+    network = networks.mlp(config.hidden_dims, heads * spec.action_dim)
+    actor = network.init(key, jnp.zeros(spec.observation_dim))
+    return State(actor, optim.adam(config.learning_rate).init(actor))
+
+
+def update(
+    config: Config, state: State, step: jax.Array, key: jax.Array, batch: Step
+) -> tuple[State, Metrics]:
+    """Returns the state after one update of the actor."""
+    del step
+    return _update(config, state, batch, Noise(jax.random.normal(key, batch.observation.shape)))
+
+
+def _update(config: Config, state: State, batch: Step, noise: Noise) -> tuple[State, Metrics]:
+    grads, metrics = jax.grad(_actor_loss, has_aux=True)(state.actor, config, batch, noise)
+    tx = optim.adam(config.learning_rate)
+    return State(*optim.step(tx, grads, state.opt_state, state.actor)), metrics
+
+
+def _actor_loss(
+    actor: Params, config: Config, batch: Step, noise: Noise
+) -> tuple[jax.Array, Metrics]:
+    observation = batch.observation + config.input_noise * noise.observation
+    mean, log_std = _head(config, actor, observation)
+    error = jnp.mean(jnp.square(jnp.tanh(mean) - batch.action))
+    if config.head == "deterministic":
+        return error, {"actor_loss": error}
+    loss = -jnp.mean(tanh_normal_log_prob(mean, log_std, batch.action))
+    return loss, {"actor_loss": loss, "error": error, "log_std": jnp.mean(log_std)}
+
+
+def _head(config: Config, actor: Params, observation: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Returns mean (before the tanh) and log standard deviation, [..., A] each."""
+    network = networks.mlp(config.hidden_dims, networks.output_dim(actor))
+    output = network.apply(actor, observation)
+    if config.head == "deterministic":
+        return output, jnp.full_like(output, -jnp.inf)
+    mean, log_std = jnp.split(output, 2, axis=-1)
+    return mean, jnp.clip(log_std, LOG_STD_MIN, LOG_STD_MAX)
+
+
+def actor(config: Config, state: State) -> Params:
+    """Returns the actor's parameters."""
+    del config
+    return state.actor
+
+
+def remember(config: Config, spec: Spec, target: jax.Array) -> Memory:
+    """Returns no memory: the policy is Markov."""
+    del config, spec, target
+    return ()
+
+
+def act(
+    config: Config,
+    params: Params,
+    memory: Memory,
+    observation: jax.Array,
+    reward: jax.Array,
+    key: jax.Array,
+    temperature: jax.Array,
+) -> tuple[jax.Array, Memory]:
+    """Returns an action [A]; the deterministic head ignores the temperature."""
+    del reward
+    chex.assert_rank(observation, 1)
+    mean, log_std = _head(config, params, observation)
+    noise = temperature * jax.random.normal(key, mean.shape)
+    action, _ = tanh_normal_sample(mean, log_std, noise)
+    return action, memory

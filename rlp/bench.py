@@ -1,0 +1,208 @@
+"""Measures training: `python -m rlp.bench [--members=1,4] [--json=PATH]`.
+
+Every case runs in a process of its own on synthetic data of HalfCheetah's size (observation 17,
+action 6, 100,000 transitions), so that compile time, time to first update and peak memory are its
+own. A float32 matmul ceiling is measured in turn with the updates: what counts is the fraction of
+it, as machines are noisy. No environment is imported.
+"""
+
+import math
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from rlp import cli, population, runs
+from rlp.algos import ALGOS
+from rlp.data.dataset import Dataset, make_dataset, unit_normalizer
+from rlp.data.episodes import Episode, EpisodeSet
+from rlp.errors import InputError
+from rlp.types import Algo, Spec, State
+
+SPEC = Spec(observation_dim=17, action_dim=6, max_episode_steps=1000)
+NUM_EPISODES = 100
+MATMUL_SIZE = 2048
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The benchmark."""
+
+    algos: str = ",".join(ALGOS)  # which, separated by commas
+    members: tuple[int, ...] = (1, 4)  # population sizes
+    num_rounds: int = 5  # measurements of about a second each; the median counts
+    json: str = ""  # file to write the figures to
+
+
+def bench(given: cli.Given) -> None:
+    """Measures every case, prints a table and writes the figures."""
+    settings = cli.parse(Settings, given)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for column in COLUMNS:
+        table.add_column(column, justify="left" if column == "algorithm" else "right")
+    results = []
+    console = Console()
+    console.width = max(console.width, 100)  # the table is of no use folded
+    for algo_name in settings.algos.split(","):
+        if algo_name not in ALGOS:
+            raise InputError(f"--algos: no {algo_name}; there is {', '.join(ALGOS)}")
+        for num_members in settings.members:
+            with console.status(f"{algo_name}, {num_members} members"):
+                result = _in_new_process(algo_name, num_members, settings.num_rounds)
+            results.append(result)
+            table.add_row(*(show(result) for show in COLUMNS.values()))
+    console.print(table)
+    first = results[0]
+    console.print(f"{first['devices'][0]}, {first['machine']}, jax {first['versions']['jax']}")
+    console.print(
+        f"of ceiling: GFLOP/s of the updates over those of a float32 matmul, {MATMUL_SIZE}²\n"
+        "first s: from the start of the process to its first finished update"
+    )
+    if settings.json:
+        runs.write_json(Path(settings.json), results)
+        console.print(f"written to {settings.json}")
+
+
+COLUMNS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "algorithm": lambda r: r["algo"],
+    "members": lambda r: str(r["members"]),
+    "updates/s": lambda r: f"{r['updates_per_second']:,.0f}",
+    "a member": lambda r: f"{r['updates_per_second'] / r['members']:,.0f}",
+    "GFLOP each": lambda r: f"{r['gflop_per_update']:.2f}",
+    "of ceiling": lambda r: f"{r['fraction_of_ceiling']:.0%}",
+    "GFLOP/s": lambda r: f"{r['ceiling_gflop_per_second']:,.0f}",
+    "compile s": lambda r: f"{r['compile_seconds']:.1f}",
+    "first s": lambda r: f"{r['first_update_seconds']:.1f}",
+    "peak MB": lambda r: f"{r['peak_megabytes']:,.0f}",
+}
+
+
+def _in_new_process(*case: Any) -> dict[str, Any]:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(measure, *case, began=time.time()).result()
+
+
+def measure(algo_name: str, num_members: int, num_rounds: int, began: float) -> dict[str, Any]:
+    """Returns the figures of one case; `began` is when its process was started (unix time)."""
+    algo = ALGOS[algo_name]
+    dataset = _synthetic_dataset()
+    configs, seeds = [algo.Config()] * num_members, range(num_members)
+    members = population.init(algo, configs, seeds, SPEC)
+    states = members.states
+
+    def compiled(num_updates: int) -> Callable[[], float]:
+        arguments = (members.configs, members.keys, states, dataset, jnp.int32(0))
+        program = population.train.lower(algo, num_updates, *arguments).compile()
+
+        def run() -> float:
+            nonlocal states
+            start = time.perf_counter()
+            states, _ = program(members.configs, members.keys, states, dataset, jnp.int32(0))
+            jax.block_until_ready(states)
+            return time.perf_counter() - start
+
+        return run
+
+    one_update = compiled(1)
+    one_update()
+    first_update_seconds = time.time() - began
+    num_updates = math.ceil(1 / min(one_update() for _ in range(5)))
+    start = time.perf_counter()
+    many_updates = compiled(num_updates)
+    compile_seconds = time.perf_counter() - start
+    many_updates()
+    gflop = _gflop_per_update(algo, configs[0], dataset)
+    rounds = [(_matmul_gflop_per_second(), many_updates()) for _ in range(num_rounds)]
+    speeds = [num_members * num_updates / seconds for _, seconds in rounds]
+    fractions = [s * gflop / c for s, (c, _) in zip(speeds, rounds, strict=True)]
+    return {
+        "algo": algo_name,
+        "members": num_members,
+        "updates_per_second": statistics.median(speeds),
+        "updates_per_second_of_rounds": speeds,
+        "ceiling_gflop_per_second": statistics.median(ceiling for ceiling, _ in rounds),
+        "fraction_of_ceiling": statistics.median(fractions),
+        "gflop_per_update": gflop,
+        "compile_seconds": compile_seconds,
+        "first_update_seconds": first_update_seconds,
+        "peak_megabytes": _peak_megabytes(),
+        **runs.environment(),
+    }
+
+
+def _synthetic_dataset() -> Dataset:
+    rng = np.random.default_rng(0)
+    length = SPEC.max_episode_steps
+    episodes = [
+        Episode(
+            observation=rng.standard_normal((length + 1, SPEC.observation_dim), np.float32),
+            action=rng.uniform(-1, 1, (length, SPEC.action_dim)).astype(np.float32),
+            reward=rng.uniform(0, 1, length).astype(np.float32),
+            terminated=False,
+        )
+        for _ in range(NUM_EPISODES)
+    ]
+    data = EpisodeSet("synthetic", "", episodes)
+    return make_dataset(data, unit_normalizer(SPEC.observation_dim))
+
+
+def _gflop_per_update(algo: Algo, config: Any, dataset: Dataset) -> float:
+    """Returns what XLA counts in one update of one member, before it optimises."""
+
+    def update(config: Any, state: State, key: jax.Array, dataset: Dataset) -> State:
+        batch = algo.sample(config, key, dataset)
+        return algo.update(config, state, jnp.int32(0), key, batch)[0]
+
+    key = jax.random.key(0)
+    state = jax.eval_shape(lambda key: algo.init(config, key, SPEC), key)
+    cost = jax.jit(update).lower(config, state, key, dataset).cost_analysis()
+    assert cost is not None
+    return cost["flops"] / 1e9
+
+
+def _matmul_gflop_per_second() -> float:
+    """Returns the best of three float32 products, 2048 squared."""
+    x = jnp.ones((MATMUL_SIZE, MATMUL_SIZE))
+    best = math.inf
+    for _ in range(3):
+        start = time.perf_counter()
+        _product(x).block_until_ready()
+        best = min(best, time.perf_counter() - start)
+    return 2 * MATMUL_SIZE**3 / best / 1e9
+
+
+@jax.jit
+def _product(x: jax.Array) -> jax.Array:
+    return jnp.dot(x, x, precision=jax.lax.Precision.HIGHEST)
+
+
+def _peak_megabytes() -> float:
+    """Returns the peak memory of the device where it says, else of this process."""
+    stats = jax.devices()[0].memory_stats() or {}
+    if "peak_bytes_in_use" in stats:
+        return stats["peak_bytes_in_use"] / 1e6
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes on macOS, kilobytes on Linux
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The command line."""
+    doc = "Measures updates/s, compile time and memory of every algorithm on this machine."
+    cli.main("python -m rlp.bench", cli.Command(bench, (Settings,), doc), argv)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""Hyperparameters: floats are data, everything else is structure.
+
+A configuration is a frozen dataclass registered as a pytree. Its `float` fields are leaves, kept as
+float32 scalars so that one trace serves all values, and may be batched over members. All other
+fields are static: another value is another program.
+"""
+
+import ast
+import dataclasses
+import inspect
+import itertools
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar, dataclass_transform
+
+import jax
+import numpy as np
+
+T = TypeVar("T")
+
+
+@dataclass_transform(frozen_default=True, eq_default=False, kw_only_default=True)
+def config(cls: type[T]) -> type[T]:
+    """Returns `cls` as a frozen dataclass and pytree: floats are leaves, other fields static."""
+
+    def coerce_floats(self: Any) -> None:
+        for name in floats:
+            value = getattr(self, name)
+            if isinstance(value, int | float):  # not the tracers and arrays of an unflattened tree
+                object.__setattr__(self, name, np.float32(value))
+
+    setattr(cls, "__post_init__", coerce_floats)  # noqa: B010 - cls has no such attribute to type
+    cls = dataclasses.dataclass(frozen=True, eq=False, kw_only=True)(cls)
+    names = [field.name for field in dataclasses.fields(cls)]  # pyright: ignore[reportArgumentType] - it is one now
+    floats = [name for name in names if name in float_names(cls)]
+    jax.tree_util.register_dataclass(cls, floats, [name for name in names if name not in floats])
+    return cls
+
+
+def float_names(cls: type) -> list[str]:
+    """Returns the names of the fields annotated `float`: the ones that are data."""
+    return [name for name, kind in inspect.get_annotations(cls).items() if kind is float]
+
+
+def stack(configs: Sequence[T]) -> T:
+    """Returns the configs of M members as one, every leaf with a leading axis [M].
+
+    Raises:
+        ValueError: if the static fields differ.
+    """
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *configs)
+
+
+def sweep(cls: type[T], values: Mapping[str, Sequence[Any]]) -> list[T]:
+    """Returns a config for every combination of the values, the last name varying fastest."""
+    combinations = itertools.product(*values.values())
+    return [cls(**dict(zip(values, combination, strict=True))) for combination in combinations]
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """Returns the fields as plain json values; a float32 as the shortest number that means it."""
+    plain = {}
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        is_float = isinstance(value, np.floating)
+        plain[field.name] = float(str(value)) if is_float else value
+    return plain
+
+
+def from_dict(cls: type[T], values: Mapping[str, Any]) -> T:
+    """Returns the config that `to_dict` wrote; json's lists are tuples again."""
+    return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+
+def field_comments(cls: type) -> dict[str, str]:
+    """Returns the comment behind each field, as `--help` shows it."""
+    lines = textwrap.dedent(inspect.getsource(cls)).splitlines()
+    (body,) = ast.parse("\n".join(lines)).body
+    assert isinstance(body, ast.ClassDef)
+    comments = {}
+    for node in body.body:
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            end = (node.value or node.annotation).end_col_offset
+            line = lines[node.end_lineno - 1] if node.end_lineno else ""
+            comments[node.target.id] = line[end:].strip().lstrip("# ")
+    return comments

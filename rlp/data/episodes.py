@@ -1,0 +1,132 @@
+"""Episodes: what every reader yields, whatever the format. Plain numpy, checked once."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from rlp.errors import InputError
+
+
+class Episode(NamedTuple):
+    """One episode of T steps; the action in row t was taken AT the observation in row t."""
+
+    observation: np.ndarray  # [T + 1, O] float32; [T, O] where the last successor is not known
+    action: np.ndarray  # [T, A] float32 in [-1, 1]
+    reward: np.ndarray  # [T] float32
+    terminated: bool  # the MDP ended here: no bootstrap. A time limit does not terminate
+
+
+@dataclass(frozen=True)
+class EpisodeSet:
+    """Episodes of one task, with the names they are known by."""
+
+    name: str  # as given to `load`
+    env: str  # the environment they came from, "" where the data does not say
+    episodes: Sequence[Episode]
+
+    @property
+    def returns(self) -> np.ndarray:
+        """Undiscounted return of every episode, [N] float64."""
+        return np.array([episode.reward.sum(dtype=np.float64) for episode in self.episodes])
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Number of steps of every episode, [N] int64."""
+        return np.array([len(episode.action) for episode in self.episodes])
+
+
+def check(episode: Episode, where: str) -> Episode:
+    """Returns the episode unchanged.
+
+    Raises:
+        InputError: if a shape or a value cannot be right, naming the array and `where` it is.
+    """
+    observation, action, reward, _ = episode
+    length = len(action)
+    if observation.ndim != 2 or action.ndim != 2 or reward.ndim != 1:
+        shapes = f"{observation.shape}, {action.shape}, {reward.shape}"
+        raise InputError(
+            f"{where}: observation, action and reward must be [T + 1, O], [T, A], [T], not {shapes}"
+        )
+    if length == 0:
+        raise InputError(f"{where}: the episode has no steps")
+    if len(observation) not in (length, length + 1) or len(reward) != length:
+        raise InputError(
+            f"{where}: {length} actions do not fit {len(observation)} observations "
+            f"and {len(reward)} rewards"
+        )
+    for name, array in zip(Episode._fields, (observation, action, reward), strict=False):
+        bad = ~np.isfinite(array)
+        if bad.any():
+            row = np.argwhere(bad)[0][0]
+            raise InputError(
+                f"{where}: {name} has {bad.sum()} NaN or infinite values, first in row {row}"
+            )
+    if np.abs(action).max() > 1:
+        raise InputError(
+            f"{where}: actions reach {np.abs(action).max():.3g}, outside [-1, 1]: "
+            "scale them by the bounds of their environment"
+        )
+    return episode
+
+
+def check_set(data: EpisodeSet) -> EpisodeSet:
+    """Returns the set unchanged.
+
+    Raises:
+        InputError: if there is no episode, or if the widths differ between episodes.
+    """
+    if not data.episodes:
+        raise InputError(f"{data.name}: no episodes")
+    first = data.episodes[0]
+    for number, episode in enumerate(data.episodes):
+        widths = episode.observation.shape[1], episode.action.shape[1]
+        expected = first.observation.shape[1], first.action.shape[1]
+        if widths != expected:
+            raise InputError(
+                f"{data.name}: observations and actions are {widths} wide in episode {number}, "
+                f"{expected} in episode 0"
+            )
+    return data
+
+
+def join(parts: Sequence[EpisodeSet]) -> EpisodeSet:
+    """Returns one set with the episodes of all parts.
+
+    Raises:
+        InputError: if the parts come from different environments or differ in width.
+    """
+    envs = sorted({part.env for part in parts if part.env})
+    if len(envs) > 1:
+        raise InputError(f"data of different environments cannot be joined: {', '.join(envs)}")
+    name = "+".join(part.name for part in parts)
+    episodes = [episode for part in parts for episode in part.episodes]
+    return check_set(EpisodeSet(name, envs[0] if envs else "", episodes))
+
+
+def top_fraction(data: EpisodeSet, fraction: float) -> EpisodeSet:
+    """Returns the best episodes that fit `fraction` of all steps, in ascending order of return.
+
+    The rule of the Decision Transformer's %BC: by undiscounted return, best first, until the first
+    episode that does not fit; at least one.
+    """
+    if fraction >= 1:
+        return data
+    budget = max(int(fraction * data.lengths.sum()), 1)
+    best_first = np.argsort(data.returns)[::-1]
+    steps = np.cumsum(data.lengths[best_first])
+    kept = best_first[: max(1, int(np.sum(steps <= budget)))]
+    return replace(data, episodes=[data.episodes[i] for i in kept[::-1]])
+
+
+def fingerprint(data: EpisodeSet) -> str:
+    """Returns a sha256 of all arrays: the same for the same data, wherever it is read from."""
+    digest = hashlib.sha256()
+    for observation, action, reward, terminated in data.episodes:
+        for array in (observation, action, reward, np.array([terminated])):
+            digest.update(f"{array.shape}{array.dtype}".encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,72 @@
+"""ExORL and URLB (2201.13425): a folder with one npz file an episode.
+
+Arrays of T + 1 rows: observation [T + 1, O], action [T + 1, A], reward and discount [T + 1, 1],
+optionally physics. Rows are aligned as reward-state-action: `action[t]`, `reward[t]` and
+`discount[t]` LEAD TO `observation[t]`, and row 0 is a dummy (zeros, discount 1). Reading the action
+in row t as taken AT observation t trains without complaint and walks nowhere.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from rich.progress import track
+
+from rlp.data.episodes import Episode, EpisodeSet, check, check_set
+from rlp.data.npz import read_npz
+from rlp.errors import InputError
+
+LOOKS_FOR = "a folder of *.npz episodes (ExORL), or of buffer/*.npz"
+
+
+def matches(path: Path) -> bool:
+    """Returns whether `path` is a folder of episode files."""
+    return bool(_files(path))
+
+
+def read(path: Path) -> EpisodeSet:
+    """Returns the episodes in the order of their file names.
+
+    A `metadata.json` beside them may name the environment: `{"env": "walker-walk"}`.
+    """
+    files = _files(path)
+    shown = track(files, f"reading {path}", transient=True, disable=len(files) < 500)
+    return check_set(EpisodeSet(str(path), _env(path), [_read_episode(file) for file in shown]))
+
+
+def _files(path: Path) -> list[Path]:
+    return sorted(path.glob("*.npz")) or sorted(path.glob("buffer/*.npz"))
+
+
+def _env(path: Path) -> str:
+    metadata = path / "metadata.json"
+    if not metadata.exists():
+        return ""
+    try:
+        return str(json.loads(metadata.read_text()).get("env", ""))
+    except (ValueError, AttributeError) as error:
+        raise InputError(f"{metadata}: not a json object ({error})") from error
+
+
+def _read_episode(path: Path) -> Episode:
+    arrays = read_npz(path, ("observation", "action", "reward"), ("discount",))
+    rows = len(arrays["observation"])
+    reward = arrays["reward"].reshape(len(arrays["reward"]), -1)
+    discount = arrays.get("discount", np.ones(rows)).reshape(-1)
+    if reward.shape[1:] != (1,) or {len(reward), len(arrays["action"]), len(discount)} != {rows}:
+        shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
+        raise InputError(f"{path}: the arrays need one row an observation, but have {shapes}")
+    if rows and np.any(arrays["action"][0]):
+        raise InputError(
+            f"{path}: the action in row 0 is not zero, so it is no dummy row: here action[t] must "
+            "lead to observation[t]; shift the actions, rewards and discounts by one row"
+        )
+    if np.any(discount[:-1] == 0):
+        raise InputError(f"{path}: discount is 0 before the last row: split it into episodes")
+    episode = Episode(
+        observation=arrays["observation"].astype(np.float32),
+        action=arrays["action"][1:].astype(np.float32),
+        reward=reward[1:, 0].astype(np.float32),
+        terminated=bool(rows and discount[-1] == 0),
+    )
+    return check(episode, str(path))

@@ -1,0 +1,66 @@
+"""rlp's own format: one npz file a data set, as the bundled ones.
+
+All episodes one after the other: observation [sum(T + 1), O], action [sum(T), A] taken AT the
+observation of the same row of its episode, reward [sum(T)], and for each episode length [E] and
+terminated [E]. `metadata` is a json text: env (the environment's name), source, licence.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rlp.data.episodes import Episode, EpisodeSet, check, check_set
+from rlp.data.npz import read_npz
+from rlp.errors import InputError
+
+LOOKS_FOR = "an .npz file of a whole data set (rlp's own)"
+
+
+def matches(path: Path) -> bool:
+    """Returns whether `path` is an npz file."""
+    return path.is_file() and path.suffix == ".npz"
+
+
+def read(path: Path) -> EpisodeSet:
+    """Returns the episodes of a packed file."""
+    columns = ("observation", "action", "reward", "length", "terminated", "metadata")
+    observation, action, reward, length, terminated, metadata = read_npz(path, columns).values()
+    rows = len(observation), len(action), len(reward), len(terminated)
+    steps = int(length.sum())
+    if rows != (steps + len(length), steps, steps, len(length)) or (length < 1).any():
+        raise InputError(
+            f"{path}: {rows[0]} observations, {rows[1]} actions, {rows[2]} rewards and "
+            f"{rows[3]} flags do not fit {len(length)} episodes of {steps} steps together"
+        )
+    ends = np.cumsum(length)
+    pieces = zip(
+        np.split(observation, (ends + np.arange(1, len(ends) + 1))[:-1]),
+        np.split(action, ends[:-1]),
+        np.split(reward, ends[:-1]),
+        (bool(flag) for flag in terminated),
+        strict=True,
+    )
+    episodes = [check(Episode(*e), f"{path}, episode {i}") for i, e in enumerate(pieces)]
+    return check_set(EpisodeSet(str(path), str(_metadata(path, metadata).get("env", "")), episodes))
+
+
+def write(path: Path, data: EpisodeSet, metadata: dict[str, Any]) -> None:
+    """Writes a data set whose every last successor is known."""
+    np.savez_compressed(
+        path,
+        observation=np.concatenate([episode.observation for episode in data.episodes]),
+        action=np.concatenate([episode.action for episode in data.episodes]),
+        reward=np.concatenate([episode.reward for episode in data.episodes]),
+        length=data.lengths,
+        terminated=np.array([episode.terminated for episode in data.episodes]),
+        metadata=np.array(json.dumps({"env": data.env, **metadata})),
+    )
+
+
+def _metadata(path: Path, text: np.ndarray) -> dict[str, Any]:
+    try:
+        return dict(json.loads(str(text)))
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{path}: its metadata is not a json object ({error})") from error

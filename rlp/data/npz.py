@@ -1,0 +1,34 @@
+"""Reading npz files without trust: a clear message instead of a traceback, and never a pickle."""
+
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from rlp.errors import InputError
+
+
+def read_npz(
+    path: Path, required: Sequence[str], optional: Sequence[str] = ()
+) -> dict[str, np.ndarray]:
+    """Returns the named arrays of an npz file.
+
+    Raises:
+        InputError: if the file is damaged, is no npz file, or lacks a required array.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if not isinstance(file, np.lib.npyio.NpzFile):
+                raise InputError(f"{path}: a single array, not an npz file")
+            missing = [name for name in required if name not in file]
+            if missing:
+                raise InputError(
+                    f"{path}: no array {', '.join(missing)}; it has {', '.join(file) or 'none'}"
+                )
+            return {name: file[name] for name in (*required, *optional) if name in file}
+    except InputError:
+        raise
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(f"{path}: damaged or no npz file ({error})") from error

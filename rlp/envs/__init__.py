@@ -1,0 +1,64 @@
+"""Vector environments by name. A simulator is imported when one of its environments is made."""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from rlp.errors import InputError
+
+
+class Outcome(NamedTuple):
+    """What a step of N environments gives."""
+
+    observation: np.ndarray  # [N, O] float64
+    reward: np.ndarray  # [N] float64
+    terminated: np.ndarray  # [N] bool: the MDP ended, nothing follows
+    truncated: np.ndarray  # [N] bool: a time limit cut the episode, bootstrap
+
+
+class VectorEnv(Protocol):
+    """N environments stepped together; an ended one is not reset by itself."""
+
+    num_envs: int
+    observation_dim: int
+    action_dim: int
+
+    def reset(self, seeds: Sequence[int] | None = None) -> np.ndarray:
+        """Returns the first observations [N, O]; seeds[i], if given, restarts environment i."""
+        ...
+
+    def step(self, action: np.ndarray) -> Outcome:
+        """Applies actions [N, A] in [-1, 1]. What an ended environment returns has no meaning."""
+        ...
+
+
+def make(name: str, num_envs: int = 1) -> VectorEnv:
+    """Returns `num_envs` environments of that name: dm_control's as `walker-walk`.
+
+    Raises:
+        InputError: if there is no such environment, or its simulator is not installed.
+    """
+    try:
+        from rlp.envs import dm_control
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"environment {name}: {error.name} is not installed "
+            "(pip install dm_control, or --eval_every=0 to train without evaluation)"
+        ) from error
+    return dm_control.DmControl(name, num_envs)
+
+
+def check_widths(
+    env: VectorEnv, name: str, observation_dim: int, action_dim: int, whose: str
+) -> None:
+    """Checks that an environment has the observation and action widths of `whose` data or run.
+
+    Raises:
+        InputError: if it has others.
+    """
+    if (env.observation_dim, env.action_dim) != (observation_dim, action_dim):
+        raise InputError(
+            f"{whose} has observations of {observation_dim} and actions of {action_dim} numbers, "
+            f"environment {name} has {env.observation_dim} and {env.action_dim}"
+        )

@@ -1,0 +1,113 @@
+"""Where metrics go: metrics.jsonl always, TensorBoard where installed, wandb when asked for."""
+
+import importlib.util
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from rlp.errors import InputError
+from rlp.runs import Run, write_text
+
+Scalars = Mapping[str, float]
+
+
+class Writer(Protocol):
+    """The scalar interface of clu's metric writers, for one member."""
+
+    def write_scalars(self, step: int, scalars: Scalars) -> None:
+        """Writes the values of one log point."""
+        ...
+
+
+class TensorBoard:
+    """Events of one member, written with tensorboardX (clu's own writer needs TensorFlow)."""
+
+    def __init__(self, directory: Path, resumed_at: int) -> None:
+        import tensorboardX
+
+        purge = resumed_at + 1 if resumed_at else None
+        self._writer = tensorboardX.SummaryWriter(str(directory), purge_step=purge)
+
+    def write_scalars(self, step: int, scalars: Scalars) -> None:
+        """Writes the values of one log point and flushes them."""
+        for name, value in scalars.items():
+            self._writer.add_scalar(name, value, step)
+        self._writer.flush()
+
+
+class Wandb:
+    """All members of a run in one wandb run, the member's label before the metric."""
+
+    def __init__(self, run: Any, label: str) -> None:
+        self._run, self._label = run, label
+
+    def write_scalars(self, step: int, scalars: Scalars) -> None:
+        """Logs the values of one log point."""
+        self._run.log(
+            {f"{self._label}/{name}": value for name, value in scalars.items()}, step=step
+        )
+
+
+class MetricsLog:
+    """Writes the metrics of all members of a run everywhere they go."""
+
+    def __init__(self, run: Run, resumed_at: int, wandb: bool) -> None:
+        self._path = run.directory / "metrics.jsonl"
+        self._labels = run.labels
+        self._writers: dict[str, list[Writer]] = {label: [] for label in run.labels}
+        _trim(self._path, resumed_at)
+        wandb_run = start_wandb(run) if wandb else None
+        for label, writers in self._writers.items():
+            if importlib.util.find_spec("tensorboardX"):  # a machine that only trains may lack it
+                writers.append(TensorBoard(run.directory / "events" / label, resumed_at))
+            if wandb_run:
+                writers.append(Wandb(wandb_run, label))
+
+    def write(self, step: int, metrics: Mapping[str, np.ndarray]) -> None:
+        """Writes one log point; each metric has one value a member."""
+        lines = []
+        for member, label in enumerate(self._labels):
+            scalars = {name: float(values[member]) for name, values in metrics.items()}
+            lines.append(json.dumps({"step": step, "member": label, **scalars}) + "\n")
+            for writer in self._writers[label]:
+                writer.write_scalars(step, scalars)
+        with self._path.open("a") as file:
+            file.write("".join(lines))
+
+
+def start_wandb(run: Run) -> Any:
+    """Returns a wandb run, offline unless WANDB_MODE says otherwise.
+
+    Raises:
+        InputError: if wandb is not installed.
+    """
+    try:
+        import wandb
+    except ModuleNotFoundError:
+        raise InputError("--wandb: wandb is not installed (pip install wandb)") from None
+    mode: Any = os.environ.get("WANDB_MODE", "offline")
+    return wandb.init(
+        project="rlp",
+        name=run.directory.name,
+        dir=str(run.directory),
+        config=dict(run.record),
+        mode=mode,
+    )
+
+
+def _trim(path: Path, step: int) -> None:
+    """Drops what was written after the checkpoint that a run resumes from."""
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text().splitlines(keepends=True):
+        try:
+            if json.loads(line)["step"] <= step:
+                kept.append(line)
+        except ValueError:
+            break  # the line in which the run was killed
+    write_text(path, "".join(kept))

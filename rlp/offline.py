@@ -1,0 +1,125 @@
+"""Offline training: stretches of compiled updates, and what happens between them."""
+
+import time
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from rlp import checkpoint, policy, population
+from rlp.checkpoint import Saved
+from rlp.config import stack
+from rlp.data.dataset import Dataset, Normalizer, unit_normalizer
+from rlp.envs import VectorEnv
+from rlp.errors import InputError
+from rlp.metrics import MetricsLog
+from rlp.policy import Policy
+from rlp.population import Population
+from rlp.rollout import evaluate, evaluation_seeds
+from rlp.runs import Run, write_json
+from rlp.screen import Screen, spread
+from rlp.signals import stop_requests
+from rlp.types import State
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Between the updates."""
+
+    log_every: int = 1000  # updates between log points
+    eval_every: int = 5000  # updates between evaluations; 0: never, and no simulator is needed
+    num_episodes: int = 10  # episodes of each member in an evaluation
+    checkpoint_every: int = 5000  # updates between checkpoints; 0: only at the end
+
+    def next_stop(self, step: int, end: int) -> int:
+        """Returns the step after `step` at which something is due, `end` at the latest."""
+        intervals = (self.log_every, self.eval_every, self.checkpoint_every)
+        return min(end, *(step - step % every + every for every in intervals if every))
+
+
+class Task(NamedTuple):
+    """What a run trains on, and where it is evaluated."""
+
+    dataset: Dataset
+    normalizer: Normalizer
+    env: VectorEnv | None  # one environment a member and episode; None: no evaluation
+
+
+def fit(run: Run, schedule: Schedule, task: Task, wandb: bool, screen: Screen) -> int:
+    """Trains a run to its end, from its last checkpoint where it has one.
+
+    Returns:
+        The number of the signal that stopped it, 0 at the end. Either way it can be resumed.
+    """
+    end = run.configs[0].num_updates
+    members = population.init(run.algo, run.configs, run.seeds, run.spec)
+    states, step = members.states, checkpoint.latest_step(run.checkpoints) or 0
+    if step:
+        states = checkpoint.restore(run.checkpoints, step, Saved(states, task.normalizer)).states
+        screen.say(f"going on from update {step:,}")
+    log = MetricsLog(run, step, wandb)
+    evaluations = run.evaluations(up_to_step=step)
+    nonfinite: set[str] = set()
+    with screen.bar("training", end) as move, stop_requests() as received:
+        while step < end and not received:
+            stop = schedule.next_stop(step, end)
+            states, metrics, speed = _stretch(run, members, states, task.dataset, step, stop)
+            step = stop
+            for label, first in zip(run.labels, metrics.pop("nonfinite_step"), strict=True):
+                if first != population.NEVER and label not in nonfinite:
+                    nonfinite.add(label)
+                    screen.warn(f"{label}: NaN or infinite from update {first:,}; the others go on")
+            log.write(step, {**metrics, "updates_per_second": np.full(len(run.seeds), speed)})
+            losses = "  ".join(f"{name} {np.mean(values):.4g}" for name, values in metrics.items())
+            screen.log(f"update {step:>9,}  {speed:>7,.0f} updates/s  {losses}")
+            if task.env and (step == end or step % schedule.eval_every == 0):
+                actors = policy.from_states(run.algo, members.configs, states, task.normalizer)
+                seeds = evaluation_seeds(schedule.num_episodes)
+                with screen.bar("evaluating", run.spec.max_episode_steps) as show:
+                    returns = evaluate(run.algo, run.spec, actors, task.env, seeds, show)
+                evaluations += [
+                    {"step": step, "member": label, "returns": each.tolist()}
+                    for label, each in zip(run.labels, returns, strict=True)
+                ]
+                write_json(run.directory / "returns.json", evaluations)
+                log.write(step, {"return": returns.mean(axis=1)})
+                screen.say(f"update {step:>9,}  return {spread(returns.mean(axis=1))}")
+            if step == end or received or (step % (schedule.checkpoint_every or end)) == 0:
+                checkpoint.save(run.checkpoints, step, Saved(states, task.normalizer))
+            move(step, f"{speed:,.0f} updates/s  {losses}")
+    return received[0] if step < end else 0
+
+
+def _stretch(
+    run: Run, members: Population, states: State, dataset: Dataset, step: int, stop: int
+) -> tuple[State, dict[str, np.ndarray], float]:
+    """Returns states, metrics and updates/s (of all members together) of updates step to stop."""
+    began = time.perf_counter()
+    with jax.transfer_guard("disallow"):  # a hidden transfer would stall every stretch
+        states, metrics = population.train(
+            run.algo,
+            stop - step,
+            members.configs,
+            members.keys,
+            states,
+            dataset,
+            jax.device_put(np.int32(step)),
+        )
+    metrics = jax.device_get(metrics)
+    return states, metrics, (stop - step) * len(run.seeds) / (time.perf_counter() - began)
+
+
+def load_policy(run: Run) -> tuple[Policy, int]:
+    """Returns the policies of a run's last checkpoint and its step.
+
+    Raises:
+        InputError: if there is no checkpoint, or it is damaged.
+    """
+    step = checkpoint.latest_step(run.checkpoints)
+    if step is None:
+        raise InputError(f"{run.directory} has no checkpoint yet")
+    members = jax.eval_shape(lambda: population.init(run.algo, run.configs, run.seeds, run.spec))
+    normalizer = jax.eval_shape(lambda: unit_normalizer(run.spec.observation_dim))
+    saved = checkpoint.restore(run.checkpoints, step, Saved(members.states, normalizer))
+    return policy.from_states(run.algo, stack(run.configs), saved.states, saved.normalizer), step

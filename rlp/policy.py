@@ -1,0 +1,54 @@
+"""A policy: all that acting needs, and nothing else of training."""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from rlp.data.dataset import Normalizer, normalize
+from rlp.types import Algo, Memory, Params, Spec, State
+
+
+class Policy(NamedTuple):
+    """The policies of M members; leaves of config and params have a leading axis [M]."""
+
+    config: Any
+    params: Params
+    normalizer: Normalizer  # shared by all members
+
+
+def from_states(algo: Algo, configs: Any, states: State, normalizer: Normalizer) -> Policy:
+    """Returns what acts of the states [M] of training."""
+    return Policy(configs, jax.vmap(algo.actor)(configs, states), normalizer)
+
+
+@partial(jax.jit, static_argnames=("algo", "spec", "num_episodes"))
+def start(algo: Algo, spec: Spec, policy: Policy, num_episodes: int) -> Memory:
+    """Returns the memories [M, N] of N episodes a member that are about to begin."""
+
+    def one_member(config: Any) -> Memory:
+        targets = jnp.zeros(num_episodes)
+        return jax.vmap(lambda target: algo.remember(config, spec, target))(targets)
+
+    return jax.vmap(one_member)(policy.config)
+
+
+@partial(jax.jit, static_argnames="algo")
+def act(
+    algo: Algo,
+    policy: Policy,
+    memory: Memory,
+    observation: jax.Array,
+    reward: jax.Array,
+    key: jax.Array,
+    temperature: jax.Array | float = 0.0,
+) -> tuple[jax.Array, Memory]:
+    """Returns actions [M, N, A] and memories for raw observations [M, N, O] and rewards [M, N]."""
+    keys = jax.random.split(key, reward.shape)
+    one_member = jax.vmap(algo.act, in_axes=(None, None, 0, 0, 0, 0, None))
+    population = jax.vmap(one_member, in_axes=(0, 0, 0, 0, 0, 0, None))
+    observation = normalize(policy.normalizer, observation)
+    return population(
+        policy.config, policy.params, memory, observation, reward, keys, jnp.float32(temperature)
+    )

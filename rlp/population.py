@@ -1,0 +1,83 @@
+"""The compiled program: a population of members through many updates.
+
+    jit( vmap over members ( scan over updates ( sample -> update ) ) )
+
+The data is shared by all members. No Python runs between updates.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rlp.config import stack
+from rlp.data.dataset import Dataset
+from rlp.types import Algo, Metrics, Spec, State
+
+NEVER = np.iinfo(np.int32).max
+
+
+class Population(NamedTuple):
+    """M members, one axis [M] in front of every leaf."""
+
+    configs: Any
+    keys: jax.Array  # a member's randomness is fold_in(its key, step), whatever the others are
+    states: State
+
+
+def init(algo: Algo, configs: Sequence[Any], seeds: Sequence[int], spec: Spec) -> Population:
+    """Returns the population before its first update; member i has configs[i] and seeds[i]."""
+
+    @jax.jit
+    def init_all(stacked: Any, seeds: jax.Array) -> Population:
+        init_keys, keys = jnp.moveaxis(
+            jax.vmap(jax.random.split)(jax.vmap(jax.random.key)(seeds)), 1, 0
+        )
+        states = jax.vmap(lambda config, key: algo.init(config, key, spec))(stacked, init_keys)
+        return Population(stacked, keys, states)
+
+    return init_all(stack(configs), jnp.asarray(seeds, jnp.uint32))
+
+
+@partial(jax.jit, static_argnames=("algo", "num_updates"), donate_argnames="states")
+def train(
+    algo: Algo,
+    num_updates: int,
+    configs: Any,
+    keys: jax.Array,
+    states: State,
+    dataset: Dataset,
+    first_step: jax.Array,
+) -> tuple[State, Metrics]:
+    """Returns the states after `num_updates` more updates and the metrics [M] over them.
+
+    `states` is donated. `first_step` is the number of updates done before, on the device, so that
+    a later call traces nothing again. Metrics are averaged over the updates, those named `max_*`
+    are maxima, and `nonfinite_step` is the first step at which a metric was NaN or infinite
+    (`NEVER` where none was): members are independent, so the others go on.
+    """
+
+    def one_member(config: Any, key: jax.Array, state: State) -> tuple[State, Metrics]:
+        def body(state: State, step: jax.Array) -> tuple[State, Metrics]:
+            sample_key, update_key = jax.random.split(jax.random.fold_in(key, step))
+            batch = algo.sample(config, sample_key, dataset)
+            return algo.update(config, state, step, update_key, batch)
+
+        steps = first_step + jnp.arange(num_updates)
+        state, metrics = jax.lax.scan(body, state, steps)
+        return state, _reduce(metrics, steps)
+
+    return jax.vmap(one_member)(configs, keys, states)
+
+
+def _reduce(metrics: Metrics, steps: jax.Array) -> Metrics:
+    """Returns one scalar a metric from its values [num_updates]."""
+    finite = jnp.all(jnp.stack([jnp.isfinite(values) for values in metrics.values()]), axis=0)
+    reduced = {
+        name: jnp.max(values) if name.startswith("max_") else jnp.mean(values)
+        for name, values in metrics.items()
+    }
+    return {**reduced, "nonfinite_step": jnp.min(jnp.where(finite, NEVER, steps))}

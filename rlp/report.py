@@ -1,0 +1,110 @@
+"""A run as a page to look at: report.html with the table of returns, and plots/*.png."""
+
+import html
+import importlib.util
+import json
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from rlp.runs import Run, write_text
+
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; }}
+table {{ border-collapse: collapse; }} td, th {{ padding: .2rem 1rem .2rem 0; text-align: right; }}
+td:first-child, th:first-child {{ text-align: left; }} th {{ border-bottom: 1px solid; }}
+img {{ max-width: 100%; }} pre {{ background: #f4f4f4; padding: 1rem; overflow: auto; }}
+</style></head><body>
+<h1>{title}</h1>
+<p><code>{command}</code></p>
+<table><tr><th>return of an episode</th><th>mean</th><th>std</th><th>min</th><th>max</th>
+<th>episodes</th></tr>
+{rows}
+</table>
+{images}
+<h2>Record</h2>
+<pre>{record}</pre>
+</body></html>
+"""
+
+
+def write(run: Run, rows: Mapping[str, np.ndarray]) -> Path:
+    """Writes report.html and plots/*.png of a finished run.
+
+    Args:
+        run: the run.
+        rows: for each name (data, random policy, members) the returns of its episodes.
+
+    Returns:
+        The path of the page.
+    """
+    plots = run.directory / "plots"
+    plots.mkdir(exist_ok=True)
+    curves = _curves(run)
+    shown = sorted(
+        curves.keys() - {"updates_per_second"}, key=lambda name: (name != "return", name)
+    )
+    if not importlib.util.find_spec("matplotlib"):
+        shown = []  # a machine that only trains may lack it
+    images = [
+        _plot(plots / f"{name}.png", name, curves[name], rows if name == "return" else {})
+        for name in shown
+    ]
+    record = {k: v for k, v in run.record.items() if k not in ("members", "data")}
+    page = PAGE.format(
+        title=html.escape(run.directory.name),
+        command=html.escape(run.record["command"]),
+        rows="\n".join(_row(name, values) for name, values in rows.items()),
+        images="\n".join(
+            f'<p><img src="plots/{path.name}" alt="{path.stem}"></p>' for path in images
+        ),
+        record=html.escape(json.dumps(record, indent=1)),
+    )
+    write_text(run.directory / "report.html", page)
+    return run.directory / "report.html"
+
+
+def _row(name: str, values: np.ndarray) -> str:
+    numbers = (values.mean(), values.std(), values.min(), values.max())
+    cells = "".join(f"<td>{number:.0f}</td>" for number in numbers)
+    return f"<tr><td>{html.escape(name)}</td>{cells}<td>{values.size}</td></tr>"
+
+
+def _curves(run: Run) -> dict[str, dict[str, list[tuple[int, float]]]]:
+    """Returns metric -> member -> [(step, value)] from metrics.jsonl."""
+    curves: dict[str, dict[str, list[tuple[int, float]]]] = defaultdict(lambda: defaultdict(list))
+    for line in (run.directory / "metrics.jsonl").read_text().splitlines():
+        entry = json.loads(line)
+        step, member = entry.pop("step"), entry.pop("member")
+        for name, value in entry.items():
+            curves[name][member].append((step, value))
+    return curves
+
+
+def _plot(
+    path: Path,
+    name: str,
+    curves: Mapping[str, list[tuple[int, float]]],
+    lines: Mapping[str, np.ndarray],
+) -> Path:
+    """Draws one metric of all members; `lines` that are no member are drawn level."""
+    from matplotlib.figure import Figure  # a second that training on arrays need not wait
+
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for member, points in curves.items():
+        axes.plot(*zip(*points, strict=True), marker=".", label=member)
+    for style, (label, values) in zip(
+        ("--", ":"), ((k, v) for k, v in lines.items() if k not in curves), strict=False
+    ):
+        axes.axhline(values.mean(), color="grey", linestyle=style, label=label)
+    axes.set_xlabel("updates")
+    axes.set_ylabel(name)
+    axes.grid(alpha=0.3)
+    if len(curves) + len(lines) <= 12:
+        axes.legend(fontsize="small")
+    figure.savefig(path, dpi=120)
+    return path

@@ -1,0 +1,196 @@
+"""The directory of a run: what is in it, and how it is written and read again.
+
+config.json      command, settings, members, data and its fingerprint, versions, devices
+metrics.jsonl    one line a log point and member
+returns.json     every evaluation: step, member, each episode's return
+checkpoints/     the states of all members (Orbax)
+events/          TensorBoard
+report.html      the returns as a page, with its pictures in plots/
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+
+import rlp
+from rlp.algos import ALGOS
+from rlp.config import from_dict
+from rlp.errors import InputError
+from rlp.types import Algo, Spec
+
+LAYOUT = 1  # of the directory; another one is refused
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "dm_control", "mujoco")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's directory and the record in its config.json."""
+
+    directory: Path
+    record: Mapping[str, Any]
+
+    @property
+    def algo(self) -> Algo:
+        """The algorithm that is trained."""
+        return ALGOS[self.record["algo"]]
+
+    @property
+    def configs(self) -> list[Any]:
+        """The setting of every member."""
+        return [from_dict(self.algo.Config, member["config"]) for member in self.record["members"]]
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seed of every member."""
+        return [member["seed"] for member in self.record["members"]]
+
+    @property
+    def spec(self) -> Spec:
+        """The sizes that its networks were built with."""
+        return Spec(**self.record["spec"])
+
+    @property
+    def labels(self) -> list[str]:
+        """A name for each member: its seed and the hyperparameters that vary."""
+        members = self.record["members"]
+        first = members[0]["config"]
+        varying = [k for k in first if any(m["config"][k] != first[k] for m in members)]
+        return [
+            ",".join([f"seed={m['seed']}", *(f"{k}={m['config'][k]}" for k in varying)])
+            for m in members
+        ]
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where Orbax writes."""
+        return self.directory / "checkpoints"
+
+    def evaluations(self, up_to_step: int = sys.maxsize) -> list[dict[str, Any]]:
+        """Returns the entries of returns.json: step, member, returns (one an episode)."""
+        path = self.directory / "returns.json"
+        entries = read_json(path) if path.exists() else []
+        return [entry for entry in entries if entry["step"] <= up_to_step]
+
+
+def create(directory: Path, record: Mapping[str, Any]) -> Run:
+    """Makes the directory of a new run, with its config.json.
+
+    Raises:
+        InputError: if there is something at that path already.
+    """
+    if directory.exists():
+        raise InputError(
+            f"{directory} exists: choose another --name, or go on with --resume={directory}"
+        )
+    directory.mkdir(parents=True)
+    run = Run(directory, {"layout": LAYOUT, **record, **environment()})
+    write_json(directory / "config.json", run.record)
+    return run
+
+
+def load(directory: Path) -> Run:
+    """Returns the run in a directory.
+
+    Raises:
+        InputError: if it holds no run, or one of another layout or algorithm.
+    """
+    path = directory / "config.json"
+    if not path.is_file():
+        others = sorted(str(other.parent) for other in directory.parent.glob("*/config.json"))
+        raise InputError(f"{directory} holds no run; near it: {', '.join(others[-5:]) or 'none'}")
+    record = read_json(path)
+    layout = record.get("layout") if isinstance(record, dict) else None
+    if layout != LAYOUT:
+        raise InputError(
+            f"{directory} has layout {layout}, rlp {rlp.__version__} reads layout {LAYOUT}: "
+            "use the version of rlp that wrote it"
+        )
+    if record["algo"] not in ALGOS:
+        raise InputError(f"{directory}: this rlp has no algorithm {record['algo']}")
+    return Run(directory, record)
+
+
+def extend(run: Run, num_updates: int) -> Run:
+    """Returns the run with another length, written to its config.json."""
+    members = [
+        {**member, "config": {**member["config"], "num_updates": num_updates}}
+        for member in run.record["members"]
+    ]
+    longer = Run(run.directory, {**run.record, "members": members})
+    write_json(run.directory / "config.json", longer.record)
+    return longer
+
+
+def default_name(algo_name: str, data_name: str) -> str:
+    """Returns `<algorithm>-<data set>-<date-time>`."""
+    data_name = data_name.strip("./").replace("/", "-")[-60:].lstrip("-")
+    return f"{algo_name}-{data_name}-{datetime.now():%Y%m%d-%H%M%S}"
+
+
+def environment() -> dict[str, Any]:
+    """Returns what a number depends on beside the flags: versions, commit, machine."""
+    versions = {"rlp": rlp.__version__, "python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue  # a machine without simulators
+    return {
+        "command": _command(),
+        "versions": versions,
+        "git_commit": _git_commit(),
+        "devices": [device.device_kind for device in jax.devices()],
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "started": datetime.now().astimezone().isoformat(timespec="seconds"),
+    }
+
+
+def _command() -> str:
+    module = getattr(sys.modules["__main__"], "__spec__", None)
+    return " ".join(["python", *(["-m", module.name] if module else sys.argv[:1]), *sys.argv[1:]])
+
+
+def _git_commit() -> str:
+    folder = str(Path(__file__).parent)
+    git = ["git", "-C", folder, "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        return subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
+    except FileNotFoundError:
+        return ""
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes a json file whole or not at all."""
+    write_text(path, json.dumps(value, indent=1) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file whole or not at all."""
+    partial = path.with_name(path.name + ".partial")
+    try:
+        partial.write_text(text)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read_json(path: Path) -> Any:
+    """Returns the value of a json file.
+
+    Raises:
+        InputError: if it is damaged.
+    """
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise InputError(f"{path}: damaged json ({error})") from error

@@ -1,0 +1,97 @@
+"""What a person sees of a run: lines, and on a terminal a bar with speed, losses and ETA."""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+
+class Screen:
+    """Prints a run; `quiet` leaves only the table of returns. Use it as a context manager."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet
+        self._console = Console(highlight=False, soft_wrap=True)
+        self._live = self._console.is_terminal and not quiet
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+            TimeElapsedColumn(),
+            TextColumn("ETA"),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+            disable=not self._live,
+        )
+
+    def __enter__(self) -> "Screen":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def say(self, text: str) -> None:
+        """Prints a line unless quiet."""
+        if not self._quiet:
+            self._console.print(text)
+            sys.stdout.flush()
+
+    def log(self, text: str) -> None:
+        """Prints a line where no bar shows the same."""
+        if not self._live:
+            self.say(text)
+
+    def warn(self, text: str) -> None:
+        """Prints a warning on stderr, quiet or not."""
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[yellow]warning:[/] {text}")
+
+    @contextmanager
+    def bar(self, description: str, total: int) -> Iterator[Callable[..., None]]:
+        """Shows a bar; the function it yields moves it to a count, with a note behind it."""
+        task = self._progress.add_task(description, total=total, note="")
+
+        def move(count: int, note: str = "") -> None:
+            self._progress.update(task, completed=count, note=note)
+
+        try:
+            yield move
+        finally:
+            self._progress.remove_task(task)
+
+    def returns(self, rows: Mapping[str, np.ndarray], over_members: Sequence[str]) -> None:
+        """Prints a table of returns; several members are summed up as one row of their means."""
+        table = Table(box=SIMPLE_HEAD, pad_edge=False)
+        for column in ("return", "mean", "std", "min", "max", "n"):
+            table.add_column(column, justify="left" if column == "return" else "right")
+        for name, values in rows.items():
+            table.add_row(name, *_summary(values), f"{values.size} episodes")
+        if len(over_members) > 1:
+            means = np.array([rows[name].mean() for name in over_members])
+            table.add_section()
+            table.add_row("members' means", *_summary(means), f"{means.size} members")
+        self._console.print(table)
+
+
+def spread(values: np.ndarray) -> str:
+    """Returns `871 +- 40 (820 to 905)`, or `871` of a single value."""
+    mean, std, low, high = _summary(values)
+    return f"{mean} +- {std} ({low} to {high})" if values.size > 1 else mean
+
+
+def _summary(values: np.ndarray) -> list[str]:
+    return [f"{value:.0f}" for value in (values.mean(), values.std(), values.min(), values.max())]

@@ -1,0 +1,204 @@
+"""Trains a population on logged data: `python -m rlp.train ALGORITHM [--flag=value ...]`."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+
+import rlp
+from rlp import cli, config, data, envs, offline, report, runs
+from rlp.algos import ALGOS
+from rlp.data.dataset import fit_normalizer, make_dataset, unit_normalizer
+from rlp.data.episodes import EpisodeSet, fingerprint, top_fraction
+from rlp.errors import InputError
+from rlp.offline import Schedule, Task
+from rlp.rollout import evaluate_random, evaluation_seeds
+from rlp.runs import Run
+from rlp.screen import Screen
+from rlp.types import Spec
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The run."""
+
+    dataset: str = "walker-walk/medium"  # a bundled name or a path; a+b joins data sets
+    top_fraction: float = 1.0  # keep the best episodes that hold this fraction of all steps
+    normalize: bool = True  # observations to mean 0 and standard deviation 1
+    env: str = ""  # environment to evaluate in (default: the one the data names)
+    seed: int = 0  # the first seed
+    num_seeds: int = 1  # members: this many seeds of every setting, all in one program
+    name: str = ""  # of the run (default: <algorithm>-<data set>-<date-time>)
+    runs: str = "runs"  # folder of all runs
+
+
+@dataclass(frozen=True)
+class Handling:
+    """Handling of the run; may differ when it goes on."""
+
+    resume: str = ""  # a run to go on with, exactly: --resume=runs/NAME
+    extend: bool = False  # with --resume, allow another --num_updates (schedules depend on it)
+    wandb: bool = False  # log to wandb too, offline unless WANDB_MODE says otherwise
+    quiet: bool = False  # print the result only
+
+
+def train(algo_name: str, given: cli.Given) -> Run:
+    """Trains with the flags as typed, prints the result and returns the run."""
+    handling = cli.parse(Handling, given)
+    begin = _resume if handling.resume else _start
+    run, data_set, task = begin(algo_name, given)
+    schedule = Schedule(**run.record["schedule"])
+    with Screen(handling.quiet) as screen:
+        screen.say(_introduction(run, data_set))
+        stopped = offline.fit(run, schedule, task, handling.wandb, screen)
+        if stopped:
+            again = f"python -m rlp.train {algo_name} --resume={run.directory}"
+            screen.say(f"stopped; to go on: {again}")
+            raise SystemExit(128 + stopped)
+        rows = {f"data ({run.record['data']['name']})": data_set.returns}
+        if task.env:
+            env = envs.make(run.record["env"], schedule.num_episodes)
+            rows["random policy"] = evaluate_random(env, evaluation_seeds(schedule.num_episodes))
+        last = run.evaluations()[-len(run.seeds) :]
+        rows.update((entry["member"], np.array(entry["returns"])) for entry in last)
+        screen.returns(rows, over_members=[entry["member"] for entry in last])
+        screen.say(f"report: {report.write(run, rows)}")
+    return run
+
+
+def _start(algo_name: str, given: cli.Given) -> tuple[Run, EpisodeSet, Task]:
+    """Returns a new run; its directory is made last, when everything has been checked."""
+    algo = ALGOS[algo_name]
+    settings, schedule = cli.parse(Settings, given), cli.parse(Schedule, given)
+    members = [
+        {"seed": seed, "config": config.to_dict(setting)}
+        for setting in config.sweep(algo.Config, cli.parse_sweep(algo.Config, given))
+        for seed in range(settings.seed, settings.seed + settings.num_seeds)
+    ]
+    data_set = _load(settings)
+    env_name = settings.env or data_set.env
+    task = _task(settings, schedule, data_set, env_name, len(members))
+    name = settings.name or runs.default_name(algo_name, settings.dataset)
+    record = {
+        "algo": algo_name,
+        "settings": asdict(settings),
+        "schedule": asdict(schedule),
+        "members": members,
+        "env": env_name,
+        "spec": _spec(data_set)._asdict(),
+        "data": {
+            "name": settings.dataset,
+            "fingerprint": fingerprint(data_set),
+            "returns": data_set.returns.tolist(),
+        },
+    }
+    return runs.create(Path(settings.runs) / name, record), data_set, task
+
+
+def _resume(algo_name: str, given: cli.Given) -> tuple[Run, EpisodeSet, Task]:
+    """Returns a run to go on with; refuses whatever would train something else."""
+    handling = cli.parse(Handling, given)
+    run = runs.load(Path(handling.resume))
+    if run.record["algo"] != algo_name:
+        raise InputError(f"{run.directory} is a run of {run.record['algo']}, not of {algo_name}")
+    _refuse_changes(run, given, allow_length=handling.extend)
+    settings = Settings(**run.record["settings"])
+    settings = replace(settings, dataset=given.get("dataset", settings.dataset))
+    data_set = _load(settings)
+    found, expected = fingerprint(data_set), run.record["data"]["fingerprint"]
+    if found != expected:
+        raise InputError(
+            f"{settings.dataset} is not the data that {run.directory} was trained on: "
+            f"its fingerprint is {found[:12]}, not {expected[:12]}"
+        )
+    schedule = Schedule(**run.record["schedule"])
+    task = _task(settings, schedule, data_set, run.record["env"], len(run.seeds))
+    if "num_updates" in given:
+        run = runs.extend(run, num_updates=int(given["num_updates"]))
+    return run, data_set, task
+
+
+def _refuse_changes(run: Run, given: cli.Given, allow_length: bool) -> None:
+    free = {field.name for field in fields(Handling)} | {"dataset"}  # data: by its fingerprint
+    asked = cli.parse_sweep(run.algo.Config, given)
+    for name in given.keys() - free - ({"num_updates"} if allow_length else set()):
+        if name in asked:
+            was = list(dict.fromkeys(config.to_dict(setting)[name] for setting in run.configs))
+            now = [
+                config.to_dict(setting)[name]
+                for setting in config.sweep(run.algo.Config, {name: asked[name]})
+            ]
+        else:
+            cls = Settings if name in run.record["settings"] else Schedule
+            was = [{**run.record["settings"], **run.record["schedule"]}[name]]
+            now = [getattr(cli.parse(cls, given), name)]
+        if was != now:
+            hint = "; add --extend if you mean it" if name == "num_updates" else ""
+            raise InputError(
+                f"--{name}={given[name]}: {run.directory} began with {','.join(map(str, was))}, "
+                f"and a run goes on as it began{hint}"
+            )
+
+
+def _load(settings: Settings) -> EpisodeSet:
+    if not 0 < settings.top_fraction <= 1:
+        raise InputError(f"--top_fraction={settings.top_fraction}: must be above 0 and at most 1")
+    return top_fraction(data.load(settings.dataset), settings.top_fraction)
+
+
+def _spec(data_set: EpisodeSet) -> Spec:
+    first = data_set.episodes[0]
+    return Spec(
+        observation_dim=first.observation.shape[1],
+        action_dim=first.action.shape[1],
+        max_episode_steps=int(data_set.lengths.max()),
+    )
+
+
+def _task(
+    settings: Settings, schedule: Schedule, data_set: EpisodeSet, env_name: str, num_members: int
+) -> Task:
+    env = None
+    if schedule.eval_every:
+        if not env_name:
+            raise InputError(
+                f"{settings.dataset} does not say which environment it is from: give --env=NAME, "
+                "or --eval_every=0 to train without evaluation"
+            )
+        env = envs.make(env_name, num_members * schedule.num_episodes)
+        spec = _spec(data_set)
+        envs.check_widths(env, env_name, spec.observation_dim, spec.action_dim, settings.dataset)
+    width = data_set.episodes[0].observation.shape[1]
+    normalizer = fit_normalizer(data_set) if settings.normalize else unit_normalizer(width)
+    return Task(make_dataset(data_set, normalizer), normalizer, env)
+
+
+def _introduction(run: Run, data_set: EpisodeSet) -> str:
+    returns, steps = data_set.returns, data_set.lengths.sum()
+    return "\n".join(
+        [
+            f"rlp {rlp.__version__}  {run.record['algo']}  {len(run.seeds)} members in one program "
+            f"on {run.record['devices'][0]}",
+            f"data  {run.record['data']['name']}  {len(returns)} episodes, {steps:,} steps, return "
+            f"{returns.mean():.0f} ({returns.min():.0f} to {returns.max():.0f})",
+            f"run   {run.directory}",
+        ]
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The command line."""
+    commands = {
+        name: cli.Command(
+            run=lambda given, name=name: train(name, given),
+            flags=(Settings, Schedule, Handling, algo.Config),
+            doc=(algo.__doc__ or "").splitlines()[0],
+        )
+        for name, algo in ALGOS.items()
+    }
+    cli.main("python -m rlp.train", commands, argv)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""The vocabulary of rlp: what flows between data, algorithms and environments.
+
+Axis letters in shape comments, everywhere in the code:
+
+    M members    E ensemble    B batch          K context
+    N samples, environments or rows             O observation    A action
+
+Shapes below are those of one example; batch axes come in front.
+"""
+
+from typing import Any, NamedTuple, Protocol
+
+import jax
+
+Params = Any  # a tree of arrays: what a network learns
+Batch = Any  # what an algorithm's `sample` returns and its `update` takes
+State = Any  # a NamedTuple of arrays: all that an algorithm carries from update to update
+Memory = Any  # what a policy carries from step to step: () for Markov policies
+Metrics = dict[str, jax.Array]  # scalars; averaged over a log interval, `max_*` by maximum
+
+
+class Step(NamedTuple):
+    """A state and the action taken in it; the successor need not be known."""
+
+    observation: jax.Array  # [O], normalised
+    action: jax.Array  # [A] in [-1, 1]
+
+
+class Transition(NamedTuple):
+    """A step whose successor is known."""
+
+    observation: jax.Array  # [O], normalised
+    action: jax.Array  # [A] in [-1, 1]
+    reward: jax.Array  # []
+    discount: jax.Array  # [], 0 where the MDP terminated, 1 otherwise: a time limit bootstraps
+    next_observation: jax.Array  # [O], normalised
+
+
+class Spec(NamedTuple):
+    """The sizes an algorithm needs to build its networks."""
+
+    observation_dim: int
+    action_dim: int
+    max_episode_steps: int
+
+
+class Algo(Protocol):
+    """The contract of an algorithm: a module of pure functions.
+
+    It knows nothing of seeds, devices, files, loggers or environments. The functions are written
+    for one member and batched over the population with `vmap`.
+    """
+
+    Config: type
+    """Hyperparameters, made by `rlp.config.config`; has `batch_size` and `num_updates`."""
+
+    @staticmethod
+    def sample(config: Any, key: jax.Array, dataset: Any) -> Batch:
+        """Returns a batch of `config.batch_size` examples."""
+        ...
+
+    @staticmethod
+    def init(config: Any, key: jax.Array, spec: Spec) -> State:
+        """Returns the state before the first update."""
+        ...
+
+    @staticmethod
+    def update(
+        config: Any, state: State, step: jax.Array, key: jax.Array, batch: Batch
+    ) -> tuple[State, Metrics]:
+        """Returns the state after one gradient update of everything.
+
+        `step` is not batched over members, so `cond` on it stays a branch under `vmap`.
+        """
+        ...
+
+    @staticmethod
+    def actor(config: Any, state: State) -> Params:
+        """Returns the part of the state that acts: all that leaves training."""
+        ...
+
+    @staticmethod
+    def remember(config: Any, spec: Spec, target: jax.Array) -> Memory:
+        """Returns the memory at the start of an episode; `target` is the return to aim for."""
+        ...
+
+    @staticmethod
+    def act(
+        config: Any,
+        params: Params,
+        memory: Memory,
+        observation: jax.Array,
+        reward: jax.Array,
+        key: jax.Array,
+        temperature: jax.Array,
+    ) -> tuple[jax.Array, Memory]:
+        """Returns an action [A] in [-1, 1] for one observation [O]; temperature 0 is the mode."""
+        ...
