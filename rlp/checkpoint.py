@@ -1,4 +1,4 @@
-"""Checkpoints: the states of all members, the normalizer and the step, written by Orbax.
+"""Checkpoints: the states of all members and the normalizer, one a step, written by Orbax.
 
 A checkpoint appears under its final name only when it is whole, so a run can be killed at any
 instant and loses at most the updates since the last one.
@@ -6,7 +6,7 @@ instant and loses at most the updates since the last one.
 
 import logging
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import orbax.checkpoint as ocp
@@ -15,7 +15,7 @@ from rlp.data.dataset import Normalizer
 from rlp.errors import InputError
 from rlp.types import State
 
-logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax reports every step of every save
+logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax reports every stage of every save
 
 
 class Saved(NamedTuple):
@@ -43,22 +43,49 @@ def restore(directory: Path, step: int, like: Saved) -> Saved:
     """Returns the checkpoint of that step; `like` has its structure, shapes and dtypes.
 
     Raises:
-        InputError: if the checkpoint is damaged or has another structure.
+        InputError: if the checkpoint is damaged, or its parameters are not those of `like`.
     """
+    where = f"{directory}/{step}"
     device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    abstract = jax.tree.map(
+    wanted = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device), like._asdict()
     )
     with _manager(directory) as manager:
         try:
-            return Saved(**manager.restore(step, args=ocp.args.StandardRestore(abstract)))
+            differences = _differences(wanted, manager.item_metadata(step))
+            if differences:
+                raise InputError(f"{where} is not a checkpoint of this run: {differences}")
+            return Saved(**manager.restore(step, args=ocp.args.StandardRestore(wanted)))
+        except InputError:
+            raise
         except (ValueError, KeyError, OSError) as error:
-            first_line = str(error).strip().splitlines()[0]
+            reason = str(error).strip().splitlines()[0]
             raise InputError(
-                f"{directory}/{step}: not a checkpoint of this run ({first_line})"
+                f"{where} is damaged ({reason}); remove it to use the one before"
             ) from error
 
 
+def _differences(wanted: Any, found: Any) -> str:
+    """Returns in words which arrays are missing, not known or of another shape; "" if none."""
+    shapes, stored = _shapes(wanted), _shapes(found.tree)
+    words = [f"no {name}" for name in shapes if name not in stored]
+    words += [f"unknown {name}" for name in stored if name not in shapes]
+    words += [
+        f"{name} is {stored[name]}, not {shape}"
+        for name, shape in shapes.items()
+        if name in stored and stored[name] != shape
+    ]
+    return "; ".join(words)
+
+
+def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(p, simple=True, separator="."): leaf.shape for p, leaf in leaves}
+
+
 def _manager(directory: Path) -> ocp.CheckpointManager:
-    options = ocp.CheckpointManagerOptions(max_to_keep=2, enable_async_checkpointing=False)
-    return ocp.CheckpointManager(directory.absolute(), options=options)
+    return ocp.CheckpointManager(
+        directory.absolute(),
+        item_handlers=ocp.StandardCheckpointHandler(),
+        options=ocp.CheckpointManagerOptions(max_to_keep=2, enable_async_checkpointing=False),
+    )

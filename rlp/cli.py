@@ -50,9 +50,9 @@ def main(
     except InputError as error:
         _fail(str(error))
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
             raise
-        _fail(f"no space left on the disk{f' of {error.filename}' if error.filename else ''}")
+        _fail(f"{error.filename or 'disk'}: {error.strerror}")
 
 
 def parse(cls: type[T], given: Mapping[str, str]) -> T:
@@ -159,14 +159,15 @@ def _print_flags(cls: type) -> None:
     print(f"\n{(cls.__doc__ or '').splitlines()[0].rstrip('.')}:")
     for field in dataclasses.fields(cls):
         flag = field.name.upper() if _required(field) else f"--{field.name}"
-        default = "" if _required(field) else _shown(field.default)
+        default = "" if _required(field) else typed(field.default)
         print(f"  {flag:19} {default:19} {comments[field.name]}".rstrip())
     if cls.__name__ == "Config":
         print(f"  Several values, as in --{floats[0]}=1e-3,1e-4, are members of the same program.")
 
 
-def _shown(default: Any) -> str:
-    return ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
+def typed(value: Any) -> str:
+    """Returns a value as one types it behind its flag."""
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _fail(message: str) -> None:

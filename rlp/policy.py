@@ -45,10 +45,12 @@ def act(
     temperature: jax.Array | float = 0.0,
 ) -> tuple[jax.Array, Memory]:
     """Returns actions [M, N, A] and memories for raw observations [M, N, O] and rewards [M, N]."""
+
+    def act_one(config: Any, params: Params, *episode: Any) -> tuple[jax.Array, Memory]:
+        memory, observation, reward, key = episode
+        observation = normalize(policy.normalizer, observation)
+        return algo.act(config, params, memory, observation, reward, key, jnp.float32(temperature))
+
+    one_member = jax.vmap(act_one, in_axes=(None, None, 0, 0, 0, 0))
     keys = jax.random.split(key, reward.shape)
-    one_member = jax.vmap(algo.act, in_axes=(None, None, 0, 0, 0, 0, None))
-    population = jax.vmap(one_member, in_axes=(0, 0, 0, 0, 0, 0, None))
-    observation = normalize(policy.normalizer, observation)
-    return population(
-        policy.config, policy.params, memory, observation, reward, keys, jnp.float32(temperature)
-    )
+    return jax.vmap(one_member)(policy.config, policy.params, memory, observation, reward, keys)

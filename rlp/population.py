@@ -31,15 +31,11 @@ class Population(NamedTuple):
 def init(algo: Algo, configs: Sequence[Any], seeds: Sequence[int], spec: Spec) -> Population:
     """Returns the population before its first update; member i has configs[i] and seeds[i]."""
 
-    @jax.jit
-    def init_all(stacked: Any, seeds: jax.Array) -> Population:
-        init_keys, keys = jnp.moveaxis(
-            jax.vmap(jax.random.split)(jax.vmap(jax.random.key)(seeds)), 1, 0
-        )
-        states = jax.vmap(lambda config, key: algo.init(config, key, spec))(stacked, init_keys)
-        return Population(stacked, keys, states)
+    def one_member(config: Any, seed: jax.Array) -> Population:
+        init_key, key = jax.random.split(jax.random.key(seed))
+        return Population(config, key, algo.init(config, init_key, spec))
 
-    return init_all(stack(configs), jnp.asarray(seeds, jnp.uint32))
+    return jax.jit(jax.vmap(one_member))(stack(configs), jnp.asarray(seeds, jnp.uint32))
 
 
 @partial(jax.jit, static_argnames=("algo", "num_updates"), donate_argnames="states")

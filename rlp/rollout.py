@@ -61,7 +61,7 @@ def evaluate(
     num_members = env.num_envs // len(seeds)
     shape = (num_members, len(seeds))
     memory = policies.start(algo, spec, policy, len(seeds))
-    key = jax.random.key(0)  # drawn from, but of no effect at temperature 0
+    key, step = jax.random.key(0), itertools.count()  # of no effect at temperature 0
 
     def act(observation: np.ndarray, reward: np.ndarray) -> np.ndarray:
         nonlocal memory
@@ -71,7 +71,7 @@ def evaluate(
             memory,
             jnp.asarray(observation.reshape(*shape, -1), jnp.float32),
             jnp.asarray(reward.reshape(shape), jnp.float32),
-            key,
+            jax.random.fold_in(key, next(step)),
         )
         return np.asarray(action).reshape(env.num_envs, -1)
 

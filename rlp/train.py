@@ -134,9 +134,10 @@ def _refuse_changes(run: Run, given: cli.Given, allow_length: bool) -> None:
             was = [{**run.record["settings"], **run.record["schedule"]}[name]]
             now = [getattr(cli.parse(cls, given), name)]
         if was != now:
+            began = ",".join(map(cli.typed, was))
             hint = "; add --extend if you mean it" if name == "num_updates" else ""
             raise InputError(
-                f"--{name}={given[name]}: {run.directory} began with {','.join(map(str, was))}, "
+                f"--{name}={given[name]}: {run.directory} began with {began}, "
                 f"and a run goes on as it began{hint}"
             )
 

@@ -20,7 +20,7 @@ class Normalizer(NamedTuple):
 
 
 def normalize(normalizer: Normalizer, observation: jax.Array) -> jax.Array:
-    """Returns (observation - mean) / max(std, 1e-3)."""
+    """Returns (observation - mean) / max(std, 1e-3) of one observation [O]."""
     return (observation - normalizer.mean) / jnp.maximum(normalizer.std, STD_FLOOR)
 
 
@@ -62,7 +62,7 @@ def make_dataset(data: EpisodeSet, normalizer: Normalizer) -> Dataset:
     is_step = np.concatenate([np.arange(n + 1) < n for n in data.lengths])
     transition_rows, step_rows = np.flatnonzero(has_successor), np.flatnonzero(is_step)
     return Dataset(
-        observation=normalize(normalizer, jnp.asarray(observation)),
+        observation=jax.vmap(normalize, (None, 0))(normalizer, jnp.asarray(observation)),
         action=jnp.asarray(action),
         reward=jnp.asarray(reward),
         discount=jnp.asarray(discount),

@@ -9,6 +9,18 @@ import numpy as np
 
 from rlp.errors import InputError
 
+# What zipfile, zlib and numpy raise on damaged files; NotImplementedError for a method they lack.
+READ_ERRORS = (
+    OSError,
+    EOFError,
+    ValueError,
+    SyntaxError,
+    MemoryError,
+    NotImplementedError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
 
 def read_npz(
     path: Path, required: Sequence[str], optional: Sequence[str] = ()
@@ -19,7 +31,7 @@ def read_npz(
         InputError: if the file is damaged, is no npz file, or lacks a required array.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             if not isinstance(file, np.lib.npyio.NpzFile):
                 raise InputError(f"{path}: a single array, not an npz file")
             missing = [name for name in required if name not in file]
@@ -30,5 +42,5 @@ def read_npz(
             return {name: file[name] for name in (*required, *optional) if name in file}
     except InputError:
         raise
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+    except READ_ERRORS as error:
         raise InputError(f"{path}: damaged or no npz file ({error})") from error

@@ -1,0 +1,117 @@
+"""What every algorithm must do; a new one is picked up from the registry."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rlp import population
+from rlp.algos import ALGOS
+from rlp.data.dataset import Dataset, make_dataset, unit_normalizer
+from rlp.data.episodes import EpisodeSet
+from rlp.types import Algo, Spec
+from tests.conftest import make_episode
+
+SPEC = Spec(observation_dim=4, action_dim=2, max_episode_steps=12)
+SMALL = {"batch_size": 8, "hidden_dims": (16, 16)}
+
+
+@pytest.fixture(params=ALGOS)
+def algo(request: pytest.FixtureRequest) -> Algo:
+    return ALGOS[request.param]
+
+
+@pytest.fixture(scope="module")
+def dataset() -> Dataset:
+    made = [make_episode(12, seed) for seed in range(5)]
+    return make_dataset(EpisodeSet("made", "", made), unit_normalizer(4))
+
+
+def updated(algo: Algo, dataset: Dataset, key: jax.Array, **changed: float):
+    config = algo.Config(**SMALL, **changed)
+    init_key, sample_key, update_key = jax.random.split(key, 3)
+    state = algo.init(config, init_key, SPEC)
+    batch = algo.sample(config, sample_key, dataset)
+    return state, *algo.update(config, state, jnp.int32(0), update_key, batch)
+
+
+def test_an_update_keeps_structure_shapes_and_dtypes(algo: Algo, dataset: Dataset):
+    before, after, metrics = updated(algo, dataset, jax.random.key(0))
+    chex.assert_trees_all_equal_structs(before, after)
+    chex.assert_trees_all_equal_shapes_and_dtypes(before, after)
+    chex.assert_tree_all_finite(after)
+    assert metrics
+    for value in metrics.values():
+        chex.assert_shape(value, ())
+        chex.assert_tree_all_finite(value)
+
+
+def test_an_update_moves_the_actor(algo: Algo, dataset: Dataset):
+    config = algo.Config(**SMALL)
+    before, after, _ = updated(algo, dataset, jax.random.key(0))
+    moved = jax.tree.map(
+        lambda a, b: float(jnp.abs(a - b).max()),
+        algo.actor(config, before),
+        algo.actor(config, after),
+    )
+    assert max(jax.tree.leaves(moved)) > 0
+
+
+def test_the_same_key_gives_the_same_and_another_differs(algo: Algo, dataset: Dataset):
+    first, again, other = (updated(algo, dataset, jax.random.key(seed))[1] for seed in (0, 0, 1))
+    chex.assert_trees_all_equal(first, again)
+    with pytest.raises(AssertionError):
+        chex.assert_trees_all_equal(first, other)
+
+
+def test_actions_are_in_bounds_and_the_mode_needs_no_key(algo: Algo):
+    config = algo.Config(**SMALL)
+    state = algo.init(config, jax.random.key(0), SPEC)
+    params = algo.actor(config, state)
+    memory = algo.remember(config, SPEC, jnp.float32(1))
+    actions = []
+    for key, temperature in ((1, 0.0), (2, 0.0), (3, 1.0)):
+        observation = jnp.full(4, 30.0)
+        action, after = algo.act(
+            config,
+            params,
+            memory,
+            observation,
+            jnp.float32(0),
+            jax.random.key(key),
+            jnp.float32(temperature),
+        )
+        chex.assert_shape(action, (2,))
+        chex.assert_trees_all_equal_structs(memory, after)
+        assert np.abs(action).max() <= 1
+        actions.append(action)
+    np.testing.assert_array_equal(actions[0], actions[1])
+
+
+def test_other_floats_do_not_trace_again(algo: Algo, dataset: Dataset):
+    chex.clear_trace_counter()
+    traced = chex.assert_max_traces(lambda *arguments: algo.update(*arguments), n=1)
+    update = jax.jit(traced)
+    for rate in (1e-3, 1e-4):
+        floats = {
+            name: rate for name in ("learning_rate", "actor_rate") if hasattr(algo.Config, name)
+        }
+        config = algo.Config(**SMALL, **floats)
+        state = jax.jit(algo.init, static_argnums=2)(config, jax.random.key(0), SPEC)
+        batch = algo.sample(config, jax.random.key(1), dataset)
+        update(config, state, jnp.int32(0), jax.random.key(2), batch)
+
+
+def test_a_member_alone_equals_the_same_member_in_a_population(algo: Algo, dataset: Dataset):
+    def trained(configs, seeds):
+        members = population.init(algo, configs, seeds, SPEC)
+        return population.train(
+            algo, 10, members.configs, members.keys, members.states, dataset, jnp.int32(0)
+        )
+
+    settings = [algo.Config(**SMALL), algo.Config(**SMALL)]
+    many, many_metrics = trained([*settings, *settings], [0, 1, 2, 3])
+    alone, alone_metrics = trained(settings[:1], [2])
+    third = jax.tree.map(lambda leaf: leaf[2:3], (many, many_metrics))
+    chex.assert_trees_all_close(third, (alone, alone_metrics), atol=1e-6, rtol=1e-5)

@@ -1,0 +1,72 @@
+"""Guards for every test, and data small enough to train on in a second."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from rlp.data.episodes import Episode, EpisodeSet
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_debug_key_reuse", True)
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture
+def shared_data() -> Path:
+    if not SHARED.is_dir():
+        pytest.skip(f"the real data files are not at {SHARED}")
+    return SHARED
+
+
+@pytest.fixture
+def golden() -> Callable[[str], Any]:
+    """The vectors of a reference implementation, from tests/golden or the folder RLP_GOLDEN."""
+    folder = Path(os.environ.get("RLP_GOLDEN", Path(__file__).parent / "golden"))
+    return lambda name: np.load(folder / f"{name}.npz", allow_pickle=False)
+
+
+def make_episode(
+    length: int, seed: int = 0, terminated: bool = False, observation_dim: int = 4
+) -> Episode:
+    rng = np.random.default_rng(seed)
+    return Episode(
+        observation=rng.standard_normal((length + 1, observation_dim)).astype(np.float32),
+        action=rng.uniform(-1, 1, (length, 2)).astype(np.float32),
+        reward=rng.uniform(0, 1, length).astype(np.float32),
+        terminated=terminated,
+    )
+
+
+@pytest.fixture
+def episodes() -> EpisodeSet:
+    lengths = (7, 3, 12, 5)
+    made = [make_episode(n, seed, terminated=n == 3) for seed, n in enumerate(lengths)]
+    return EpisodeSet("made", "", made)
+
+
+def write_exorl(folder: Path, episodes: EpisodeSet) -> Path:
+    """Writes the episodes as ExORL does: row 0 a dummy, actions lead to the observation."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, episode in enumerate(episodes.episodes):
+        length = len(episode.action)
+        discount = np.ones((length + 1, 1), np.float32)
+        discount[-1] = 0 if episode.terminated else 1
+        np.savez_compressed(
+            folder / f"episode_{number:06d}_{length}.npz",
+            observation=episode.observation,
+            action=np.pad(episode.action, ((1, 0), (0, 0))),
+            reward=np.pad(episode.reward, (1, 0))[:, None],
+            discount=discount,
+        )
+    return folder
+
+
+@pytest.fixture
+def exorl(tmp_path: Path, episodes: EpisodeSet) -> Path:
+    return write_exorl(tmp_path / "data", episodes)

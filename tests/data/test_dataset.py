@@ -1,0 +1,107 @@
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rlp.data.dataset import (
+    STD_FLOOR,
+    Dataset,
+    fit_normalizer,
+    make_dataset,
+    normalize,
+    sample_steps,
+    sample_transitions,
+    unit_normalizer,
+)
+from rlp.data.episodes import EpisodeSet
+
+
+def expected_transitions(episodes: EpisodeSet) -> set[tuple[float, ...]]:
+    """Every transition as one flat row, made step by step."""
+    rows = set()
+    for e in episodes.episodes:
+        for t in range(len(e.action)):
+            if t + 1 < len(e.observation):
+                discount = 0.0 if e.terminated and t == len(e.action) - 1 else 1.0
+                parts = (
+                    e.observation[t],
+                    e.action[t],
+                    [e.reward[t], discount],
+                    e.observation[t + 1],
+                )
+                rows.add(tuple(np.concatenate(parts).astype(np.float32).tolist()))
+    return rows
+
+
+def drawn_transitions(dataset: Dataset, num_draws: int = 2000) -> set[tuple[float, ...]]:
+    batch = sample_transitions(dataset, jax.random.key(0), num_draws)
+    columns = [np.asarray(c).reshape(num_draws, -1) for c in batch]
+    return {tuple(row) for row in np.concatenate(columns, axis=1).tolist()}
+
+
+@pytest.fixture
+def dataset(episodes: EpisodeSet) -> Dataset:
+    return make_dataset(episodes, unit_normalizer(4))
+
+
+def test_transitions_are_aligned_and_never_cross_an_episode(episodes: EpisodeSet, dataset: Dataset):
+    assert int(dataset.num_transitions) == 27
+    assert drawn_transitions(dataset) == expected_transitions(episodes)
+
+
+def test_only_termination_masks_the_bootstrap(dataset: Dataset):
+    discount = np.asarray(dataset.discount)[np.asarray(dataset.transition_rows)]
+    assert np.flatnonzero(discount == 0).tolist() == [7 + 3 - 1]  # the end of the second episode
+
+
+def test_a_step_without_successor_is_no_transition_but_a_step(episodes: EpisodeSet):
+    cut = [e._replace(observation=e.observation[:-1]) for e in episodes.episodes]
+    dataset = make_dataset(replace(episodes, episodes=cut), unit_normalizer(4))
+    assert int(dataset.num_steps) == 27
+    assert int(dataset.num_transitions) == 27 - 3  # the terminated episode needs no successor
+    unterminated = replace(episodes, episodes=[e for e in cut if not e.terminated])
+    allowed = expected_transitions(unterminated)
+    drawn = drawn_transitions(make_dataset(unterminated, unit_normalizer(4)))
+    assert drawn == allowed
+
+
+def test_steps_pair_the_observation_with_the_action_taken_there(
+    episodes: EpisodeSet, dataset: Dataset
+):
+    pairs = {
+        tuple(np.concatenate([o, a]).tolist())
+        for e in episodes.episodes
+        for o, a in zip(e.observation[:-1], e.action, strict=True)
+    }
+    batch = sample_steps(dataset, jax.random.key(1), 2000)
+    assert {tuple(row) for row in np.concatenate(list(batch), axis=1).tolist()} == pairs
+
+
+def test_a_growing_replay_is_sampled_up_to_its_size(dataset: Dataset):
+    small = dataset._replace(num_transitions=np.int32(2), num_steps=np.int32(1))
+    assert len(drawn_transitions(small)) == 2
+    assert len(np.unique(np.asarray(sample_steps(small, jax.random.key(0), 50).action))) == 2
+
+
+def test_normalised_observations_have_mean_zero_and_deviation_one(episodes: EpisodeSet):
+    normalizer = fit_normalizer(episodes)
+    dataset = make_dataset(episodes, normalizer)
+    rows = np.asarray(dataset.observation)[np.asarray(dataset.step_rows)]
+    np.testing.assert_allclose(rows.mean(axis=0), 0, atol=1e-6)
+    np.testing.assert_allclose(rows.std(axis=0), 1, atol=1e-5)
+
+
+def test_a_constant_feature_does_not_explode(episodes: EpisodeSet):
+    constant = [
+        e._replace(
+            observation=np.concatenate(
+                [e.observation[:, :3], np.full((len(e.action) + 1, 1), 7.0)], axis=1
+            )
+        )
+        for e in episodes.episodes
+    ]
+    normalizer = fit_normalizer(replace(episodes, episodes=constant))
+    unseen = normalize(normalizer, jnp.full(4, 7.0 + STD_FLOOR))
+    assert float(unseen[3]) == pytest.approx(1, abs=1e-2)

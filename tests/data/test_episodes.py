@@ -1,0 +1,97 @@
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rlp.data.episodes import (
+    Episode,
+    EpisodeSet,
+    check,
+    check_set,
+    fingerprint,
+    join,
+    top_fraction,
+)
+from rlp.errors import InputError
+from tests.conftest import make_episode
+
+
+def test_returns_and_lengths(episodes: EpisodeSet):
+    assert episodes.lengths.tolist() == [7, 3, 12, 5]
+    expected = [float(np.sum(e.reward, dtype=np.float64)) for e in episodes.episodes]
+    assert episodes.returns.tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"observation": np.zeros((3, 4), np.float32)}, "7 actions do not fit 3 observations"),
+        ({"reward": np.zeros(6, np.float32)}, "7 actions do not fit 8 observations and 6 rewards"),
+        ({"reward": np.zeros((7, 1), np.float32)}, r"must be \[T \+ 1, O\]"),
+        (
+            {"reward": np.array([0, 1, np.nan, 0, 0, np.inf, 0])},
+            "reward has 2 NaN .* first in row 2",
+        ),
+        ({"action": np.full((7, 2), 1.5)}, r"actions reach 1.5, outside \[-1, 1\]"),
+        ({"action": np.zeros((0, 2)), "reward": np.zeros(0)}, "no steps"),
+    ],
+)
+def test_impossible_episodes_are_refused(change: dict[str, np.ndarray], message: str):
+    with pytest.raises(InputError, match=f"here: .*{message}|here: {message}"):
+        check(make_episode(7)._replace(**change), "here")
+
+
+def test_sets_are_of_one_width():
+    mixed = EpisodeSet("x", "", [make_episode(3), make_episode(3, observation_dim=5)])
+    with pytest.raises(InputError, match=r"x: .*\(5, 2\) wide in episode 1, \(4, 2\) in episode 0"):
+        check_set(mixed)
+    with pytest.raises(InputError, match="no episodes"):
+        check_set(EpisodeSet("x", "", []))
+
+
+def test_join_refuses_different_environments(episodes: EpisodeSet):
+    walk, run = replace(episodes, env="walker-walk"), replace(episodes, env="walker-run")
+    joined = join([walk, replace(walk, name="other")])
+    assert (joined.name, joined.env, len(joined.episodes)) == ("made+other", "walker-walk", 8)
+    with pytest.raises(InputError, match="walker-run, walker-walk"):
+        join([walk, run])
+
+
+def test_fingerprint_sees_every_array(episodes: EpisodeSet):
+    original = fingerprint(episodes)
+    assert original == fingerprint(replace(episodes, name="elsewhere"))
+    first = episodes.episodes[0]
+    for field in Episode._fields:
+        changed = first._replace(**{field: np.logical_not(first.terminated)})
+        if field != "terminated":
+            array = np.copy(getattr(first, field))
+            array.flat[-1] += 1e-3
+            changed = first._replace(**{field: array})
+        assert (
+            fingerprint(replace(episodes, episodes=[changed, *episodes.episodes[1:]])) != original
+        )
+
+
+@pytest.mark.golden
+@pytest.mark.parametrize("percent", [1, 10, 25, 50, 75, 100])
+def test_top_fraction_is_the_rule_of_the_decision_transformer(
+    golden: Callable[[str], Any], percent: int
+):
+    vectors = golden("dt_batch")
+    made = []
+    for index, (length, total) in enumerate(
+        zip(vectors["pct_lengths"], vectors["pct_returns"], strict=True)
+    ):
+        episode = make_episode(int(length))
+        reward = np.zeros(int(length))
+        reward[-1] = total
+        observation = np.full_like(episode.observation, index)
+        made.append(episode._replace(observation=observation, reward=reward))
+    kept = top_fraction(EpisodeSet("x", "", made), percent / 100)
+    chosen = [int(episode.observation[0, 0]) for episode in kept.episodes]
+    expected = vectors[f"pct_selected_{percent}"].tolist()
+    assert (sorted(chosen) if percent == 100 else chosen) == (
+        sorted(expected) if percent == 100 else expected
+    )

@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+
+from rlp import envs
+from rlp.errors import InputError
+
+SEEDS = (5, 9, 5)
+
+
+@pytest.mark.parametrize("name", ["walker-run", "cheetah-run", "reacher-easy"])
+def test_bit_for_bit_as_stepping_dm_control(name: str):
+    from dm_control import suite
+    from dm_control.rl.control import flatten_observation
+
+    def flat(timestep) -> np.ndarray:
+        return flatten_observation(timestep.observation)["observations"]
+
+    env = envs.make(name, len(SEEDS))
+    references = [suite.load(*name.split("-"), task_kwargs={"random": seed}) for seed in SEEDS]
+    rng = np.random.default_rng(0)
+    for seeds in (SEEDS, None):  # the second episode goes on with the generators of the first
+        first = env.reset(seeds)
+        np.testing.assert_array_equal(first, [flat(r.reset()) for r in references])
+        for _ in range(20):
+            action = rng.uniform(-1, 1, (len(SEEDS), env.action_dim))
+            outcome = env.step(action)
+            steps = [r.step(a) for r, a in zip(references, action, strict=True)]
+            np.testing.assert_array_equal(outcome.observation, [flat(s) for s in steps])
+            np.testing.assert_array_equal(outcome.reward, [s.reward for s in steps])
+
+
+def test_the_time_limit_truncates_and_does_not_terminate():
+    env = envs.make("walker-walk", 1)
+    env.reset([0])
+    outcomes = [env.step(np.zeros((1, 6))) for _ in range(1000)]
+    assert not any(o.terminated[0] for o in outcomes)
+    assert [bool(o.truncated[0]) for o in outcomes] == [False] * 999 + [True]
+
+
+def test_a_seed_fixes_the_episode_whatever_came_before():
+    env = envs.make("walker-walk", 2)
+    first = env.reset([3, 4])
+    env.step(np.ones((2, 6)))
+    np.testing.assert_array_equal(env.reset([3, 4]), first)
+    np.testing.assert_array_equal(env.reset([4, 3]), first[::-1])
+
+
+def test_stored_physics_replay(shared_data):
+    """The reader's alignment, proven: action t, taken at state t, gives observation t + 1."""
+    from dm_control import suite
+
+    from rlp import data
+
+    folder = shared_data / "walker" / "walker-walk-sac-medium"
+    episode = data.load(str(folder)).episodes[0]
+    physics = np.load(sorted(folder.glob("*.npz"))[0])["physics"]
+    env = suite.load("walker", "walk")
+    env.reset()
+    for t in (0, 1, 500, 999):
+        with env.physics.reset_context():
+            env.physics.set_state(physics[t])
+        env._reset_next_step = False
+        step = env.step(episode.action[t].astype(np.float64))
+        flat = np.concatenate([np.ravel(x) for x in step.observation.values()])
+        np.testing.assert_allclose(flat, episode.observation[t + 1], atol=1e-5)
+        assert step.reward == pytest.approx(episode.reward[t], abs=1e-6)
+
+
+def test_an_unknown_name_lists_the_near_ones():
+    with pytest.raises(
+        InputError, match=r"no environment walker-wlak \(did you mean walker-walk\?\)"
+    ):
+        envs.make("walker-wlak")
+
+
+def test_widths_that_do_not_fit_are_refused():
+    env = envs.make("cheetah-run")
+    with pytest.raises(
+        InputError, match=r"my data has observations of 24 .* cheetah-run has 17 and 6"
+    ):
+        envs.check_widths(env, "cheetah-run", 24, 6, "my data")

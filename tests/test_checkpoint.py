@@ -1,0 +1,46 @@
+from pathlib import Path
+
+import chex
+import jax.numpy as jnp
+import pytest
+
+from rlp.checkpoint import Saved, latest_step, restore, save
+from rlp.data.dataset import Normalizer
+from rlp.errors import InputError
+
+NORMALIZER = Normalizer(jnp.zeros(3), jnp.ones(3))
+
+
+def saved(width: int = 4, **more: jnp.ndarray) -> Saved:
+    states = {"actor": {"kernel": jnp.arange(width * 2.0).reshape(2, width)}, **more}
+    return Saved(states, NORMALIZER)
+
+
+def test_round_trip_and_only_two_are_kept(tmp_path: Path):
+    assert latest_step(tmp_path / "none") is None
+    for step in (10, 20, 30):
+        save(tmp_path, step, saved(count=jnp.int32(step)))
+    assert latest_step(tmp_path) == 30
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["20", "30"]
+    chex.assert_trees_all_equal(
+        restore(tmp_path, 20, saved(count=jnp.int32(0))), saved(count=jnp.int32(20))
+    )
+
+
+def test_a_half_written_checkpoint_does_not_count(tmp_path: Path):
+    save(tmp_path, 10, saved())
+    (tmp_path / "20.orbax-checkpoint-tmp").mkdir()
+    assert latest_step(tmp_path) == 10
+
+
+def test_another_architecture_is_named_array_by_array(tmp_path: Path):
+    save(tmp_path, 10, saved(old=jnp.zeros(1)))
+    with pytest.raises(InputError) as refusal:
+        restore(tmp_path, 10, saved(width=5, new=jnp.zeros(1)))
+    for part in (
+        "10 is not a checkpoint of this run",
+        "no states.new",
+        "unknown states.old",
+        "states.actor.kernel is (2, 4), not (2, 5)",
+    ):
+        assert part in str(refusal.value)

@@ -1,0 +1,112 @@
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pytest
+
+from rlp import cli
+
+
+@dataclass(frozen=True)
+class Flags:
+    """The flags."""
+
+    place: str  # where
+    num_seeds: int = 1  # how many
+    normalize: bool = True  # whether
+    rate: float = 0.5  # how fast
+    head: Literal["one", "two"] = "one"  # which
+    hidden_dims: tuple[int, ...] = (2, 3)  # widths
+
+
+def run(*words: str) -> Flags | None:
+    seen: list[Flags] = []
+    command = cli.Command(lambda given: seen.append(cli.parse(Flags, given)), (Flags,), "Does it.")
+    cli.main("prog", command, words)
+    return seen[0] if seen else None
+
+
+def refusal(capsys: Any, *words: str) -> str:
+    with pytest.raises(SystemExit) as stop:
+        run(*words)
+    assert stop.value.code == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert err.startswith("error: ")
+    return err
+
+
+def test_flags_are_read_by_their_annotation():
+    words = "here --num-seeds 4 --normalize=false --rate=1e-3 --head=two --hidden_dims=5,"
+    assert run(*words.split()) == Flags("here", 4, False, 1e-3, "two", (5,))
+
+
+def test_a_bare_flag_is_true_and_no_makes_it_false():
+    assert run("here", "--normalize") == Flags("here", normalize=True)
+    assert run("here", "--nonormalize") == Flags("here", normalize=False)
+
+
+def test_a_word_may_be_given_as_a_flag():
+    assert run("--place=there") == Flags("there")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("here", "--nun_seeds=3"), "no flag --nun_seeds (did you mean num_seeds?)"),
+        (("here", "--num_seeds=1.5"), "--num_seeds=1.5: must be a whole number"),
+        (("here", "--num_seeds=0"), "--num_seeds=0: must be at least 1"),
+        (("here", "--num_seeds"), "--num_seeds=True: must be a whole number"),
+        (("here", "--normalize=1"), "--normalize=1: must be true or false"),
+        (("here", "--rate=fast"), "--rate=fast: must be a number"),
+        (("here", "--rate=nan"), "--rate=nan: must be finite"),
+        (("here", "--head=three"), "--head=three: must be one of one, two"),
+        (("here", "--hidden_dims=2,x"), "--hidden_dims=x: must be a whole number"),
+        (("here", "--hidden_dims=0"), "--hidden_dims=0: must be at least 1"),
+        (("here", "there"), "stray word there"),
+        ((), "PLACE is missing"),
+    ],
+)
+def test_bad_input_is_one_line(capsys: Any, words: tuple[str, ...], message: str):
+    assert message in refusal(capsys, *words)
+
+
+def test_help_explains_every_flag_and_runs_nothing(capsys: Any):
+    assert run("here", "--help") is None
+    text = capsys.readouterr().out
+    for line in ("--num_seeds", "how many", "--hidden_dims", "2,3", "PLACE"):
+        assert line in text
+
+
+def test_an_unknown_command_names_the_nearest(capsys: Any):
+    commands = {"train": cli.Command(print, (), "")}
+    with pytest.raises(SystemExit) as stop:
+        cli.main("prog", commands, ["trian"])
+    assert stop.value.code == 2
+    assert "no trian (did you mean train?)" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_one_line(capsys: Any):
+    def write(_: cli.Given) -> None:
+        raise OSError(28, "No space left on device", "runs/x")
+
+    with pytest.raises(SystemExit) as stop:
+        cli.main("prog", cli.Command(write, (), ""), [])
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == "error: runs/x: No space left on device\n"
+
+
+def test_several_values_only_for_floats():
+    @dataclass(frozen=True)
+    class Config:
+        """Hyperparameters."""
+
+        rate: float = 1.0  # a rate
+        batch_size: int = 2  # a size
+
+    assert cli.parse_sweep(Config, {"rate": "1,2e-1", "batch_size": "3", "other": "4"}) == {
+        "rate": [1.0, 0.2],
+        "batch_size": [3],
+    }
+    with pytest.raises(cli.InputError, match="batch_size=1,2: must be a whole number"):
+        cli.parse_sweep(Config, {"batch_size": "1,2"})

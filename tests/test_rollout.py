@@ -1,0 +1,78 @@
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rlp import policy
+from rlp.algos import bc
+from rlp.config import stack
+from rlp.data.dataset import Normalizer
+from rlp.envs import Outcome
+from rlp.rollout import evaluate, evaluate_random, evaluation_seeds, rollout
+from rlp.types import Spec
+
+
+class Countdown:
+    """Episode i ends after seeds[i] steps; the reward is the first action, the observation 5."""
+
+    observation_dim, action_dim = 3, 2
+
+    def __init__(self, num_envs: int, terminates: bool = True) -> None:
+        self.num_envs, self.terminates = num_envs, terminates
+
+    def reset(self, seeds: Sequence[int] | None = None) -> np.ndarray:
+        self.left = np.array(seeds)
+        return np.full((self.num_envs, 3), 5.0)
+
+    def step(self, action: np.ndarray) -> Outcome:
+        assert action.shape == (self.num_envs, 2)
+        self.left -= 1
+        ended, no = self.left <= 0, np.zeros(self.num_envs, bool)
+        flags = (ended, no) if self.terminates else (no, ended)
+        return Outcome(np.full((self.num_envs, 3), 5.0), action[:, 0], *flags)
+
+
+@pytest.mark.parametrize("terminates", [True, False])
+def test_an_ended_episode_earns_nothing_more(terminates: bool):
+    env = Countdown(3, terminates)
+    steps = []
+    returns = rollout(lambda *_: np.ones((3, 2)), env, [4, 1, 2], steps.append)
+    assert returns.tolist() == [4, 1, 2]
+    assert steps == [1, 2, 3, 4]
+
+
+def test_the_last_reward_is_passed_to_the_policy():
+    seen = []
+    env = Countdown(1)
+
+    def act(_: np.ndarray, reward: np.ndarray) -> np.ndarray:
+        seen.append(float(reward[0]))
+        return np.full((1, 2), len(seen))
+
+    rollout(act, env, [3])
+    assert seen == [0, 1, 2]
+
+
+def test_members_act_with_their_own_parameters_on_normalised_observations():
+    spec = Spec(3, 2, 4)
+    configs = [bc.Config(hidden_dims=(), learning_rate=r) for r in (1e-3, 1e-4)]
+    kernel = jnp.zeros((2, 3, 2)).at[1, 0, 0].set(1.0)
+    params = {"Dense_0": {"kernel": kernel, "bias": jnp.zeros((2, 2))}}
+    normalizer = Normalizer(jnp.full(3, 4.0), jnp.full(3, 2.0))  # (5 - 4) / 2
+    members = policy.Policy(stack(configs), params, normalizer)
+    returns = evaluate(bc, spec, members, Countdown(6), [1, 2, 3])
+    expected = [[0, 0, 0], np.tanh(0.5) * np.array([1, 2, 3])]
+    np.testing.assert_allclose(returns, expected, rtol=1e-6)
+
+
+def test_random_actions_are_reproducible_and_in_bounds():
+    first, again = (evaluate_random(Countdown(4), [9] * 4) for _ in range(2))
+    np.testing.assert_array_equal(first, again)
+    assert np.abs(first).max() < 9
+    assert len(set(first.tolist())) == 4
+
+
+def test_evaluation_seeds_are_apart_from_training_seeds():
+    assert min(evaluation_seeds(3)) > 100_000
+    assert len(evaluation_seeds(3)) == 3

@@ -1,0 +1,299 @@
+"""The command line as users have it: whole runs, resumed runs, and everything refused."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import chex
+import jax
+import numpy as np
+import pytest
+
+from rlp import evaluate, offline, runs, train
+from rlp.data.episodes import EpisodeSet
+from tests.conftest import make_episode, write_exorl
+
+FAST = ("--batch_size=8", "--hidden_dims=8", "--num_updates=40", "--log_every=10")
+
+
+@pytest.fixture
+def command(tmp_path: Path, exorl: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Runs `rlp.train bc` in an empty folder, on a small data set, without evaluation."""
+    monkeypatch.chdir(tmp_path)
+    defaults = (f"--dataset={exorl}", "--eval_every=0", "--quiet", *FAST)
+
+    def run(*words: str) -> None:
+        names = {word.split("=")[0] for word in words}
+        resumed = "--resume" in names
+        kept = [word for word in defaults if not resumed and word.split("=")[0] not in names]
+        train.main(["bc", *words, *kept])
+
+    return run
+
+
+def refused(capsys: Any, run: Callable[[], None]) -> str:
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stop:
+        run()
+    assert stop.value.code == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert (err.count("\n"), err[:7]) == (1, "error: ")
+    return err
+
+
+def states(directory: str) -> Any:
+    return jax.device_get(offline.load_policy(runs.load(Path(directory)))[0].params)
+
+
+def lines(directory: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in Path(directory, "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_population_in_one_run(command: Callable[..., None]):
+    command("--name=a", "--num_seeds=2", "--learning_rate=1e-3,1e-2", "--seed=7")
+    record = json.loads(Path("runs/a/config.json").read_text())
+    labels = [
+        "seed=7,learning_rate=0.001", "seed=8,learning_rate=0.001",
+        "seed=7,learning_rate=0.01", "seed=8,learning_rate=0.01",
+    ]  # fmt: skip
+    assert [m["seed"] for m in record["members"]] == [7, 8, 7, 8]
+    assert runs.load(Path("runs/a")).labels == labels
+    assert [(e["step"], e["member"]) for e in lines("runs/a")] == [
+        (step, label) for step in (10, 20, 30, 40) for label in labels
+    ]
+    assert sorted(p.name for p in Path("runs/a/events").iterdir()) == sorted(labels)
+    assert Path("runs/a/report.html").exists()
+    assert record["data"]["fingerprint"]
+    assert {"jax", "rlp", "python"} <= record["versions"].keys()
+
+
+@pytest.mark.parametrize("kill_after", [10, 20])
+def test_a_resumed_run_equals_an_uninterrupted_one(
+    command: Callable[..., None], monkeypatch: pytest.MonkeyPatch, kill_after: int
+):
+    flags = ("--num_seeds=2", "--input_noise=0.1", "--checkpoint_every=10", "--seed=3")
+    command("--name=whole", *flags)
+    stretch = offline._stretch
+
+    def killed(*arguments: Any) -> Any:
+        if arguments[-2] == kill_after:
+            raise KeyboardInterrupt
+        return stretch(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(offline, "_stretch", killed)
+        with pytest.raises(KeyboardInterrupt):
+            command("--name=cut", *flags)
+    with open("runs/cut/metrics.jsonl", "a") as file:
+        file.write('{"step": 99, "member": "written after the checkpoint"}\n{"step": 1')
+    train.main(["bc", "--resume=runs/cut", "--quiet"])
+    chex.assert_trees_all_equal(states("runs/cut"), states("runs/whole"))
+    whole, cut = lines("runs/whole"), lines("runs/cut")
+    for line in (*whole, *cut):
+        del line["updates_per_second"]
+    assert cut == whole
+
+
+def test_a_run_without_a_checkpoint_starts_again(
+    command: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+):
+    def killed(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(offline, "_stretch", killed)
+        with pytest.raises(KeyboardInterrupt):
+            command("--name=cut")
+    command("--resume=runs/cut", "--quiet")
+    command("--name=whole")
+    chex.assert_trees_all_equal(states("runs/cut"), states("runs/whole"))
+
+
+def test_a_finished_run_can_be_resumed_and_made_longer(command: Callable[..., None], capsys: Any):
+    command("--name=a")
+    command("--resume=runs/a", "--quiet")
+    assert len(lines("runs/a")) == 4
+    error = refused(capsys, lambda: command("--resume=runs/a", "--num_updates=80"))
+    assert "--num_updates=80: runs/a began with 40" in error
+    assert "--extend" in error
+    command("--resume=runs/a", "--num_updates=80", "--extend", "--quiet")
+    assert [e["step"] for e in lines("runs/a")] == [10, 20, 30, 40, 50, 60, 70, 80]
+    command("--name=b", "--num_updates=80")
+    chex.assert_trees_all_equal(states("runs/a"), states("runs/b"))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--nun_seeds=2", "no flag --nun_seeds (did you mean num_seeds?)"),
+        ("--num_seeds=two", "--num_seeds=two: must be a whole number"),
+        ("stray", "stray word stray"),
+        ("--dataset=walker-walk/medum", "did you mean walker-walk/medium?"),
+        ("--eval_every=10", "does not say which environment it is from"),
+        ("--eval_every=10 --env=walker-wolk", "did you mean walker-walk?"),
+        ("--eval_every=10 --env=walker-walk", "has observations of 4 and actions of 2 numbers"),
+        ("--top_fraction=0", "--top_fraction=0.0: must be above 0 and at most 1"),
+        ("--batch_size=8,16", "--batch_size=8,16: must be a whole number"),
+        ("--resume=runs/nowhere", "runs/nowhere holds no run"),
+    ],
+)
+def test_bad_flags_write_nothing(
+    command: Callable[..., None], capsys: Any, words: str, message: str
+):
+    assert message in refused(capsys, lambda: command(*words.split()))
+    assert not Path("runs").exists()
+
+
+def test_an_unknown_algorithm_names_the_nearest(capsys: Any):
+    assert "no bcc (did you mean bc?)" in refused(capsys, lambda: train.main(["bcc"]))
+
+
+def test_damaged_data_writes_nothing(command: Callable[..., None], exorl: Path, capsys: Any):
+    file = sorted(exorl.glob("*.npz"))[1]
+    file.write_bytes(file.read_bytes()[:200])
+    assert f"{file}: damaged" in refused(capsys, command)
+    assert not Path("runs").exists()
+
+
+def test_a_taken_name_is_refused(command: Callable[..., None], capsys: Any):
+    command("--name=a")
+    before = Path("runs/a/config.json").read_text()
+    assert "runs/a exists" in refused(capsys, lambda: command("--name=a"))
+    assert Path("runs/a/config.json").read_text() == before
+
+
+def test_resume_refuses_what_would_train_something_else(
+    command: Callable[..., None], capsys: Any, tmp_path: Path, episodes: EpisodeSet
+):
+    command("--name=a", "--learning_rate=1e-3,1e-4")
+    before = {p: p.read_bytes() for p in sorted(Path("runs/a").rglob("*")) if p.is_file()}
+
+    def error(*words: str) -> str:
+        return refused(capsys, lambda: command("--resume=runs/a", *words))
+
+    assert "runs/a began with 8, and a run goes on as it began" in error("--hidden_dims=16")
+    assert "--learning_rate=1e-3: runs/a began with 0.001,0.0001" in error("--learning_rate=1e-3")
+    assert "--seed=4: runs/a began with 0" in error("--seed=4")
+    assert "--log_every=5: runs/a began with 10" in error("--log_every=5")
+    changed = replace(episodes, episodes=[*episodes.episodes, make_episode(4)])
+    other = write_exorl(tmp_path / "other", changed)
+    assert "is not the data that runs/a was trained on" in error(f"--dataset={other}")
+    assert before == {p: p.read_bytes() for p in sorted(Path("runs/a").rglob("*")) if p.is_file()}
+    command(
+        "--resume=runs/a", "--quiet", "--seed=0", "--learning_rate=0.001,1e-4", "--hidden_dims=8"
+    )
+
+
+def test_resume_finds_moved_data_by_its_fingerprint(
+    command: Callable[..., None], exorl: Path, tmp_path: Path
+):
+    command("--name=a")
+    moved = exorl.rename(tmp_path / "moved")
+    command("--resume=runs/a", f"--dataset={moved}", "--quiet")
+
+
+def test_another_layout_or_damage_is_refused(command: Callable[..., None], capsys: Any):
+    command("--name=a")
+    path = Path("runs/a/config.json")
+    record = json.loads(path.read_text())
+    for content, message in (
+        (json.dumps({**record, "layout": 99}), "runs/a has layout 99"),
+        (json.dumps({**record, "algo": "ppo"}), "this rlp has no algorithm ppo"),
+        ("{", "runs/a/config.json: damaged json"),
+    ):
+        path.write_text(content)
+        assert message in refused(capsys, lambda: command("--resume=runs/a"))
+
+
+def test_a_checkpoint_of_another_architecture_is_refused(command: Callable[..., None], capsys: Any):
+    command("--name=a")
+    path = Path("runs/a/config.json")
+    path.write_text(
+        path.read_text().replace('"hidden_dims": [\n     8', '"hidden_dims": [\n     9')
+    )
+    assert "states.actor.Dense_0.bias is (1, 8), not (1, 9)" in refused(
+        capsys, lambda: command("--resume=runs/a", "--quiet")
+    )
+
+
+def test_a_member_that_becomes_nan_is_reported_and_the_others_go_on(
+    command: Callable[..., None], capsys: Any
+):
+    command("--name=a", "--learning_rate=1e-3,1e30")
+    error = capsys.readouterr().err
+    assert "learning_rate=1e+30: NaN or infinite from update" in error
+    assert error.count("warning") == 1
+    last = {e["member"]: e["actor_loss"] for e in lines("runs/a")[-2:]}
+    assert np.isfinite(last["seed=0,learning_rate=0.001"])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_leaves_a_resumable_run(exorl: Path, tmp_path: Path, number: int):
+    words = (
+        "bc",
+        f"--dataset={exorl}",
+        "--name=a",
+        "--eval_every=0",
+        *FAST,
+        "--num_updates=100000",
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rlp.train", *words], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    )
+    metrics = tmp_path / "runs/a/metrics.jsonl"
+    until = time.monotonic() + 60
+    while not (metrics.exists() and metrics.read_text()) and time.monotonic() < until:
+        time.sleep(0.05)
+    process.send_signal(number)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert "to go on: python -m rlp.train bc --resume=runs/a" in out
+    _, step = offline.load_policy(runs.load(tmp_path / "runs/a"))
+    assert step == json.loads(metrics.read_text().splitlines()[-1])["step"]
+
+
+def test_training_with_evaluation_and_evaluate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+):
+    monkeypatch.chdir(tmp_path)
+    words = "--num_episodes=1 --num_updates=20 --eval_every=10 --num_seeds=2 --name=a"
+    train.main(["bc", *words.split(), "--batch_size=8", "--hidden_dims=8"])
+    out = capsys.readouterr().out
+    for shown in (
+        "walker-walk/medium  30 episodes, 30,000 steps",
+        "random policy",
+        "seed=1",
+        "members' means",
+    ):
+        assert shown in out
+    entries = json.loads(Path("runs/a/returns.json").read_text())
+    assert [(e["step"], e["member"]) for e in entries] == [
+        (step, f"seed={seed}") for step in (10, 20) for seed in (0, 1)
+    ]
+    evaluate.main(["runs/a", "--num_episodes=1", "--quiet"])
+    result = json.loads(Path("runs/a/evaluation.json").read_text())
+    # The initial states are the same: the restored policies repeat their returns exactly.
+    assert result["returns"] == {entry["member"]: entry["returns"] for entry in entries[2:]}
+    assert Path("runs/a/plots/return.png").stat().st_size > 1000
+    assert "cheetah-run has 17 and 6" in refused(
+        capsys, lambda: evaluate.main(["runs/a", "--env=cheetah-run"])
+    )
+
+
+def test_arrays_alone_need_no_simulator(exorl: Path, tmp_path: Path):
+    code = (
+        "import sys; from rlp import train; train.main(sys.argv[1:]);"
+        "found = {'dm_control', 'mujoco', 'gymnasium', 'wandb', 'clu'} & sys.modules.keys();"
+        "sys.exit(f'imported {found}' if found else 0)"
+    )
+    words = ("bc", f"--dataset={exorl}", "--eval_every=0", "--quiet", *FAST)
+    environment = {**os.environ, "PYTHONPATH": str(Path(train.__file__).parents[1])}
+    subprocess.run([sys.executable, "-c", code, *words], cwd=tmp_path, env=environment, check=True)

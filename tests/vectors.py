@@ -1,0 +1,31 @@
+"""Reading network parameters from the golden vectors, where weights are [in, out]."""
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from rlp.types import Params
+
+
+def read_mlp(vectors: Any, prefix: str) -> Params:
+    """Returns the parameters `<prefix>_w0, _b0, ...` as `networks.mlp` keeps them."""
+    layers = sum(name.startswith(f"{prefix}_w") for name in vectors)
+    return {
+        f"Dense_{i}": {
+            "kernel": jnp.asarray(vectors[f"{prefix}_w{i}"], jnp.float32),
+            "bias": jnp.asarray(vectors[f"{prefix}_b{i}"], jnp.float32),
+        }
+        for i in range(layers)
+    }
+
+
+def assert_mlp_close(
+    actual: Params, vectors: Any, prefix: str, rtol: float = 0.0, atol: float = 0.0
+) -> None:
+    """Checks parameters (or their gradients) against those stored."""
+    for i in range(len(actual)):
+        layer = actual[f"Dense_{i}"]
+        for name, letter in (("kernel", "w"), ("bias", "b")):
+            expected = vectors[f"{prefix}_{letter}{i}"]
+            np.testing.assert_allclose(layer[name], expected, rtol, atol, err_msg=f"{prefix} {i}")
