@@ -110,7 +110,7 @@ def measure(algo_name: str, num_members: int, num_rounds: int, began: float) -> 
         def run() -> float:
             nonlocal states
             start = time.perf_counter()
-            states, _ = program(members.configs, members.keys, states, dataset, jnp.int32(0))
+            states, *_ = program(members.configs, members.keys, states, dataset, jnp.int32(0))
             jax.block_until_ready(states)
             return time.perf_counter() - start
 

@@ -20,18 +20,26 @@ class Network(NamedTuple):
 
 
 class _MLP(nn.Module):
-    dims: tuple[int, ...]
+    hidden_dims: tuple[int, ...]
+    output_dim: int
+    layer_norm: bool
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        for dim in self.dims[:-1]:
-            x = nn.relu(nn.Dense(dim)(x))
-        return nn.Dense(self.dims[-1])(x)
+        for dim in self.hidden_dims:
+            x = nn.Dense(dim)(x)
+            if self.layer_norm:
+                x = nn.LayerNorm()(x)
+            x = nn.relu(x)
+        return nn.Dense(self.output_dim, name="output")(x)
 
 
-def mlp(hidden_dims: tuple[int, ...], output_dim: int) -> Network:
-    """Returns a perceptron [..., I] -> [..., output_dim] with ReLU between its layers."""
-    module = _MLP((*hidden_dims, output_dim))
+def mlp(hidden_dims: tuple[int, ...], output_dim: int, layer_norm: bool = False) -> Network:
+    """Returns a perceptron [..., I] -> [..., output_dim] with ReLU behind its hidden layers.
+
+    Its parameters are `Dense_0`, `Dense_1`, ... and `output`, each with kernel [in, out] and bias.
+    """
+    module = _MLP(hidden_dims, output_dim, layer_norm)
 
     def init(key: jax.Array, x: jax.Array) -> Params:
         return module.init(key, x)["params"]
@@ -44,6 +52,18 @@ def mlp(hidden_dims: tuple[int, ...], output_dim: int) -> Network:
     return Network(init, apply)
 
 
+def ensemble(network: Network, size: int) -> Network:
+    """Returns `size` networks of independent parameters [E, ...] on one input: [E, ...] outputs."""
+
+    def init(key: jax.Array, x: jax.Array) -> Params:
+        return jax.vmap(lambda member_key: network.init(member_key, x))(jax.random.split(key, size))
+
+    def apply(params: Params, x: jax.Array) -> jax.Array:
+        return jax.vmap(lambda member_params: network.apply(member_params, x))(params)
+
+    return Network(init, apply)
+
+
 def output_dim(params: Params) -> int:
     """Returns the width of the last layer of an `mlp`, read off its parameters."""
-    return params[f"Dense_{len(params) - 1}"]["bias"].shape[-1]
+    return params["output"]["bias"].shape[-1]

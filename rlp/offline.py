@@ -22,6 +22,8 @@ from rlp.screen import Screen, spread
 from rlp.signals import stop_requests
 from rlp.types import State
 
+Columns = dict[str, np.ndarray]  # by name, one value a member [M]
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -60,16 +62,19 @@ def fit(run: Run, schedule: Schedule, task: Task, wandb: bool, screen: Screen) -
         screen.say(f"going on from update {step:,}")
     log = MetricsLog(run, step, wandb)
     evaluations = run.evaluations(up_to_step=step)
-    nonfinite: set[str] = set()
+    raised: set[tuple[str, str]] = set()
     with screen.bar("training", end) as move, stop_requests() as received:
         while step < end and not received:
             stop = schedule.next_stop(step, end)
-            states, metrics, speed = _stretch(run, members, states, task.dataset, step, stop)
+            states, metrics, alarms, speed = _stretch(
+                run, members, states, task.dataset, step, stop
+            )
             step = stop
-            for label, first in zip(run.labels, metrics.pop("nonfinite_step"), strict=True):
-                if first != population.NEVER and label not in nonfinite:
-                    nonfinite.add(label)
-                    screen.warn(f"{label}: NaN or infinite from update {first:,}; the others go on")
+            for what, firsts in alarms.items():
+                for label, first in zip(run.labels, firsts, strict=True):
+                    if first != population.NEVER and (label, what) not in raised:
+                        raised.add((label, what))
+                        screen.warn(f"{label}: {what} from update {first:,}; the others go on")
             log.write(step, {**metrics, "updates_per_second": np.full(len(run.seeds), speed)})
             losses = "  ".join(f"{name} {np.mean(values):.4g}" for name, values in metrics.items())
             screen.log(f"update {step:>9,}  {speed:>7,.0f} updates/s  {losses}")
@@ -93,11 +98,11 @@ def fit(run: Run, schedule: Schedule, task: Task, wandb: bool, screen: Screen) -
 
 def _stretch(
     run: Run, members: Population, states: State, dataset: Dataset, step: int, stop: int
-) -> tuple[State, dict[str, np.ndarray], float]:
-    """Returns states, metrics and updates/s (of all members together) of updates step to stop."""
+) -> tuple[State, Columns, Columns, float]:
+    """Returns states, metrics, alarms and updates/s (of all members) of updates step to stop."""
     began = time.perf_counter()
     with jax.transfer_guard("disallow"):  # a hidden transfer would stall every stretch
-        states, metrics = population.train(
+        states, metrics, alarms = population.train(
             run.algo,
             stop - step,
             members.configs,
@@ -106,8 +111,8 @@ def _stretch(
             dataset,
             jax.device_put(np.int32(step)),
         )
-    metrics = jax.device_get(metrics)
-    return states, metrics, (stop - step) * len(run.seeds) / (time.perf_counter() - began)
+    metrics, alarms = jax.device_get((metrics, alarms))
+    return states, metrics, alarms, (stop - step) * len(run.seeds) / (time.perf_counter() - began)
 
 
 def load_policy(run: Run) -> tuple[Policy, int]:

@@ -13,6 +13,11 @@ def adam(learning_rate: jax.Array | float) -> optax.GradientTransformation:
     return optax.flatten(optax.adam(learning_rate))
 
 
+def polyak(params: Params, target: Params, tau: jax.Array | float) -> Params:
+    """Returns (1 - tau) target + tau params."""
+    return optax.incremental_update(params, target, tau)
+
+
 def step(
     tx: optax.GradientTransformation, grads: Params, opt_state: Any, params: Params
 ) -> tuple[Params, Any]:

@@ -20,6 +20,9 @@ from rlp.types import Algo, Metrics, Spec, State
 NEVER = np.iinfo(np.int32).max
 
 
+Alarms = dict[str, jax.Array]  # what happened, and the first step [M] at which it did, or NEVER
+
+
 class Population(NamedTuple):
     """M members, one axis [M] in front of every leaf."""
 
@@ -47,16 +50,16 @@ def train(
     states: State,
     dataset: Dataset,
     first_step: jax.Array,
-) -> tuple[State, Metrics]:
-    """Returns the states after `num_updates` more updates and the metrics [M] over them.
+) -> tuple[State, Metrics, Alarms]:
+    """Returns the states after `num_updates` more updates, the metrics [M] over them, and alarms.
 
     `states` is donated. `first_step` is the number of updates done before, on the device, so that
     a later call traces nothing again. Metrics are averaged over the updates, those named `max_*`
-    are maxima, and `nonfinite_step` is the first step at which a metric was NaN or infinite
-    (`NEVER` where none was): members are independent, so the others go on.
+    are maxima. An alarm is a metric that was not finite or passed the algorithm's limit; members
+    are independent, so the others go on.
     """
 
-    def one_member(config: Any, key: jax.Array, state: State) -> tuple[State, Metrics]:
+    def one_member(config: Any, key: jax.Array, state: State) -> tuple[State, Metrics, Alarms]:
         def body(state: State, step: jax.Array) -> tuple[State, Metrics]:
             sample_key, update_key = jax.random.split(jax.random.fold_in(key, step))
             batch = algo.sample(config, sample_key, dataset)
@@ -64,16 +67,23 @@ def train(
 
         steps = first_step + jnp.arange(num_updates)
         state, metrics = jax.lax.scan(body, state, steps)
-        return state, _reduce(metrics, steps)
+        alarms = _alarms(metrics, algo.limits(config, dataset), steps)
+        return state, _reduce(metrics), alarms
 
     return jax.vmap(one_member)(configs, keys, states)
 
 
-def _reduce(metrics: Metrics, steps: jax.Array) -> Metrics:
+def _reduce(metrics: Metrics) -> Metrics:
     """Returns one scalar a metric from its values [num_updates]."""
-    finite = jnp.all(jnp.stack([jnp.isfinite(values) for values in metrics.values()]), axis=0)
-    reduced = {
+    return {
         name: jnp.max(values) if name.startswith("max_") else jnp.mean(values)
         for name, values in metrics.items()
     }
-    return {**reduced, "nonfinite_step": jnp.min(jnp.where(finite, NEVER, steps))}
+
+
+def _alarms(metrics: Metrics, limits: dict[str, jax.Array], steps: jax.Array) -> Alarms:
+    finite = jnp.all(jnp.stack([jnp.isfinite(values) for values in metrics.values()]), axis=0)
+    raised = {"NaN or infinite": ~finite}
+    for name, limit in limits.items():
+        raised[f"{name} above its bound"] = metrics[name] > limit
+    return {what: jnp.min(jnp.where(when, steps, NEVER)) for what, when in raised.items()}

@@ -7,9 +7,11 @@ from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
+import jax
 import numpy as np
 
 from rlp.runs import Run, write_text
+from rlp.types import Params
 
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>
@@ -25,18 +27,21 @@ img {{ max-width: 100%; }} pre {{ background: #f4f4f4; padding: 1rem; overflow: 
 {rows}
 </table>
 {images}
+<h2>The actor of a member</h2>
+<pre>{parameters}</pre>
 <h2>Record</h2>
 <pre>{record}</pre>
 </body></html>
 """
 
 
-def write(run: Run, rows: Mapping[str, np.ndarray]) -> Path:
+def write(run: Run, rows: Mapping[str, np.ndarray], params: Params) -> Path:
     """Writes report.html and plots/*.png of a finished run.
 
     Args:
         run: the run.
         rows: for each name (data, random policy, members) the returns of its episodes.
+        params: the actors of all members, [M] in front.
 
     Returns:
         The path of the page.
@@ -61,6 +66,7 @@ def write(run: Run, rows: Mapping[str, np.ndarray]) -> Path:
         images="\n".join(
             f'<p><img src="plots/{path.name}" alt="{path.stem}"></p>' for path in images
         ),
+        parameters=html.escape(_overview(params)),
         record=html.escape(json.dumps(record, indent=1)),
     )
     write_text(run.directory / "report.html", page)
@@ -71,6 +77,16 @@ def _row(name: str, values: np.ndarray) -> str:
     numbers = (values.mean(), values.std(), values.min(), values.max())
     cells = "".join(f"<td>{number:.0f}</td>" for number in numbers)
     return f"<tr><td>{html.escape(name)}</td>{cells}<td>{values.size}</td></tr>"
+
+
+def _overview(params: Params) -> str:
+    """Returns clu's table of the parameters of the first member."""
+    if not importlib.util.find_spec("clu"):
+        return "(clu is not installed)"
+    from clu import parameter_overview  # a second that start-up need not wait
+
+    first = jax.tree.map(lambda leaf: np.asarray(leaf[0]), params)
+    return parameter_overview.get_parameter_overview(first)
 
 
 def _curves(run: Run) -> dict[str, dict[str, list[tuple[int, float]]]]:
@@ -91,7 +107,7 @@ def _plot(
     lines: Mapping[str, np.ndarray],
 ) -> Path:
     """Draws one metric of all members; `lines` that are no member are drawn level."""
-    from matplotlib.figure import Figure  # a second that training on arrays need not wait
+    from matplotlib.figure import Figure  # a second that start-up need not wait
 
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()

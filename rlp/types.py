@@ -75,6 +75,11 @@ class Algo(Protocol):
         ...
 
     @staticmethod
+    def limits(config: Any, dataset: Any) -> dict[str, jax.Array]:
+        """Returns values that metrics must not pass; the first step at which one does is told."""
+        ...
+
+    @staticmethod
     def actor(config: Any, state: State) -> Params:
         """Returns the part of the state that acts: all that leaves training."""
         ...

@@ -45,7 +45,7 @@ def test_two_stretches_equal_one(dataset: Dataset):
         members = population.init(bc, [small(input_noise=0.1)] * 2, [3, 4], SPEC)
         states, step = members.states, 0
         for length in stretches:
-            states, _ = population.train(
+            states, *_ = population.train(
                 bc, length, members.configs, members.keys, states, dataset, jnp.int32(step)
             )
             step += length
@@ -86,16 +86,23 @@ def scripted() -> Any:
         return state, {"value": value, "max_value": step.astype(jnp.float32)}
 
     return Scripted(
-        Config=Config, sample=lambda *_: (), init=lambda *_: jnp.zeros(1), update=update
+        Config=Config,
+        sample=lambda *_: (),
+        init=lambda *_: jnp.zeros(1),
+        update=update,
+        limits=lambda *_: {"max_value": jnp.float32(12.5)},
     )
 
 
-def test_metrics_are_means_maxima_and_the_first_bad_step(dataset: Dataset):
+def test_metrics_are_means_and_maxima_and_alarms_the_first_step(dataset: Dataset):
     algo = scripted()
     members = population.init(algo, [Config(blow_up=-1), Config(blow_up=12)], [0, 1], SPEC)
-    _, metrics = population.train(
+    _, metrics, alarms = population.train(
         algo, 5, members.configs, members.keys, members.states, dataset, jnp.int32(10)
     )
     assert jax.device_get(metrics["max_value"]).tolist() == [14, 14]
     assert float(metrics["value"][0]) == 12
-    assert jax.device_get(metrics["nonfinite_step"]).tolist() == [population.NEVER, 12]
+    assert {name: jax.device_get(first).tolist() for name, first in alarms.items()} == {
+        "NaN or infinite": [population.NEVER, 12],
+        "max_value above its bound": [13, 13],
+    }

@@ -58,7 +58,7 @@ def test_members_act_with_their_own_parameters_on_normalised_observations():
     spec = Spec(3, 2, 4)
     configs = [bc.Config(hidden_dims=(), learning_rate=r) for r in (1e-3, 1e-4)]
     kernel = jnp.zeros((2, 3, 2)).at[1, 0, 0].set(1.0)
-    params = {"Dense_0": {"kernel": kernel, "bias": jnp.zeros((2, 2))}}
+    params = {"output": {"kernel": kernel, "bias": jnp.zeros((2, 2))}}
     normalizer = Normalizer(jnp.full(3, 4.0), jnp.full(3, 2.0))  # (5 - 4) / 2
     members = policy.Policy(stack(configs), params, normalizer)
     returns = evaluate(bc, spec, members, Countdown(6), [1, 2, 3])

@@ -8,11 +8,15 @@ import numpy as np
 from rlp.types import Params
 
 
+def layer_name(index: int, layers: int) -> str:
+    return "output" if index == layers - 1 else f"Dense_{index}"
+
+
 def read_mlp(vectors: Any, prefix: str) -> Params:
     """Returns the parameters `<prefix>_w0, _b0, ...` as `networks.mlp` keeps them."""
     layers = sum(name.startswith(f"{prefix}_w") for name in vectors)
     return {
-        f"Dense_{i}": {
+        layer_name(i, layers): {
             "kernel": jnp.asarray(vectors[f"{prefix}_w{i}"], jnp.float32),
             "bias": jnp.asarray(vectors[f"{prefix}_b{i}"], jnp.float32),
         }
@@ -25,7 +29,7 @@ def assert_mlp_close(
 ) -> None:
     """Checks parameters (or their gradients) against those stored."""
     for i in range(len(actual)):
-        layer = actual[f"Dense_{i}"]
+        layer = actual[layer_name(i, len(actual))]
         for name, letter in (("kernel", "w"), ("bias", "b")):
             expected = vectors[f"{prefix}_{letter}{i}"]
             np.testing.assert_allclose(layer[name], expected, rtol, atol, err_msg=f"{prefix} {i}")

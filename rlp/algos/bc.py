@@ -94,6 +94,12 @@ def _head(config: Config, actor: Params, observation: jax.Array) -> tuple[jax.Ar
     return mean, jnp.clip(log_std, LOG_STD_MIN, LOG_STD_MAX)
 
 
+def limits(config: Config, dataset: Dataset) -> dict[str, jax.Array]:
+    """Returns no limits: nothing is bootstrapped."""
+    del config, dataset
+    return {}
+
+
 def actor(config: Config, state: State) -> Params:
     """Returns the actor's parameters."""
     del config

@@ -39,6 +39,7 @@ class Dataset(NamedTuple):
     step_rows: jax.Array  # [N] int32: rows with an action, padded at the end
     num_transitions: jax.Array  # [] int32
     num_steps: jax.Array  # [] int32
+    max_abs_reward: jax.Array  # [], bounds every Q
 
 
 def fit_normalizer(data: EpisodeSet) -> Normalizer:
@@ -70,6 +71,7 @@ def make_dataset(data: EpisodeSet, normalizer: Normalizer) -> Dataset:
         step_rows=jnp.asarray(step_rows, jnp.int32),
         num_transitions=jnp.int32(len(transition_rows)),
         num_steps=jnp.int32(len(step_rows)),
+        max_abs_reward=jnp.float32(np.abs(reward).max()),
     )
 
 

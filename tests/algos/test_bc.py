@@ -51,7 +51,7 @@ def learn(data: EpisodeSet, **setting: Any) -> tuple[bc.Config, Any]:
     dataset = make_dataset(data, unit_normalizer(1))
     config = bc.Config(batch_size=512, hidden_dims=(16,), learning_rate=3e-3, **setting)
     members = population.init(bc, [config], [0], Spec(1, 1, 1))
-    states, _ = population.train(
+    states, *_ = population.train(
         bc, 1000, members.configs, members.keys, members.states, dataset, jnp.int32(0)
     )
     return config, jax.tree.map(lambda leaf: leaf[0], states)

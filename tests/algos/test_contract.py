@@ -108,7 +108,7 @@ def test_a_member_alone_equals_the_same_member_in_a_population(algo: Algo, datas
         members = population.init(algo, configs, seeds, SPEC)
         return population.train(
             algo, 10, members.configs, members.keys, members.states, dataset, jnp.int32(0)
-        )
+        )[:2]
 
     settings = [algo.Config(**SMALL), algo.Config(**SMALL)]
     many, many_metrics = trained([*settings, *settings], [0, 1, 2, 3])

@@ -1,0 +1,353 @@
+"""Conservative Q-learning on SAC: CQL(H) of 2006.04779 (equation 4), on 1812.05905.
+
+"CQL" is several losses in public code. This is the authors' (aviralkumar2907/CQL, `min_q_version`
+3): per critic, logsumexp over uniform actions and the policy's actions at s and s', all scored at s
+and weighed by importance, minus Q of the action in the data. Each other choice is a field below.
+All losses are evaluated with the parameters from before the update, as CORL does; the authors step
+alpha first and use the new one. With `num_actions=0` nothing is conservative, and this is SAC.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from rlp import networks, optim
+from rlp.config import config
+from rlp.data.dataset import Dataset, sample_transitions
+from rlp.distributions import tanh_normal_log_prob, tanh_normal_sample
+from rlp.types import Memory, Metrics, Params, Spec, Transition
+
+ALPHA_PRIME_MAX = 1e6
+
+
+@config
+class Config:
+    """Hyperparameters of CQL-SAC; the defaults are the authors'."""
+
+    num_updates: int = 1_000_000  # gradient updates
+    batch_size: int = 256  # transitions in a batch
+    hidden_dims: tuple[int, ...] = (256, 256, 256)  # widths of the hidden layers
+    num_critics: int = 2  # critics in the ensemble
+    layer_norm: bool = False  # LayerNorm before the critics' activations (not in the paper)
+    actor_rate: float = 1e-4  # Adam's for the actor and alpha
+    critic_rate: float = 3e-4  # Adam's for the critics and alpha'
+    discount: float = 0.99  # gamma
+    tau: float = 0.005  # Polyak step of the target critics
+    reward_scale: float = 1.0  # factor of the rewards
+    # SAC
+    alpha: float = 1.0  # temperature of the entropy, at the start where it is learned
+    learn_alpha: bool = True  # towards the target entropy
+    alpha_multiplier: float = 1.0  # CORL's factor of the learned alpha
+    target_entropy: float = -1.0  # of an action, per dimension: -1 is -A, 0 is 0
+    backup_entropy: bool = False  # subtract alpha log pi in the backup, as SAC does
+    log_std_min: float = -20.0  # clip of the policy's log standard deviation
+    log_std_max: float = 2.0  # clip of the policy's log standard deviation
+    learn_log_std_scale: bool = False  # CORL's: multiplier and offset of the log std are learned
+    log_std_multiplier: float = 1.0  # CORL's factor of the network's log std
+    log_std_offset: float = 0.0  # CORL's summand of the network's log std (-1 there)
+    # CQL
+    num_actions: int = 10  # sampled actions of each kind a state (N); 0: no penalty, plain SAC
+    cql_weight: float = 5.0  # weight of the penalty (alpha in equation 4; 5 or 10 on MuJoCo)
+    cql_temperature: float = 1.0  # T of T logsumexp(Q / T)
+    importance_sampling: bool = True  # False: CQL(rho), the data action joins the logsumexp
+    max_target_backup: bool = False  # max over N next actions in the backup
+    lagrange: bool = False  # learn the weight alpha' so that the weighted gap is `target_gap`
+    target_gap: float = 10.0  # tau of equation 30; CORL's `cql_target_action_gap` times the weight
+    clip_gap_min: float = -1e9  # clip of logsumexp - Q, for each state
+    clip_gap_max: float = 1e9  # clip of logsumexp - Q, for each state
+    bc_updates: int = 0  # first updates in which the actor clones the data instead of maximising Q
+
+
+class State(NamedTuple):
+    """What training carries."""
+
+    actor: Params
+    critic: Params  # [E]
+    target_critic: Params  # [E]
+    log_alpha: jax.Array
+    log_alpha_prime: jax.Array
+    actor_opt: Any
+    critic_opt: Any
+    alpha_opt: Any
+    alpha_prime_opt: Any
+
+
+class Noise(NamedTuple):
+    """All randomness of one update: standard normal, but for the uniform actions."""
+
+    policy: jax.Array  # [B, A]
+    backup: jax.Array  # [B, A], or [B, N, A] with max_target_backup
+    uniform: jax.Array  # [B, N, A] in [-1, 1]
+    current: jax.Array  # [B, N, A]
+    next: jax.Array  # [B, N, A]
+
+
+def sample(config: Config, key: jax.Array, dataset: Dataset) -> Transition:
+    """Returns a batch of transitions."""
+    return sample_transitions(dataset, key, config.batch_size)
+
+
+def init(config: Config, key: jax.Array, spec: Spec) -> State:
+    """Returns the state before the first update."""
+    actor_key, critic_key = jax.random.split(key)
+    observation, action = jnp.zeros(spec.observation_dim), jnp.zeros(spec.action_dim)
+    actor = {
+        "mlp": networks.mlp(config.hidden_dims, 2 * spec.action_dim).init(actor_key, observation),
+        "log_std_multiplier": jnp.asarray(config.log_std_multiplier),
+        "log_std_offset": jnp.asarray(config.log_std_offset),
+    }
+    critic = _critic(config).init(critic_key, jnp.concatenate([observation, action]))
+    log_alpha, log_alpha_prime = jnp.log(config.alpha), jnp.zeros(())
+    actor_tx, critic_tx = optim.adam(config.actor_rate), optim.adam(config.critic_rate)
+    return State(
+        actor=actor,
+        critic=critic,
+        target_critic=critic,
+        log_alpha=log_alpha,
+        log_alpha_prime=log_alpha_prime,
+        actor_opt=actor_tx.init(actor),
+        critic_opt=critic_tx.init(critic),
+        alpha_opt=actor_tx.init(log_alpha),
+        alpha_prime_opt=critic_tx.init(log_alpha_prime),
+    )
+
+
+def update(
+    config: Config, state: State, step: jax.Array, key: jax.Array, batch: Transition
+) -> tuple[State, Metrics]:
+    """Returns the state after one update of actor, critics, targets, alpha and alpha'."""
+    shape = batch.action.shape
+    many = (shape[0], config.num_actions, shape[1])
+    keys = jax.random.split(key, 5)
+    noise = Noise(
+        policy=jax.random.normal(keys[0], shape),
+        backup=jax.random.normal(keys[1], many if config.max_target_backup else shape),
+        uniform=jax.random.uniform(keys[2], many, minval=-1.0),
+        current=jax.random.normal(keys[3], many),
+        next=jax.random.normal(keys[4], many),
+    )
+    return _update(config, state, step, batch, noise)
+
+
+def _update(
+    config: Config, state: State, step: jax.Array, batch: Transition, noise: Noise
+) -> tuple[State, Metrics]:
+    alpha = config.alpha_multiplier * jnp.exp(state.log_alpha)
+    alpha_prime = _alpha_prime(state.log_alpha_prime)
+    backup = _backup(config, state, alpha, batch, noise.backup)
+    actions, log_probs = _sampled_actions(config, state.actor, batch, noise)
+
+    actor_grads, (log_prob, actor_metrics) = jax.grad(_actor_loss, has_aux=True)(
+        state.actor, config, state.critic, alpha, step, batch, noise.policy
+    )
+    critic_grads, (gap, critic_metrics) = jax.grad(_critic_loss, has_aux=True)(
+        state.critic, config, alpha_prime, batch, backup, actions, log_probs
+    )
+    actor_tx, critic_tx = optim.adam(config.actor_rate), optim.adam(config.critic_rate)
+    actor, actor_opt = optim.step(actor_tx, actor_grads, state.actor_opt, state.actor)
+    critic, critic_opt = optim.step(critic_tx, critic_grads, state.critic_opt, state.critic)
+    state = state._replace(
+        actor=actor,
+        actor_opt=actor_opt,
+        critic=critic,
+        critic_opt=critic_opt,
+        target_critic=optim.polyak(critic, state.target_critic, config.tau),
+    )
+    metrics = {**actor_metrics, **critic_metrics, "alpha": alpha}
+    if config.learn_alpha:
+        target = config.target_entropy * batch.action.shape[-1]
+        loss, grad = jax.value_and_grad(_alpha_loss)(state.log_alpha, log_prob, target)
+        log_alpha, alpha_opt = optim.step(actor_tx, grad, state.alpha_opt, state.log_alpha)
+        state = state._replace(log_alpha=log_alpha, alpha_opt=alpha_opt)
+        metrics["alpha_loss"] = loss
+    if config.lagrange:
+        metrics["alpha_prime"] = alpha_prime
+        loss, grad = jax.value_and_grad(_alpha_prime_loss)(state.log_alpha_prime, config, gap)
+        log_alpha_prime, alpha_prime_opt = optim.step(
+            critic_tx, grad, state.alpha_prime_opt, state.log_alpha_prime
+        )
+        state = state._replace(log_alpha_prime=log_alpha_prime, alpha_prime_opt=alpha_prime_opt)
+        metrics["alpha_prime_loss"] = loss
+    return state, metrics
+
+
+def _backup(
+    config: Config, state: State, alpha: jax.Array, batch: Transition, noise: jax.Array
+) -> jax.Array:
+    """Returns r + gamma Q(s', a') [B], min over the target critics, max over the next actions."""
+    size, action_dim = batch.action.shape
+    action, log_prob = _sample(
+        config, state.actor, batch.next_observation, noise.reshape(size, -1, action_dim)
+    )
+    q = jnp.min(_q(config, state.target_critic, batch.next_observation, action), axis=0)  # [B, N]
+    best = jnp.argmax(q, axis=1, keepdims=True)
+    next_q = jnp.take_along_axis(q, best, axis=1)[:, 0]
+    if config.backup_entropy:
+        next_q -= alpha * jnp.take_along_axis(log_prob, best, axis=1)[:, 0]
+    return config.reward_scale * batch.reward + config.discount * batch.discount * next_q
+
+
+def _sampled_actions(
+    config: Config, actor: Params, batch: Transition, noise: Noise
+) -> tuple[jax.Array, jax.Array]:
+    """Returns uniform actions and the policy's at s and s' [B, 3N, A], and their log-densities."""
+    current, current_log_prob = _sample(config, actor, batch.observation, noise.current)
+    following, following_log_prob = _sample(config, actor, batch.next_observation, noise.next)
+    action_dim = batch.action.shape[-1]
+    uniform_log_prob = jnp.full_like(current_log_prob, -action_dim * math.log(2))
+    actions = jnp.concatenate([noise.uniform, current, following], axis=1)
+    return actions, jnp.concatenate(
+        [uniform_log_prob, current_log_prob, following_log_prob], axis=1
+    )
+
+
+def _critic_loss(
+    critic: Params,
+    config: Config,
+    alpha_prime: jax.Array,
+    batch: Transition,
+    backup: jax.Array,
+    actions: jax.Array,
+    log_probs: jax.Array,
+) -> tuple[jax.Array, tuple[jax.Array, Metrics]]:
+    """Returns the squared Bellman error plus the penalty, the sum over the critics."""
+    scored = jnp.concatenate([batch.action[:, None], actions], axis=1)  # [B, 1 + 3N, A]
+    q = _q(config, critic, batch.observation, scored)  # [E, B, 1 + 3N]
+    error = jnp.mean(jnp.square(q[..., 0] - backup[None]), axis=1)  # [E]
+    gap = _gap(config, q[..., 0], q[..., 1:], log_probs)  # [E]
+    penalty = _penalty(config, alpha_prime, gap)
+    metrics = {
+        "critic_loss": jnp.sum(error),
+        "gap": jnp.mean(gap),
+        "q": jnp.mean(q[..., 0]),
+        "max_q": jnp.max(q[..., 0]),
+        "backup": jnp.mean(backup),
+        "max_backup": jnp.max(backup),
+    }
+    return jnp.sum(error + penalty), (gap, metrics)
+
+
+def _gap(config: Config, q_data: jax.Array, q: jax.Array, log_probs: jax.Array) -> jax.Array:
+    """Returns mean over states of T logsumexp(Q / T) - Q(s, a), [E].
+
+    Args:
+        config: the setting.
+        q_data: [E, B], of the actions in the data.
+        q: [E, B, 3N], of the sampled actions.
+        log_probs: [B, 3N], their log-densities: no gradient flows through them.
+    """
+    chex.assert_rank([q_data, q, log_probs], [2, 3, 2])
+    if not config.num_actions:
+        return jnp.zeros(q_data.shape[0])
+    if config.importance_sampling:
+        q = q - log_probs[None]
+    else:
+        q = jnp.concatenate([q_data[..., None], q], axis=-1)
+    soft_max = config.cql_temperature * jax.nn.logsumexp(q / config.cql_temperature, axis=-1)
+    return jnp.mean(jnp.clip(soft_max - q_data, config.clip_gap_min, config.clip_gap_max), axis=1)
+
+
+def _penalty(config: Config, alpha_prime: jax.Array, gap: jax.Array) -> jax.Array:
+    if config.lagrange:
+        return alpha_prime * (config.cql_weight * gap - config.target_gap)
+    return config.cql_weight * gap
+
+
+def _alpha_prime(log_alpha_prime: jax.Array) -> jax.Array:
+    return jnp.clip(jnp.exp(log_alpha_prime), 0, ALPHA_PRIME_MAX)
+
+
+def _alpha_prime_loss(log_alpha_prime: jax.Array, config: Config, gap: jax.Array) -> jax.Array:
+    return -jnp.mean(_penalty(config, _alpha_prime(log_alpha_prime), gap))
+
+
+def _actor_loss(
+    actor: Params,
+    config: Config,
+    critic: Params,
+    alpha: jax.Array,
+    step: jax.Array,
+    batch: Transition,
+    noise: jax.Array,
+) -> tuple[jax.Array, tuple[jax.Array, Metrics]]:
+    """Returns alpha log pi - min Q; in the first `bc_updates`, minus the data's log-likelihood."""
+    action, log_prob = _sample(config, actor, batch.observation, noise[:, None])  # [B, 1, ...]
+    objective = jnp.min(_q(config, critic, batch.observation, action), axis=0)
+    if config.bc_updates:
+        likelihood = tanh_normal_log_prob(*_head(config, actor, batch.observation), batch.action)
+        objective = jnp.where(step < config.bc_updates, likelihood[:, None], objective)
+    loss = jnp.mean(alpha * log_prob - objective)
+    return loss, (log_prob, {"actor_loss": loss, "log_prob": jnp.mean(log_prob)})
+
+
+def _alpha_loss(log_alpha: jax.Array, log_prob: jax.Array, target_entropy: jax.Array) -> jax.Array:
+    return -jnp.mean(log_alpha * (log_prob + target_entropy))
+
+
+def _critic(config: Config) -> networks.Network:
+    network = networks.mlp(config.hidden_dims, 1, config.layer_norm)
+    return networks.ensemble(network, config.num_critics)
+
+
+def _q(config: Config, critic: Params, observation: jax.Array, action: jax.Array) -> jax.Array:
+    """Returns Q [E, B, N] of N actions [B, N, A] in each state [B, O]."""
+    tiled = jnp.broadcast_to(
+        observation[:, None], (*action.shape[:2], observation.shape[-1])
+    )  # [B, N, O]
+    return _critic(config).apply(critic, jnp.concatenate([tiled, action], axis=-1))[..., 0]
+
+
+def _head(config: Config, actor: Params, observation: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Returns mean (before the tanh) and log standard deviation, [..., A] each."""
+    network = networks.mlp(config.hidden_dims, networks.output_dim(actor["mlp"]))
+    mean, raw = jnp.split(network.apply(actor["mlp"], observation), 2, axis=-1)
+    scale = actor["log_std_multiplier"], actor["log_std_offset"]
+    multiplier, offset = scale if config.learn_log_std_scale else jax.lax.stop_gradient(scale)
+    return mean, jnp.clip(multiplier * raw + offset, config.log_std_min, config.log_std_max)
+
+
+def _sample(
+    config: Config, actor: Params, observation: jax.Array, noise: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Returns N actions in each state, [B, N, A] as the noise, and their log-densities [B, N]."""
+    mean, log_std = _head(config, actor, observation)
+    mean, log_std = (jnp.broadcast_to(x[:, None], noise.shape) for x in (mean, log_std))
+    return tanh_normal_sample(mean, log_std, noise)
+
+
+def limits(config: Config, dataset: Dataset) -> dict[str, jax.Array]:
+    """Returns the bound max |r| / (1 - discount) on Q and its backup."""
+    bound = config.reward_scale * dataset.max_abs_reward / (1 - config.discount)
+    return {"max_q": bound, "max_backup": bound}
+
+
+def actor(config: Config, state: State) -> Params:
+    """Returns the actor's parameters."""
+    del config
+    return state.actor
+
+
+def remember(config: Config, spec: Spec, target: jax.Array) -> Memory:
+    """Returns no memory: the policy is Markov."""
+    del config, spec, target
+    return ()
+
+
+def act(
+    config: Config,
+    params: Params,
+    memory: Memory,
+    observation: jax.Array,
+    reward: jax.Array,
+    key: jax.Array,
+    temperature: jax.Array,
+) -> tuple[jax.Array, Memory]:
+    """Returns an action [A]."""
+    del reward
+    chex.assert_rank(observation, 1)
+    mean, log_std = _head(config, params, observation)
+    action, _ = tanh_normal_sample(mean, log_std, temperature * jax.random.normal(key, mean.shape))
+    return action, memory
