@@ -1,4 +1,4 @@
-"""Checkpoints: the states of all members and the normalizer, one a step, written by Orbax.
+"""Checkpoints: NamedTuples of arrays, one a step, written by Orbax.
 
 A checkpoint appears under its final name only when it is whole, so a run can be killed at any
 instant and loses at most the updates since the last one.
@@ -6,7 +6,7 @@ instant and loses at most the updates since the last one.
 
 import logging
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import orbax.checkpoint as ocp
@@ -18,16 +18,19 @@ from rlp.types import State
 logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax reports every stage of every save
 
 
+T = TypeVar("T")
+
+
 class Saved(NamedTuple):
-    """What a checkpoint holds."""
+    """What training saves and a policy is made of."""
 
     states: State
     normalizer: Normalizer
 
 
-def save(directory: Path, step: int, saved: Saved) -> None:
-    """Writes a checkpoint and then removes all but the last two."""
-    with _manager(directory) as manager:
+def save(directory: Path, step: int, saved: Any, keep: int | None = 2) -> None:
+    """Writes a checkpoint and then removes all but the last `keep` (None: removes none)."""
+    with _manager(directory, keep) as manager:
         manager.save(step, args=ocp.args.StandardSave(saved._asdict()))
 
 
@@ -39,23 +42,25 @@ def latest_step(directory: Path) -> int | None:
         return manager.latest_step()
 
 
-def restore(directory: Path, step: int, like: Saved) -> Saved:
-    """Returns the checkpoint of that step; `like` has its structure, shapes and dtypes.
+def restore(directory: Path, step: int, like: T) -> T:
+    """Returns the checkpoint of that step; the NamedTuple `like` has its shapes and dtypes.
 
     Raises:
         InputError: if the checkpoint is damaged, or its parameters are not those of `like`.
     """
     where = f"{directory}/{step}"
+    template: Any = like
     device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     wanted = jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device), like._asdict()
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device),
+        template._asdict(),
     )
     with _manager(directory) as manager:
         try:
             differences = _differences(wanted, manager.item_metadata(step))
             if differences:
                 raise InputError(f"{where} is not a checkpoint of this run: {differences}")
-            return Saved(**manager.restore(step, args=ocp.args.StandardRestore(wanted)))
+            return type(template)(**manager.restore(step, args=ocp.args.StandardRestore(wanted)))
         except InputError:
             raise
         except (ValueError, KeyError, OSError) as error:
@@ -83,9 +88,9 @@ def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
     return {jax.tree_util.keystr(p, simple=True, separator="."): leaf.shape for p, leaf in leaves}
 
 
-def _manager(directory: Path) -> ocp.CheckpointManager:
+def _manager(directory: Path, keep: int | None = None) -> ocp.CheckpointManager:
     return ocp.CheckpointManager(
         directory.absolute(),
         item_handlers=ocp.StandardCheckpointHandler(),
-        options=ocp.CheckpointManagerOptions(max_to_keep=2, enable_async_checkpointing=False),
+        options=ocp.CheckpointManagerOptions(max_to_keep=keep, enable_async_checkpointing=False),
     )

@@ -62,7 +62,6 @@ def fit(run: Run, schedule: Schedule, task: Task, wandb: bool, screen: Screen) -
         screen.say(f"going on from update {step:,}")
     log = MetricsLog(run, step, wandb)
     evaluations = run.evaluations(up_to_step=step)
-    raised: set[tuple[str, str]] = set()
     with screen.bar("training", end) as move, stop_requests() as received:
         while step < end and not received:
             stop = schedule.next_stop(step, end)
@@ -70,11 +69,7 @@ def fit(run: Run, schedule: Schedule, task: Task, wandb: bool, screen: Screen) -
                 run, members, states, task.dataset, step, stop
             )
             step = stop
-            for what, firsts in alarms.items():
-                for label, first in zip(run.labels, firsts, strict=True):
-                    if first != population.NEVER and (label, what) not in raised:
-                        raised.add((label, what))
-                        screen.warn(f"{label}: {what} from update {first:,}; the others go on")
+            screen.alarms(run.labels, alarms)
             log.write(step, {**metrics, "updates_per_second": np.full(len(run.seeds), speed)})
             losses = "  ".join(f"{name} {np.mean(values):.4g}" for name, values in metrics.items())
             screen.log(f"update {step:>9,}  {speed:>7,.0f} updates/s  {losses}")

@@ -41,16 +41,24 @@ def act(
     memory: Memory,
     observation: jax.Array,
     reward: jax.Array,
-    key: jax.Array,
+    keys: jax.Array,
     temperature: jax.Array | float = 0.0,
 ) -> tuple[jax.Array, Memory]:
-    """Returns actions [M, N, A] and memories for raw observations [M, N, O] and rewards [M, N]."""
+    """Returns actions [M, N, A] and memories for raw observations [M, N, O] and rewards [M, N].
 
-    def act_one(config: Any, params: Params, *episode: Any) -> tuple[jax.Array, Memory]:
+    A member's actions depend on its own key of `keys` [M] only.
+    """
+
+    def one_episode(config: Any, params: Params, *episode: Any) -> tuple[jax.Array, Memory]:
         memory, observation, reward, key = episode
         observation = normalize(policy.normalizer, observation)
         return algo.act(config, params, memory, observation, reward, key, jnp.float32(temperature))
 
-    one_member = jax.vmap(act_one, in_axes=(None, None, 0, 0, 0, 0))
-    keys = jax.random.split(key, reward.shape)
+    def one_member(
+        config: Any, params: Params, memory: Memory, observation: Any, reward: Any, key: jax.Array
+    ) -> tuple[jax.Array, Memory]:
+        keys = jax.random.split(key, len(reward))
+        in_axes = (None, None, 0, 0, 0, 0)
+        return jax.vmap(one_episode, in_axes)(config, params, memory, observation, reward, keys)
+
     return jax.vmap(one_member)(policy.config, policy.params, memory, observation, reward, keys)

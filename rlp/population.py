@@ -11,14 +11,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from rlp.config import stack
 from rlp.data.dataset import Dataset
-from rlp.types import Algo, Metrics, Spec, State
-
-NEVER = np.iinfo(np.int32).max
-
+from rlp.types import NEVER, Algo, Metrics, Spec, State
 
 Alarms = dict[str, jax.Array]  # what happened, and the first step [M] at which it did, or NEVER
 
@@ -41,7 +37,11 @@ def init(algo: Algo, configs: Sequence[Any], seeds: Sequence[int], spec: Spec) -
     return jax.jit(jax.vmap(one_member))(stack(configs), jnp.asarray(seeds, jnp.uint32))
 
 
-@partial(jax.jit, static_argnames=("algo", "num_updates"), donate_argnames="states")
+@partial(
+    jax.jit,
+    static_argnames=("algo", "num_updates", "dataset_axis"),
+    donate_argnames="states",
+)
 def train(
     algo: Algo,
     num_updates: int,
@@ -50,16 +50,20 @@ def train(
     states: State,
     dataset: Dataset,
     first_step: jax.Array,
+    dataset_axis: int | None = None,
 ) -> tuple[State, Metrics, Alarms]:
     """Returns the states after `num_updates` more updates, the metrics [M] over them, and alarms.
 
-    `states` is donated. `first_step` is the number of updates done before, on the device, so that
-    a later call traces nothing again. Metrics are averaged over the updates, those named `max_*`
-    are maxima. An alarm is a metric that was not finite or passed the algorithm's limit; members
-    are independent, so the others go on.
+    `states` is donated. `first_step` is the number of updates done before, on the device, so that a
+    later call traces nothing again. The data is shared by all members (`dataset_axis` None) or each
+    has its own (0). Metrics are averaged over the updates, those named `max_*` are maxima. An alarm
+    is a metric that was not finite or passed the algorithm's limit; members are independent, so the
+    others go on.
     """
 
-    def one_member(config: Any, key: jax.Array, state: State) -> tuple[State, Metrics, Alarms]:
+    def one_member(
+        config: Any, key: jax.Array, state: State, dataset: Dataset
+    ) -> tuple[State, Metrics, Alarms]:
         def body(state: State, step: jax.Array) -> tuple[State, Metrics]:
             sample_key, update_key = jax.random.split(jax.random.fold_in(key, step))
             batch = algo.sample(config, sample_key, dataset)
@@ -70,7 +74,8 @@ def train(
         alarms = _alarms(metrics, algo.limits(config, dataset), steps)
         return state, _reduce(metrics), alarms
 
-    return jax.vmap(one_member)(configs, keys, states)
+    population = jax.vmap(one_member, in_axes=(0, 0, 0, dataset_axis))
+    return population(configs, keys, states, dataset)
 
 
 def _reduce(metrics: Metrics) -> Metrics:

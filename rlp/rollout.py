@@ -1,14 +1,16 @@
 """Episodes in lockstep: every environment of every member takes its next step together."""
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from rlp import policy as policies
-from rlp.envs import VectorEnv
+from rlp.data.episodes import Episode
+from rlp.envs import Outcome, VectorEnv
 from rlp.policy import Policy
 from rlp.types import Algo, Spec
 
@@ -18,26 +20,122 @@ OnStep = Callable[[int], None]  # told how many steps have been taken
 Act = Callable[[np.ndarray, np.ndarray], np.ndarray]  # observation [N, O], reward [N] -> [N, A]
 
 
+class Taken(NamedTuple):
+    """One step of N environments."""
+
+    observation: np.ndarray  # [N, O], in which the actions were taken
+    action: np.ndarray  # [N, A]
+    outcome: Outcome
+    running: np.ndarray  # [N] bool: the episode had not ended before
+
+
+class Recorded(NamedTuple):
+    """An episode and the simulator's states [T + 1, P] in it."""
+
+    episode: Episode
+    physics: np.ndarray
+
+
 def evaluation_seeds(num_episodes: int) -> range:
     """Returns the seeds of the initial states that every evaluation uses."""
     return range(EVALUATION_SEED, EVALUATION_SEED + num_episodes)
+
+
+def steps(act: Act, env: VectorEnv, seeds: Sequence[int]) -> Iterator[Taken]:
+    """Yields the steps of one episode in each environment, until the last has ended."""
+    observation = env.reset(seeds)
+    reward, running = np.zeros(env.num_envs), np.ones(env.num_envs, bool)
+    while running.any():
+        action = act(observation, reward)
+        outcome = env.step(action)
+        yield Taken(observation, action, outcome, running)
+        observation, reward = outcome.observation, outcome.reward
+        running = running & ~(outcome.terminated | outcome.truncated)
 
 
 def rollout(
     act: Act, env: VectorEnv, seeds: Sequence[int], on_step: OnStep = lambda _: None
 ) -> np.ndarray:
     """Returns the undiscounted returns [N] of one episode in each environment."""
-    observation = env.reset(seeds)
-    reward, returns = np.zeros(env.num_envs), np.zeros(env.num_envs)
-    running = np.ones(env.num_envs, bool)
-    for step in itertools.count(1):
-        observation, reward, terminated, truncated = env.step(act(observation, reward))
-        returns += reward * running
-        running &= ~(terminated | truncated)
-        on_step(step)
-        if not running.any():
-            break
+    returns = np.zeros(env.num_envs)
+    for count, taken in enumerate(steps(act, env, seeds), start=1):
+        returns += taken.outcome.reward * taken.running
+        on_step(count)
     return returns
+
+
+def record(
+    act: Act, env: VectorEnv, seeds: Sequence[int], on_step: OnStep = lambda _: None
+) -> list[Recorded]:
+    """Returns one episode of each environment with the simulator's states."""
+    physics: list[np.ndarray] = []
+
+    def watched(observation: np.ndarray, reward: np.ndarray) -> np.ndarray:
+        physics.append(env.physics())
+        return act(observation, reward)
+
+    taken = []
+    for count, each in enumerate(steps(watched, env, seeds), start=1):
+        taken.append(each)
+        on_step(count)
+    physics.append(env.physics())
+    return split(taken, physics)
+
+
+def split(taken: Sequence[Taken], physics: Sequence[np.ndarray]) -> list[Recorded]:
+    """Returns the episodes of N environments that were stepped T times together.
+
+    Args:
+        taken: their T steps.
+        physics: T + 1 states [N, P], before the first step and after each.
+    """
+    last = taken[-1].outcome.observation
+    observation = np.stack([*(each.observation for each in taken), last])  # [T + 1, N, O]
+    action = np.stack([each.action for each in taken])
+    reward = np.stack([each.outcome.reward for each in taken])
+    terminated = np.stack([each.outcome.terminated for each in taken])
+    lengths = np.sum([each.running for each in taken], axis=0)
+    return [
+        Recorded(
+            Episode(
+                observation[: length + 1, i].astype(np.float32),
+                action[:length, i].astype(np.float32),
+                reward[:length, i].astype(np.float32),
+                bool(terminated[length - 1, i]),
+            ),
+            np.stack(physics)[: length + 1, i],
+        )
+        for i, length in enumerate(lengths)
+    ]
+
+
+def actor(
+    algo: Algo,
+    spec: Spec,
+    policy: Policy,
+    num_episodes: int,
+    keys: jax.Array,
+    temperature: float = 0.0,
+) -> Act:
+    """Returns how the members [M] act in `num_episodes` new episodes each, member by member."""
+    shape = (len(keys), num_episodes)
+    memory, count = policies.start(algo, spec, policy, num_episodes), itertools.count()
+    fold_in = jax.vmap(jax.random.fold_in, in_axes=(0, None))
+
+    def act(observation: np.ndarray, reward: np.ndarray) -> np.ndarray:
+        nonlocal memory
+        action, memory = policies.act(
+            algo,
+            policy,
+            memory,
+            jnp.asarray(observation.reshape(*shape, -1), jnp.float32),
+            jnp.asarray(reward.reshape(shape), jnp.float32),
+            fold_in(keys, next(count)),
+            temperature,
+        )
+        return np.asarray(action).reshape(len(observation), -1)
+
+    return act
 
 
 def evaluate(
@@ -59,23 +157,9 @@ def evaluate(
         on_step: called after every step of the environments, with the number of steps so far.
     """
     num_members = env.num_envs // len(seeds)
-    shape = (num_members, len(seeds))
-    memory = policies.start(algo, spec, policy, len(seeds))
-    key, step = jax.random.key(0), itertools.count()  # of no effect at temperature 0
-
-    def act(observation: np.ndarray, reward: np.ndarray) -> np.ndarray:
-        nonlocal memory
-        action, memory = policies.act(
-            algo,
-            policy,
-            memory,
-            jnp.asarray(observation.reshape(*shape, -1), jnp.float32),
-            jnp.asarray(reward.reshape(shape), jnp.float32),
-            jax.random.fold_in(key, next(step)),
-        )
-        return np.asarray(action).reshape(env.num_envs, -1)
-
-    return rollout(act, env, list(seeds) * num_members, on_step).reshape(shape)
+    keys = jax.random.split(jax.random.key(0), num_members)  # of no effect at temperature 0
+    act = actor(algo, spec, policy, len(seeds), keys)
+    return rollout(act, env, list(seeds) * num_members, on_step).reshape(num_members, len(seeds))
 
 
 def evaluate_random(env: VectorEnv, seeds: Sequence[int]) -> np.ndarray:

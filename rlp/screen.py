@@ -17,13 +17,17 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from rlp.types import NEVER
+
 
 class Screen:
     """Prints a run; `quiet` leaves only the table of returns. Use it as a context manager."""
 
     def __init__(self, quiet: bool) -> None:
         self._quiet = quiet
+        self._warned: set[str] = set()
         self._console = Console(highlight=False, soft_wrap=True)
+        self._console.width = max(self._console.width, 100)  # tables of labels need it
         self._live = self._console.is_terminal and not quiet
         self._progress = Progress(
             TextColumn("{task.description}"),
@@ -59,6 +63,14 @@ class Screen:
     def warn(self, text: str) -> None:
         """Prints a warning on stderr, quiet or not."""
         Console(stderr=True, highlight=False, soft_wrap=True).print(f"[yellow]warning:[/] {text}")
+
+    def alarms(self, labels: Sequence[str], alarms: Mapping[str, np.ndarray]) -> None:
+        """Warns once of each alarm of each member; `alarms` has the update it began, or NEVER."""
+        for what, firsts in alarms.items():
+            for label, first in zip(labels, firsts, strict=True):
+                if first != NEVER and f"{label} {what}" not in self._warned:
+                    self._warned.add(f"{label} {what}")
+                    self.warn(f"{label}: {what} from update {first:,}; the others go on")
 
     @contextmanager
     def bar(self, description: str, total: int) -> Iterator[Callable[..., None]]:

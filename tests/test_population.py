@@ -12,7 +12,7 @@ from rlp.algos import bc
 from rlp.config import config
 from rlp.data.dataset import Dataset, make_dataset, unit_normalizer
 from rlp.data.episodes import EpisodeSet
-from rlp.types import Spec
+from rlp.types import NEVER, Spec
 
 SPEC = Spec(observation_dim=4, action_dim=2, max_episode_steps=12)
 
@@ -103,6 +103,6 @@ def test_metrics_are_means_and_maxima_and_alarms_the_first_step(dataset: Dataset
     assert jax.device_get(metrics["max_value"]).tolist() == [14, 14]
     assert float(metrics["value"][0]) == 12
     assert {name: jax.device_get(first).tolist() for name, first in alarms.items()} == {
-        "NaN or infinite": [population.NEVER, 12],
+        "NaN or infinite": [NEVER, 12],
         "max_value above its bound": [13, 13],
     }

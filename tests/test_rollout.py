@@ -9,14 +9,14 @@ from rlp.algos import bc
 from rlp.config import stack
 from rlp.data.dataset import Normalizer
 from rlp.envs import Outcome
-from rlp.rollout import evaluate, evaluate_random, evaluation_seeds, rollout
+from rlp.rollout import evaluate, evaluate_random, evaluation_seeds, record, rollout
 from rlp.types import Spec
 
 
 class Countdown:
     """Episode i ends after seeds[i] steps; the reward is the first action, the observation 5."""
 
-    observation_dim, action_dim = 3, 2
+    observation_dim, action_dim, max_episode_steps = 3, 2, 10
 
     def __init__(self, num_envs: int, terminates: bool = True) -> None:
         self.num_envs, self.terminates = num_envs, terminates
@@ -24,6 +24,9 @@ class Countdown:
     def reset(self, seeds: Sequence[int] | None = None) -> np.ndarray:
         self.left = np.array(seeds)
         return np.full((self.num_envs, 3), 5.0)
+
+    def physics(self) -> np.ndarray:
+        return self.left[:, None].astype(np.float64)
 
     def step(self, action: np.ndarray) -> Outcome:
         assert action.shape == (self.num_envs, 2)
@@ -76,3 +79,16 @@ def test_random_actions_are_reproducible_and_in_bounds():
 def test_evaluation_seeds_are_apart_from_training_seeds():
     assert min(evaluation_seeds(3)) > 100_000
     assert len(evaluation_seeds(3)) == 3
+
+
+def test_recorded_episodes_have_their_own_length_and_physics():
+    env = Countdown(2)
+    recorded = record(lambda *_: np.full((2, 2), 0.5), env, [3, 1])
+    assert [r.physics[:, 0].tolist() for r in recorded] == [[3, 2, 1, 0], [1, 0]]
+    assert [r.episode.reward.tolist() for r in recorded] == [[0.5] * 3, [0.5]]
+    assert [r.episode.observation.shape for r in recorded] == [(4, 3), (2, 3)]
+    assert all(r.episode.terminated for r in recorded)
+    assert not any(
+        r.episode.terminated
+        for r in record(lambda *_: np.ones((2, 2)), Countdown(2, False), [1, 2])
+    )

@@ -23,9 +23,14 @@ class VectorEnv(Protocol):
     num_envs: int
     observation_dim: int
     action_dim: int
+    max_episode_steps: int
 
     def reset(self, seeds: Sequence[int] | None = None) -> np.ndarray:
         """Returns the first observations [N, O]; seeds[i], if given, restarts environment i."""
+        ...
+
+    def physics(self) -> np.ndarray:
+        """Returns the states of the simulators [N, P] float64."""
         ...
 
     def step(self, action: np.ndarray) -> Outcome:

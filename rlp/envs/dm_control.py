@@ -38,6 +38,7 @@ class DmControl:
         self.observation_dim = int(
             sum(np.prod(array.shape) for array in first.observation_spec().values())
         )
+        self.max_episode_steps = int(first._step_limit)
         self._center, self._scale = (
             (spec.maximum + spec.minimum) / 2,
             (spec.maximum - spec.minimum) / 2,
@@ -50,6 +51,10 @@ class DmControl:
                 seed
             )  # as suite.load(task_kwargs={"random": seed})
         return np.stack([_flat(env.reset().observation) for env in self._envs])
+
+    def physics(self) -> np.ndarray:
+        """Returns positions and velocities [N, P] of the simulators."""
+        return np.stack([env.physics.get_state() for env in self._envs])
 
     def step(self, action: np.ndarray) -> Outcome:
         """Applies actions [N, A] in [-1, 1], scaled to the task's bounds."""

@@ -34,6 +34,28 @@ def read(path: Path) -> EpisodeSet:
     return check_set(EpisodeSet(str(path), _env(path), [_read_episode(file) for file in shown]))
 
 
+def write_episode(folder: Path, number: int, episode: Episode, physics: np.ndarray) -> None:
+    """Writes an episode whole or not at all, physics [T + 1, P] with it."""
+    length = len(episode.action)
+    discount = np.ones((length + 1, 1), np.float32)
+    discount[-1] = 0 if episode.terminated else 1
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / f"{number:06d}.partial"
+    try:
+        with partial.open("wb") as file:
+            np.savez_compressed(
+                file,
+                observation=episode.observation,
+                action=np.pad(episode.action, ((1, 0), (0, 0))),
+                reward=np.pad(episode.reward, (1, 0))[:, None],
+                discount=discount,
+                physics=physics,
+            )
+        partial.rename(folder / f"episode_{number:06d}_{length}.npz")
+    finally:
+        partial.unlink(missing_ok=True)
+
+
 def _files(path: Path) -> list[Path]:
     return sorted(path.glob("*.npz")) or sorted(path.glob("buffer/*.npz"))
 
