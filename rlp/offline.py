@@ -78,10 +78,7 @@ def fit(run: Run, schedule: Schedule, task: Task, wandb: bool, screen: Screen) -
                 seeds = evaluation_seeds(schedule.num_episodes)
                 with screen.bar("evaluating", run.spec.max_episode_steps) as show:
                     returns = evaluate(run.algo, run.spec, actors, task.env, seeds, show)
-                evaluations += [
-                    {"step": step, "member": label, "returns": each.tolist()}
-                    for label, each in zip(run.labels, returns, strict=True)
-                ]
+                evaluations += run.entries(step, returns)
                 write_json(run.directory / "returns.json", evaluations)
                 log.write(step, {"return": returns.mean(axis=1)})
                 screen.say(f"update {step:>9,}  return {spread(returns.mean(axis=1))}")

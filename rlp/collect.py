@@ -1,0 +1,232 @@
+"""Makes data sets: `python -m rlp.collect walker-walk --num_steps=300000`.
+
+An online SAC (CQL-SAC without its conservative term, the same file) learns the task; its first
+member gives three data sets in ExORL's layout, each with physics and a metadata.json:
+
+    medium          sampled actions of the policy when its mean return first reached the threshold
+    medium-replay   all that was collected until then
+    expert          sampled actions of the final policy
+"""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from rlp import checkpoint, cli, config, data, envs, online, population, runs
+from rlp.algos import cqlsac
+from rlp.config import stack
+from rlp.data.dataset import unit_normalizer
+from rlp.data.episodes import fingerprint
+from rlp.data.formats import exorl
+from rlp.errors import InputError
+from rlp.online import Plan
+from rlp.policy import Policy
+from rlp.rollout import OnStep, Recorded, actor, record
+from rlp.runs import Run
+from rlp.screen import Screen
+from rlp.types import Spec
+
+THRESHOLDS = {"walker-walk": 930.0, "walker-run": 250.0}  # of `medium`; others: half the final
+DATA_SEED = 2_000_000  # of the initial states of medium and expert, apart from evaluation's
+SETS = ("medium", "medium-replay", "expert")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The collection."""
+
+    env: str  # environment, as walker-walk
+    seed: int = 0  # the first seed; its member gives the data
+    num_seeds: int = 1  # members: learners that show the spread
+    num_data_episodes: int = 50  # episodes of medium and of expert
+    out: str = ""  # folder of the data sets (default: data/ENV)
+    name: str = ""  # of the run (default: collect-<environment>-<date-time>)
+    runs: str = "runs"  # folder of all runs
+
+
+@dataclass(frozen=True)
+class Learning:
+    """The learner, a SAC."""
+
+    hidden_dims: tuple[int, ...] = (256, 256)  # widths of the hidden layers
+    batch_size: int = 256  # transitions in a batch
+    learning_rate: float = 1e-3  # Adam's, for everything
+    discount: float = 0.99  # gamma
+
+
+@dataclass(frozen=True)
+class Handling:
+    """Handling of the run; may differ when it goes on."""
+
+    resume: str = ""  # a collection to go on with: --resume=runs/NAME
+    quiet: bool = False  # print the result only
+
+
+def collect(given: cli.Given) -> Run:
+    """Collects with the flags as typed, writes the data sets and returns the run."""
+    settings, handling = cli.parse(Settings, given), cli.parse(Handling, given)
+    run = _resume(given) if handling.resume else _start(given)
+    plan = Plan(**run.record["plan"])
+    settings = Settings(**run.record["settings"])
+    env = envs.make(settings.env, len(run.seeds) * plan.num_envs)
+    eval_env = envs.make(settings.env, len(run.seeds) * plan.num_episodes)
+    with Screen(handling.quiet) as screen:
+        screen.say(f"SAC on {settings.env}  {len(run.seeds)} members in one program")
+        screen.say(f"run   {run.directory}")
+        stopped = online.fit(run, plan, env, eval_env, screen)
+        if stopped:
+            again = f"python -m rlp.collect {settings.env} --resume={run.directory}"
+            screen.say(f"stopped; to go on: {again}")
+            raise SystemExit(128 + stopped)
+        returns = _write_data(run, settings, screen)
+        screen.returns(returns, over_members=())
+    return run
+
+
+def _start(given: cli.Given) -> Run:
+    settings, plan = cli.parse(Settings, given), cli.parse(Plan, given)
+    learning = cli.parse(Learning, given)
+    updates = plan.updates_per_step * plan.num_envs
+    if updates < 1 or updates != round(updates):
+        raise InputError(
+            f"--updates_per_step={plan.updates_per_step} times --num_envs={plan.num_envs} "
+            "must be a whole number of updates"
+        )
+    env = envs.make(settings.env)
+    for name in SETS:
+        if _folder(settings, name).exists():
+            raise InputError(
+                f"{_folder(settings, name)} exists: choose another --out, or remove that data set"
+            )
+    setting = cqlsac.Config(
+        num_updates=round(plan.num_steps * plan.updates_per_step),
+        num_actions=0,
+        backup_entropy=True,
+        hidden_dims=learning.hidden_dims,
+        batch_size=learning.batch_size,
+        actor_rate=learning.learning_rate,
+        critic_rate=learning.learning_rate,
+        discount=learning.discount,
+    )
+    seeds = range(settings.seed, settings.seed + settings.num_seeds)
+    record = {
+        "algo": "cqlsac",
+        "settings": asdict(settings),
+        "plan": asdict(plan),
+        "members": [{"seed": seed, "config": config.to_dict(setting)} for seed in seeds],
+        "env": settings.env,
+        "spec": Spec(env.observation_dim, env.action_dim, env.max_episode_steps)._asdict(),
+    }
+    name = settings.name or runs.default_name("collect", settings.env)
+    return runs.create(Path(settings.runs) / name, record)
+
+
+def _resume(given: cli.Given) -> Run:
+    run = runs.load(Path(given["resume"]))
+    if "plan" not in run.record:
+        raise InputError(f"{run.directory} is no collection; go on with python -m rlp.train")
+    other = given.keys() - {"env", "resume", "quiet"}
+    if other or given["env"] != run.record["env"]:
+        flags = ", ".join(f"--{name}" for name in sorted(other)) or given["env"]
+        raise InputError(f"{flags}: a collection goes on as it began, in {run.record['env']}")
+    return run
+
+
+def _write_data(run: Run, settings: Settings, screen: Screen) -> dict[str, np.ndarray]:
+    """Writes the data sets that are not there yet; returns each one's returns."""
+    scores = {e["step"]: np.mean(e["returns"]) for e in _first_member(run)}
+    final = max(scores)
+    threshold = THRESHOLDS.get(settings.env, scores[final] / 2)
+    reached = [step for step, score in scores.items() if score >= threshold]
+    medium = min(reached, default=final)
+    if not reached:
+        screen.warn(
+            f"no policy reached {threshold:.0f}: medium is the final one, {scores[final]:.0f}"
+        )
+    env = envs.make(settings.env, settings.num_data_episodes)
+    returns = {}
+    for name, step in (("medium", medium), ("medium-replay", medium), ("expert", final)):
+        folder = _folder(settings, name)
+        if not folder.exists():
+            partial = folder.with_name(f"{name}.partial")
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
+            if name == "medium-replay":
+                for file in _replay_files(run, step):
+                    shutil.copy(file, partial)
+            else:
+                with screen.bar(name, env.max_episode_steps) as show:
+                    for number, each in enumerate(_sampled(run, env, step, show)):
+                        exorl.write_episode(partial, number, each.episode, each.physics)
+            _write_metadata(run, partial, name, step)
+            partial.rename(folder)
+        returns[str(folder)] = data.load(str(folder)).returns
+    return returns
+
+
+def _first_member(run: Run) -> list[dict[str, Any]]:
+    return [entry for entry in run.evaluations() if entry["member"] == run.labels[0]]
+
+
+def _replay_files(run: Run, step: int) -> list[Path]:
+    """Returns the first member's episodes of its first `step` environment steps."""
+    files = sorted((run.directory / "replay").glob("*.npz"))
+    return files[: step // run.spec.max_episode_steps]
+
+
+def _sampled(run: Run, env: envs.VectorEnv, step: int, show: OnStep) -> list[Recorded]:
+    """Returns an episode of each environment, of sampled actions of the first member's policy."""
+    like = Policy(
+        stack(run.configs),
+        jax.vmap(run.algo.actor)(
+            stack(run.configs), population.init(run.algo, run.configs, run.seeds, run.spec).states
+        ),
+        unit_normalizer(run.spec.observation_dim),
+    )
+    members = checkpoint.restore(run.directory / "snapshots", step, like)
+    config, params = jax.tree.map(lambda leaf: leaf[:1], (members.config, members.params))
+    first = Policy(config, params, members.normalizer)
+    keys = jax.random.split(jax.random.key(run.seeds[0] + DATA_SEED), 1)
+    act = actor(run.algo, run.spec, first, env.num_envs, keys, temperature=1.0)
+    return record(act, env, range(DATA_SEED, DATA_SEED + env.num_envs), show)
+
+
+def _write_metadata(run: Run, folder: Path, name: str, step: int) -> None:
+    made = data.load(str(folder))
+    how = {
+        "medium": f"sampled actions of the policy at step {step}",
+        "medium-replay": f"all that was collected until step {step}",
+        "expert": f"sampled actions of the final policy, at step {step}",
+    }
+    metadata = {
+        "env": run.record["env"],
+        "name": name,
+        "made": f"online SAC, seed {run.seeds[0]}: {how[name]}",
+        "licence": "CC0",
+        "fingerprint": fingerprint(made),
+        "returns": made.returns.tolist(),
+        "config": run.record["members"][0]["config"],
+        "plan": run.record["plan"],
+        **{key: run.record[key] for key in ("command", "versions", "git_commit", "machine")},
+    }
+    runs.write_json(folder / "metadata.json", metadata)
+
+
+def _folder(settings: Settings, name: str) -> Path:
+    return Path(settings.out or f"data/{settings.env}") / name
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The command line."""
+    doc = "Learns a task online and writes data sets of it: medium, medium-replay and expert."
+    flags = (Settings, Plan, Learning, Handling)
+    cli.main("python -m rlp.collect", cli.Command(collect, flags, doc), argv)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,336 @@
+"""Online learning: a replay on the device that grows while environments are stepped.
+
+Everything but physics is compiled: actions for all environments of all members in one call, then
+one call that stores the new transitions and makes the updates they pay for. The second runs while
+the simulator works on the next step. Episodes of an environment have one length (dm_control's time
+limit), so all end together, and whatever is saved is saved between episodes.
+"""
+
+import math
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rlp import checkpoint, policy, population
+from rlp.checkpoint import Saved
+from rlp.data.dataset import Dataset, unit_normalizer
+from rlp.data.formats import exorl
+from rlp.envs import VectorEnv
+from rlp.metrics import MetricsLog
+from rlp.policy import Policy
+from rlp.population import Alarms, Population
+from rlp.rollout import Recorded, Taken, evaluate, evaluation_seeds, split
+from rlp.runs import Run, write_json
+from rlp.screen import Screen, spread
+from rlp.signals import stop_requests
+from rlp.types import Algo, Metrics, Spec, State, Transition
+
+ACTING = 0x616374  # folded into a member's key: its actions draw from another stream than updates
+
+
+class Layout(NamedTuple):
+    """Where a replay keeps what: each environment has its own rows, episode after episode."""
+
+    num_envs: int
+    num_episodes: int  # of each environment
+    episode_length: int
+
+    @property
+    def rows_per_env(self) -> int:
+        """Rows of one environment: an episode of T steps has T + 1."""
+        return self.num_episodes * (self.episode_length + 1)
+
+    def row(self, step: int) -> int:
+        """Returns the row, within an environment's own, of its step number `step`."""
+        episode, t = divmod(step, self.episode_length)
+        return episode * (self.episode_length + 1) + t
+
+
+def empty_replay(layout: Layout, spec: Spec, num_members: int) -> Dataset:
+    """Returns replays [M] without transitions."""
+    rows = layout.num_envs * layout.rows_per_env
+    capacity = layout.num_envs * layout.num_episodes * layout.episode_length
+
+    def zeros(*shape: int, dtype: Any = jnp.float32) -> jax.Array:
+        return jnp.zeros((num_members, *shape), dtype)
+
+    return Dataset(
+        observation=zeros(rows, spec.observation_dim),
+        action=zeros(rows, spec.action_dim),
+        reward=zeros(rows),
+        discount=zeros(rows),
+        transition_rows=zeros(capacity, dtype=jnp.int32),
+        step_rows=zeros(capacity, dtype=jnp.int32),
+        num_transitions=zeros(dtype=jnp.int32),
+        num_steps=zeros(dtype=jnp.int32),
+        max_abs_reward=zeros(),
+    )
+
+
+def insert(replay: Dataset, layout: Layout, row: jax.Array, new: Transition) -> Dataset:
+    """Returns one member's replay with a new transition of each environment, [num_envs, ...]."""
+    env = jnp.arange(layout.num_envs)
+    rows = env * layout.rows_per_env + row
+    places = replay.num_transitions + env
+    size = replay.num_transitions + layout.num_envs
+    return Dataset(
+        observation=replay.observation.at[rows]
+        .set(new.observation)
+        .at[rows + 1]
+        .set(new.next_observation),
+        action=replay.action.at[rows].set(new.action),
+        reward=replay.reward.at[rows].set(new.reward),
+        discount=replay.discount.at[rows].set(new.discount),
+        transition_rows=replay.transition_rows.at[places].set(rows),
+        step_rows=replay.step_rows.at[places].set(rows),
+        num_transitions=size,
+        num_steps=size,
+        max_abs_reward=jnp.maximum(replay.max_abs_reward, jnp.abs(new.reward).max()),
+    )
+
+
+@partial(
+    jax.jit,
+    static_argnames=("algo", "layout", "num_updates"),
+    donate_argnames=("states", "replays"),
+)
+def learn(
+    algo: Algo,
+    layout: Layout,
+    num_updates: int,
+    configs: Any,
+    keys: jax.Array,
+    states: State,
+    replays: Dataset,
+    row: jax.Array,
+    new: Transition,
+    first_step: jax.Array,
+) -> tuple[State, Dataset, Metrics, Alarms]:
+    """Returns states and replays after storing `new` [M, num_envs, ...] and `num_updates` updates.
+
+    `states` and `replays` are donated.
+    """
+    replays = jax.vmap(lambda replay, new: insert(replay, layout, row, new))(replays, new)
+    if num_updates == 0:
+        return states, replays, {}, {}
+    states, metrics, alarms = population.train(
+        algo, num_updates, configs, keys, states, replays, first_step, dataset_axis=0
+    )
+    return states, replays, metrics, alarms
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The learning."""
+
+    num_steps: int = 300_000  # environment steps of each member
+    num_envs: int = 8  # environments of each member, stepped together
+    updates_per_step: float = 0.5  # gradient updates an environment step
+    num_random_episodes: int = 1  # of each environment: random actions, no updates
+    eval_every: int = 10_000  # environment steps between evaluations
+    num_episodes: int = 10  # episodes of each member in an evaluation
+    checkpoint_every: int = 50_000  # environment steps between checkpoints
+
+    def layout(self, episode_length: int) -> Layout:
+        """Returns the layout of a replay that holds `num_steps` steps in whole episodes."""
+        num_episodes = math.ceil(self.num_steps / (self.num_envs * episode_length))
+        return Layout(self.num_envs, num_episodes, episode_length)
+
+
+class Collection(NamedTuple):
+    """What stays the same from episode to episode."""
+
+    run: Run
+    plan: Plan
+    layout: Layout
+    members: Population
+    env: VectorEnv  # the environments of all members, member by member
+
+
+class Learner(NamedTuple):
+    """What changes: the states [M] and what each member has seen."""
+
+    states: State
+    replays: Dataset
+
+
+def fit(run: Run, plan: Plan, env: VectorEnv, eval_env: VectorEnv, screen: Screen) -> int:
+    """Learns to the end of the plan, from the last checkpoint where there is one.
+
+    After every evaluation the actors are kept in `snapshots/`; the first member's episodes are kept
+    in `replay/`, in ExORL's layout. Steps are those of one member's environments together.
+
+    Returns:
+        The number of the signal that stopped it, 0 at the end. Either way it can be resumed.
+    """
+    layout = plan.layout(env.max_episode_steps)
+    collection = Collection(
+        run, plan, layout, population.init(run.algo, run.configs, run.seeds, run.spec), env
+    )
+    learner, step = _restored(collection)
+    if step:
+        screen.say(f"going on from step {step:,}")
+    log = MetricsLog(run, step, wandb=False)
+    evaluations = run.evaluations(up_to_step=step)
+    steps_a_round = layout.num_envs * layout.episode_length
+    end = layout.num_episodes * steps_a_round
+    with screen.bar("collecting", end) as move, stop_requests() as received:
+        while step < end and not received:
+            began = time.perf_counter()
+            episode = step // steps_a_round
+            learner, recorded, metrics, alarms = _play(collection, learner, episode)
+            speed = steps_a_round * len(run.seeds) / (time.perf_counter() - began)
+            for number, each in enumerate(recorded[: layout.num_envs], episode * layout.num_envs):
+                exorl.write_episode(run.directory / "replay", number, each.episode, each.physics)
+            before, step = step, step + steps_a_round
+            returns = np.array([each.episode.reward.sum() for each in recorded])
+            returns = returns.reshape(len(run.seeds), -1).mean(axis=1)
+            screen.alarms(run.labels, alarms)
+            log.write(step, {**metrics, "collected_return": returns})
+            note = f"{speed:,.0f} steps/s  collected return {returns.mean():.0f}"
+            screen.log(f"step {step:>9,}  {note}")
+            move(step, note)
+            if step == end or _is_due(plan.eval_every, before, step):
+                actors = _actors(collection, learner.states)
+                with screen.bar("evaluating", eval_env.max_episode_steps) as show:
+                    seeds = evaluation_seeds(plan.num_episodes)
+                    scores = evaluate(run.algo, run.spec, actors, eval_env, seeds, show)
+                evaluations += run.entries(step, scores)
+                write_json(run.directory / "returns.json", evaluations)
+                log.write(step, {"return": scores.mean(axis=1)})
+                checkpoint.save(run.directory / "snapshots", step, actors, keep=None)
+                screen.say(f"step {step:>9,}  return {spread(scores.mean(axis=1))}")
+            if step == end or received or _is_due(plan.checkpoint_every, before, step):
+                _save(collection, learner, step)
+    return received[0] if step < end else 0
+
+
+def _is_due(every: int, before: int, step: int) -> bool:
+    return before // every < step // every
+
+
+def _actors(collection: Collection, states: State) -> Policy:
+    run = collection.run
+    normalizer = unit_normalizer(run.spec.observation_dim)
+    return policy.from_states(run.algo, collection.members.configs, states, normalizer)
+
+
+def _save(collection: Collection, learner: Learner, step: int) -> None:
+    run = collection.run
+    normalizer = unit_normalizer(run.spec.observation_dim)
+    checkpoint.save(run.checkpoints, step, Saved(learner.states, normalizer))
+    checkpoint.save(run.directory / "replays", step, learner.replays)
+
+
+def _restored(collection: Collection) -> tuple[Learner, int]:
+    """Returns the learner of the last step of which both halves are whole, or a new one and 0."""
+    run, layout = collection.run, collection.layout
+    states = collection.members.states
+    replays = empty_replay(layout, run.spec, len(run.seeds))
+    step = checkpoint.latest_step(run.directory / "replays")
+    if step is None:
+        return Learner(states, replays), 0
+    like = Saved(states, unit_normalizer(run.spec.observation_dim))
+    states = checkpoint.restore(run.checkpoints, step, like).states
+    return Learner(states, checkpoint.restore(run.directory / "replays", step, replays)), step
+
+
+def _play(
+    collection: Collection, learner: Learner, episode: int
+) -> tuple[Learner, list[Recorded], dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Plays one episode in every environment and makes the updates that it pays for.
+
+    Returns:
+        The learner, the episodes member by member, the metrics [M] and the alarms [M].
+    """
+    run, plan, layout, members, env = collection
+    explore = episode < plan.num_random_episodes
+    num_updates = 0 if explore else round(plan.updates_per_step * layout.num_envs)
+    first_update = (episode - plan.num_random_episodes) * layout.episode_length * num_updates
+    keys = _fold_in(_fold_in(members.keys, ACTING), episode)
+    uniform = np.random.default_rng([*run.seeds, episode])
+    memory = policy.start(run.algo, run.spec, _actors(collection, learner.states), layout.num_envs)
+    observation = env.reset(_seeds(run.seeds, layout.num_envs, episode))
+    reward = np.zeros(env.num_envs)
+    taken, physics, infos, new = [], [env.physics()], [], None
+
+    def learn_from(learner: Learner, t: int, new: Transition) -> Learner:
+        states, replays, *info = learn(
+            run.algo,
+            layout,
+            num_updates,
+            members.configs,
+            members.keys,
+            *learner,
+            jnp.int32(layout.row(episode * layout.episode_length + t)),
+            new,
+            jnp.int32(first_update + t * num_updates),
+        )
+        infos.append(info)
+        return Learner(states, replays)
+
+    for t in range(layout.episode_length):
+        if explore:
+            action = uniform.uniform(-1, 1, (env.num_envs, env.action_dim)).astype(np.float32)
+        else:
+            actions, memory = policy.act(
+                run.algo,
+                _actors(collection, learner.states),
+                memory,
+                _by_member(observation, len(run.seeds)),
+                _by_member(reward, len(run.seeds)),
+                _fold_in(keys, t),
+                1.0,
+            )
+            action = np.asarray(actions).reshape(env.num_envs, -1)
+        if new is not None:
+            learner = learn_from(learner, t - 1, new)  # runs while the simulator works on this step
+        outcome = env.step(action)
+        taken.append(Taken(observation, action, outcome, np.ones(env.num_envs, bool)))
+        physics.append(env.physics())
+        new = Transition(
+            *(
+                _by_member(array, len(run.seeds))
+                for array in (
+                    observation, action, outcome.reward, ~outcome.terminated, outcome.observation
+                )
+            )
+        )  # fmt: skip
+        observation, reward = outcome.observation, outcome.reward
+    assert new is not None
+    learner = learn_from(learner, layout.episode_length - 1, new)
+    return learner, split(taken, physics), *_summary(infos)
+
+
+def _summary(infos: list[Any]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Returns the metrics and alarms [M] of many stretches as one."""
+    metrics, alarms = zip(*jax.device_get(infos), strict=True)
+    return (
+        {
+            name: (np.max if name.startswith("max_") else np.mean)([m[name] for m in metrics], 0)
+            for name in metrics[0]
+        },
+        {what: np.min([alarm[what] for alarm in alarms], axis=0) for what in alarms[0]},
+    )
+
+
+def _by_member(array: np.ndarray, num_members: int) -> jax.Array:
+    """Returns [M * N, ...] as [M, N, ...] in float32."""
+    return jnp.asarray(array.reshape(num_members, -1, *array.shape[1:]), jnp.float32)
+
+
+def _seeds(seeds: list[int], num_envs: int, episode: int) -> list[int]:
+    """Returns a seed for the initial state of each environment, whatever was played before."""
+    return [
+        int(np.random.SeedSequence([seed, env, episode]).generate_state(1)[0])
+        for seed in seeds
+        for env in range(num_envs)
+    ]
+
+
+_fold_in = jax.jit(jax.vmap(jax.random.fold_in, in_axes=(0, None)))
