@@ -56,7 +56,7 @@ def bench(given: cli.Given) -> None:
         table.add_column(column, justify="left" if column == "algorithm" else "right")
     results = []
     console = Console()
-    console.width = max(console.width, 100)  # the table is of no use folded
+    console.width = max(console.width, 120)  # the table is of no use folded
     for algo_name in settings.algos.split(","):
         if algo_name not in ALGOS:
             raise InputError(f"--algos: no {algo_name}; there is {', '.join(ALGOS)}")

@@ -139,13 +139,6 @@ def extend(run: Run, num_updates: int) -> Run:
     return longer
 
 
-def result(run: Run) -> dict[str, Any]:
-    """Returns what a published number needs: its record and the returns of the last evaluation."""
-    last = run.evaluations()[-len(run.seeds) :]
-    returns = {entry["member"]: entry["returns"] for entry in last}
-    return {"step": last[0]["step"], "returns": returns, **run.record}
-
-
 def default_name(algo_name: str, data_name: str) -> str:
     """Returns `<algorithm>-<data set>-<date-time>`."""
     data_name = data_name.strip("./").replace("/", "-")[-60:].lstrip("-")

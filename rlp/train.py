@@ -63,6 +63,8 @@ def train(algo_name: str, given: cli.Given) -> Run:
         last = run.evaluations()[-len(run.seeds) :]
         rows.update((entry["member"], np.array(entry["returns"])) for entry in last)
         screen.returns(rows, over_members=[entry["member"] for entry in last])
+        result = {"returns": {name: values.tolist() for name, values in rows.items()}, **run.record}
+        runs.write_json(run.directory / "result.json", result)
         policy, _ = offline.load_policy(run)
         screen.say(f"report: {report.write(run, rows, policy.params)}")
     return run

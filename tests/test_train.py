@@ -282,6 +282,10 @@ def test_training_with_evaluation_and_evaluate(
     result = json.loads(Path("runs/a/evaluation.json").read_text())
     # The initial states are the same: the restored policies repeat their returns exactly.
     assert result["returns"] == {entry["member"]: entry["returns"] for entry in entries[2:]}
+    final = json.loads(Path("runs/a/result.json").read_text())
+    assert {name: len(values) for name, values in final["returns"].items()} == {
+        "data (walker-walk/medium)": 30, "random policy": 1, "seed=0": 1, "seed=1": 1,
+    }  # fmt: skip
     assert Path("runs/a/plots/return.png").stat().st_size > 1000
     assert "cheetah-run has 17 and 6" in refused(
         capsys, lambda: evaluate.main(["runs/a", "--env=cheetah-run"])
