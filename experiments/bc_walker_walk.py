@@ -2,9 +2,9 @@
 
     python experiments/bc_walker_walk.py
 
-Reproduces the table of the README. Seeds 0 to 3, the last checkpoint, 10 episodes of each seed from
-the same initial states; the learning rate was chosen on seeds 100 and 101. Expected: 878 +- 57 over
-the seeds with the deterministic head, 775 +- 132 with the stochastic one (the data's mean is 963; an
+Reproduces the table of the README. Seeds 0 to 3, last checkpoint, 10 episodes of each seed from the
+same initial states; the learning rate was chosen on seeds 100 and 101. Expected: 878 +- 57 over the
+seeds with the deterministic head, 775 +- 132 with the stochastic one (the data's mean is 963; an
 episode that falls at its start scores less than 100). Takes about 5 minutes on 2 cores. Writes
 results/bc_walker_walk.json.
 """
