@@ -1,15 +1,19 @@
 from collections.abc import Callable
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from rlp import population
 from rlp.algos import cqlsac
 from rlp.algos.cqlsac import Config, Noise, State
+from rlp.data.dataset import make_dataset, unit_normalizer
+from rlp.data.episodes import Episode, EpisodeSet
 from rlp.optim import adam
-from rlp.types import Transition
+from rlp.types import NEVER, Spec, Transition
 from tests.vectors import assert_mlp_close, read_mlp
 
 CLOSE: dict[str, Any] = {"rtol": 1e-5, "atol": 1e-5}
@@ -191,3 +195,110 @@ def test_complete_runs(golden: Callable[[str], Any], case: str):
         scalars = {**state._asdict(), **state.actor}
         for name in ("log_alpha", "log_alpha_prime", "log_std_multiplier", "log_std_offset"):
             np.testing.assert_allclose(scalars[name], read(f"after_{name}"), atol=1e-5)
+
+
+def chain(length: int, terminated: bool, reward_last_only: bool) -> EpisodeSet:
+    """Episodes of `length` steps through numbered one-hot states; actions are random."""
+    rng = np.random.default_rng(0)
+    observation = np.eye(length + 1, dtype=np.float32)
+    reward = np.ones(length, np.float32)
+    if reward_last_only:
+        reward[:-1] = 0
+    made = [
+        Episode(observation, rng.uniform(-1, 1, (length, 1)).astype(np.float32), reward, terminated)
+        for _ in range(50)
+    ]
+    return EpisodeSet("chain", "", made)
+
+
+def bandit(action: np.ndarray, reward: np.ndarray, terminated: bool = True) -> EpisodeSet:
+    """Episodes of one step in one state, with the given actions [N, 1] and rewards [N]."""
+    one = np.ones((2, 1), np.float32)
+    made = [
+        Episode(one, a[None].astype(np.float32), np.array([r], np.float32), terminated)
+        for a, r in zip(action, reward, strict=True)
+    ]
+    return EpisodeSet("bandit", "", made)
+
+
+def learn(data: EpisodeSet, num_updates: int, **setting: Any) -> tuple[Config, State, Any]:
+    config = Config(
+        **{
+            "batch_size": 64, "hidden_dims": (32,), "actor_rate": 3e-3, "critic_rate": 3e-3,
+            "tau": 0.05, "num_actions": 0, **setting,
+        }
+    )  # fmt: skip
+    width = data.episodes[0].observation.shape[1]
+    dataset = make_dataset(data, unit_normalizer(width))
+    members = population.init(cqlsac, [config], [0], Spec(width, 1, 10))
+    states, metrics, alarms = population.train(
+        cqlsac, num_updates, members.configs, members.keys, members.states, dataset, jnp.int32(0)
+    )
+    return config, jax.tree.map(lambda leaf: leaf[0], states), (metrics, alarms)
+
+
+def values(config: Config, state: State, observation: Any) -> np.ndarray:
+    action = jnp.zeros((len(observation), 1, 1))
+    return np.asarray(cqlsac._q(config, state.critic, jnp.asarray(observation), action)[0, :, 0])
+
+
+def test_the_value_of_a_step_before_a_reward_is_the_discount():
+    config, state, _ = learn(chain(2, True, True), 1500, discount=0.8)
+    q = values(config, state, np.eye(3, dtype=np.float32)[:2])
+    np.testing.assert_allclose(q, [0.8, 1.0], atol=0.03)
+
+
+@pytest.mark.parametrize(("terminated", "value"), [(False, 10.0), (True, 1.0)])
+def test_a_time_limit_bootstraps_and_a_termination_does_not(terminated: bool, value: float):
+    """One state for ever, reward 1: worth 1 / (1 - discount) unless it really ends."""
+    action = np.random.default_rng(0).uniform(-1, 1, (200, 1))
+    data = bandit(action, np.ones(200), terminated)
+    config, state, _ = learn(data, 1500, discount=0.9, critic_rate=1e-2)
+    assert values(config, state, np.ones((1, 1), np.float32))[0] == pytest.approx(value, rel=0.05)
+
+
+def test_q_above_its_bound_raises_the_alarm():
+    data = chain(2, True, True)
+    _, _, (_, alarms) = learn(data, 5, discount=0.5)
+    assert alarms["max_q above its bound"][0] == NEVER
+    _, _, (_, alarms) = learn(data, 5, discount=0.5, reward_scale=1e-6)
+    assert alarms["max_q above its bound"][0] < 5
+
+
+def test_without_weight_the_penalty_changes_nothing():
+    """CQL of weight 0 is SAC, with or without sampled actions."""
+    data = chain(3, False, False)
+    _, sac, _ = learn(data, 3)
+    _, cql, _ = learn(data, 3, num_actions=4, cql_weight=0.0)
+    chex.assert_trees_all_close(sac.critic, cql.critic, atol=1e-6)
+    _, cql, _ = learn(data, 3, num_actions=4, cql_weight=1.0)
+    with pytest.raises(AssertionError):
+        chex.assert_trees_all_close(sac.critic, cql.critic, atol=1e-4)
+
+
+def test_the_penalty_lowers_actions_that_are_not_in_the_data():
+    """Actions near 0.5 in the data, all rewards alike: Q is higher there than elsewhere."""
+    data = bandit(np.random.default_rng(0).uniform(0.4, 0.6, (200, 1)), np.ones(200))
+    config, state, _ = learn(data, 500, num_actions=10, cql_weight=1.0)
+    action = jnp.array([[[0.5], [-0.5]]])
+    inside, outside = cqlsac._q(config, state.critic, jnp.ones((1, 1)), action)[0, 0]
+    assert inside > outside + 0.5
+
+
+def test_the_actor_finds_the_best_action_and_keeps_its_entropy():
+    action = np.random.default_rng(0).uniform(-1, 1, (500, 1))
+    data = bandit(action, -10 * (action[:, 0] - 0.3) ** 2)
+    config, state, _ = learn(data, 3000, hidden_dims=(64, 64), target_entropy=-0.5)
+    mean, _ = cqlsac._head(config, state.actor, jnp.ones((1, 1)))
+    assert float(jnp.tanh(mean[0, 0])) == pytest.approx(0.3, abs=0.1)
+    _, log_prob = cqlsac._sample(
+        config, state.actor, jnp.ones((1, 1)), jax.random.normal(jax.random.key(0), (1, 2000, 1))
+    )
+    assert float(-log_prob.mean()) == pytest.approx(-0.5, abs=0.2)
+
+
+def test_the_warm_up_clones_the_data():
+    action = np.full((100, 1), -0.7)
+    config, state, _ = learn(bandit(action, np.zeros(100)), 1000, bc_updates=1000, alpha=0.01)
+    mean, _ = cqlsac._head(config, state.actor, jnp.ones((1, 1)))
+    assert float(jnp.tanh(mean[0, 0])) == pytest.approx(-0.7, abs=0.05)

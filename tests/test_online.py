@@ -1,0 +1,164 @@
+"""The online learner and the collector, on a task of a few steps."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import chex
+import jax
+import numpy as np
+import pytest
+
+from rlp import checkpoint, collect, data, envs, online, runs
+from rlp.data.dataset import Dataset
+from rlp.data.episodes import fingerprint
+from rlp.envs import Outcome
+from rlp.online import Layout, empty_replay
+from rlp.types import Spec
+
+
+class Target:
+    """Four steps in a state drawn at the start; the reward is how near the action is to 0.5."""
+
+    observation_dim, action_dim, max_episode_steps = 2, 1, 4
+
+    def __init__(self, num_envs: int) -> None:
+        self.num_envs = num_envs
+
+    def reset(self, seeds: Sequence[int] | None = None) -> np.ndarray:
+        self.time = 0
+        self.start = np.array([np.random.default_rng(s).uniform(-1, 1) for s in seeds or ()])
+        return self.physics()
+
+    def physics(self) -> np.ndarray:
+        return np.stack([self.start, np.full(self.num_envs, self.time)], axis=1)
+
+    def step(self, action: np.ndarray) -> Outcome:
+        self.time += 1
+        no = np.zeros(self.num_envs, bool)
+        reward = 1 - np.abs(action[:, 0] - 0.5)
+        return Outcome(self.physics(), reward, no, no | (self.time == 4))
+
+
+@pytest.fixture
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(envs, "make", lambda _, num_envs=1: Target(num_envs))
+    defaults = (
+        "--num_steps=96", "--num_envs=2", "--eval_every=24", "--checkpoint_every=24",
+        "--num_episodes=2", "--num_data_episodes=3", "--hidden_dims=16", "--batch_size=16",
+    )  # fmt: skip
+
+    def run(*words: str) -> None:
+        names = {word.split("=")[0] for word in words}
+        kept = [w for w in defaults if "--resume" not in names and w.split("=")[0] not in names]
+        collect.main(["target", *words, *kept, "--quiet"])
+
+    return run
+
+
+def read_replay(directory: str, layout: Layout, num_members: int) -> Dataset:
+    like = empty_replay(layout, Spec(2, 1, 4), num_members)
+    step = checkpoint.latest_step(Path(directory, "replays"))
+    assert step is not None
+    return jax.device_get(checkpoint.restore(Path(directory, "replays"), step, like))
+
+
+def test_the_replay_holds_what_was_played(command: Callable[..., None]):
+    command("--name=a", "--num_seeds=2")
+    layout = Layout(num_envs=2, num_episodes=12, episode_length=4)
+    replay = read_replay("runs/a", layout, 2)
+    assert replay.num_transitions.tolist() == [96, 96]
+    first = jax.tree.map(lambda leaf: leaf[0], replay)
+    rows = first.transition_rows.reshape(12, 4, 2)  # in the order of collection
+    played = data.load("runs/a/replay")
+    for number, episode in enumerate(played.episodes):
+        of_episode = rows[number // 2, :, number % 2]
+        np.testing.assert_array_equal(first.observation[of_episode], episode.observation[:-1])
+        np.testing.assert_array_equal(first.observation[of_episode + 1], episode.observation[1:])
+        np.testing.assert_array_equal(first.action[of_episode], episode.action)
+        np.testing.assert_array_equal(first.reward[of_episode], episode.reward)
+    assert (first.discount[first.transition_rows] == 1).all()  # a time limit bootstraps
+    assert first.max_abs_reward == np.abs(first.reward).max()
+    second = replay.action[1][replay.transition_rows[1]]
+    assert not np.array_equal(first.action[first.transition_rows], second)
+
+
+def test_an_interrupted_collection_goes_on_exactly(
+    command: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+):
+    command("--name=whole", "--out=whole")
+    play = online._play
+
+    def killed(collection: Any, learner: Any, episode: int) -> Any:
+        if episode == 8:
+            raise KeyboardInterrupt
+        return play(collection, learner, episode)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(online, "_play", killed)
+        with pytest.raises(KeyboardInterrupt):
+            command("--name=cut", "--out=cut")
+    assert not Path("cut").exists()
+    command("--resume=runs/cut")
+    layout = Layout(2, 12, 4)
+    chex.assert_trees_all_equal(
+        read_replay("runs/cut", layout, 1), read_replay("runs/whole", layout, 1)
+    )
+    for name in collect.SETS:
+        whole, cut = data.load(f"whole/{name}"), data.load(f"cut/{name}")
+        assert fingerprint(whole) == fingerprint(cut)
+    assert runs.load(Path("runs/cut")).evaluations() == runs.load(Path("runs/whole")).evaluations()
+
+
+def test_the_data_sets(command: Callable[..., None]):
+    command("--name=a", "--out=sets")
+    loaded = {name: data.load(f"sets/{name}") for name in collect.SETS}
+    assert [each.env for each in loaded.values()] == ["target"] * 3
+    assert (len(loaded["medium"].episodes), len(loaded["expert"].episodes)) == (3, 3)
+    run = runs.load(Path("runs/a"))
+    scores = {e["step"]: np.mean(e["returns"]) for e in run.evaluations()}
+    step = min(step for step, score in scores.items() if score >= scores[96] / 2)
+    assert len(loaded["medium-replay"].episodes) == step / 4
+    metadata = json.loads(Path("sets/medium/metadata.json").read_text())
+    assert f"policy at step {step}" in metadata["made"]
+    assert metadata["returns"] == loaded["medium"].returns.tolist()
+    with np.load(sorted(Path("sets/medium").glob("*.npz"))[0]) as episode:
+        assert episode["physics"].shape == (5, 2)
+        np.testing.assert_array_equal(episode["physics"][:, 1], np.arange(5))
+
+
+def test_bad_input_is_one_line_and_writes_nothing(command: Callable[..., None], capsys: Any):
+    for folder in collect.SETS:
+        Path("taken", folder).mkdir(parents=True)
+    for words, message in (
+        (("--out=taken",), "taken/medium exists"),
+        (("--updates_per_step=0.3",), "must be a whole number of updates"),
+        (("--resume=runs/nowhere",), "runs/nowhere holds no run"),
+    ):
+        with pytest.raises(SystemExit) as stop:
+            command(*words)
+        assert stop.value.code == 2
+        assert message in capsys.readouterr().err
+    assert not Path("runs").exists()
+
+
+def test_a_collection_goes_on_as_it_began(command: Callable[..., None], capsys: Any):
+    command("--name=a")
+    for words in (("--resume=runs/a", "--seed=3"), ("--resume=runs/a", "--num_envs=4")):
+        with pytest.raises(SystemExit):
+            command(*words)
+        assert "goes on as it began" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_learner_finds_the_target(command: Callable[..., None]):
+    command("--name=a", "--num_steps=4000", "--learning_rate=3e-3", "--eval_every=4000")
+    returns = runs.load(Path("runs/a")).evaluations()[-1]["returns"]
+    assert np.mean(returns) > 3.8  # of 4; random actions get 2.4
+
+
+def test_an_episode_of_t_steps_has_t_plus_one_rows():
+    layout = Layout(num_envs=2, num_episodes=3, episode_length=4)
+    assert [layout.row(step) for step in (0, 3, 4, 9)] == [0, 3, 5, 11]
