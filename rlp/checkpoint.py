@@ -5,6 +5,7 @@ instant and loses at most the updates since the last one.
 """
 
 import logging
+import shutil
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -15,7 +16,7 @@ from rlp.data.dataset import Normalizer
 from rlp.errors import InputError
 from rlp.types import State
 
-logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax reports every stage of every save
+logging.getLogger("absl").setLevel(logging.CRITICAL)  # Orbax logs what it also raises
 
 
 T = TypeVar("T")
@@ -29,9 +30,22 @@ class Saved(NamedTuple):
 
 
 def save(directory: Path, step: int, saved: Any, keep: int | None = 2) -> None:
-    """Writes a checkpoint and then removes all but the last `keep` (None: removes none)."""
+    """Writes a checkpoint and then removes all but the last `keep` (None: removes none).
+
+    Raises:
+        InputError: if the disk is full; the checkpoints before stay whole.
+    """
     with _manager(directory, keep) as manager:
-        manager.save(step, args=ocp.args.StandardSave(saved._asdict()))
+        try:
+            manager.save(step, args=ocp.args.StandardSave(saved._asdict()))
+        except (ValueError, OSError) as error:
+            if "No space left" not in str(error):
+                raise
+            for partial in directory.glob(f"{step}.*"):
+                shutil.rmtree(partial)
+            raise InputError(
+                f"{directory}: no space left on the disk; free some and go on with --resume"
+            ) from error
 
 
 def latest_step(directory: Path) -> int | None:

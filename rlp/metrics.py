@@ -22,6 +22,10 @@ class Writer(Protocol):
         """Writes the values of one log point."""
         ...
 
+    def close(self) -> None:
+        """Ends what was opened."""
+        ...
+
 
 class TensorBoard:
     """Events of one member, written with tensorboardX (clu's own writer needs TensorFlow)."""
@@ -38,6 +42,10 @@ class TensorBoard:
             self._writer.add_scalar(name, value, step)
         self._writer.flush()
 
+    def close(self) -> None:
+        """Closes the file."""
+        self._writer.close()
+
 
 class Wandb:
     """All members of a run in one wandb run, the member's label before the metric."""
@@ -50,6 +58,10 @@ class Wandb:
         self._run.log(
             {f"{self._label}/{name}": value for name, value in scalars.items()}, step=step
         )
+
+    def close(self) -> None:
+        """Finishes the run, for all members."""
+        self._run.finish()
 
 
 class MetricsLog:
@@ -77,6 +89,12 @@ class MetricsLog:
                 writer.write_scalars(step, scalars)
         with self._path.open("a") as file:
             file.write("".join(lines))
+
+    def close(self) -> None:
+        """Ends all writers."""
+        for writers in self._writers.values():
+            for writer in writers:
+                writer.close()
 
 
 def start_wandb(run: Run) -> Any:

@@ -1,6 +1,7 @@
 """Offline training: stretches of compiled updates, and what happens between them."""
 
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -60,9 +61,12 @@ def fit(run: Run, schedule: Schedule, task: Task, wandb: bool, screen: Screen) -
     if step:
         states = checkpoint.restore(run.checkpoints, step, Saved(states, task.normalizer)).states
         screen.say(f"going on from update {step:,}")
-    log = MetricsLog(run, step, wandb)
     evaluations = run.evaluations(up_to_step=step)
-    with screen.bar("training", end) as move, stop_requests() as received:
+    with (
+        closing(MetricsLog(run, step, wandb)) as log,
+        screen.bar("training", end) as move,
+        stop_requests() as received,
+    ):
         while step < end and not received:
             stop = schedule.next_stop(step, end)
             states, metrics, alarms, speed = _stretch(

@@ -8,6 +8,7 @@ limit), so all end together, and whatever is saved is saved between episodes.
 
 import math
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -175,11 +176,14 @@ def fit(run: Run, plan: Plan, env: VectorEnv, eval_env: VectorEnv, screen: Scree
     learner, step = _restored(collection)
     if step:
         screen.say(f"going on from step {step:,}")
-    log = MetricsLog(run, step, wandb=False)
     evaluations = run.evaluations(up_to_step=step)
     steps_a_round = layout.num_envs * layout.episode_length
     end = layout.num_episodes * steps_a_round
-    with screen.bar("collecting", end) as move, stop_requests() as received:
+    with (
+        closing(MetricsLog(run, step, wandb=False)) as log,
+        screen.bar("collecting", end) as move,
+        stop_requests() as received,
+    ):
         while step < end and not received:
             began = time.perf_counter()
             episode = step // steps_a_round

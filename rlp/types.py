@@ -45,6 +45,12 @@ class Spec(NamedTuple):
     max_episode_steps: int
 
 
+def no_memory(config: Any, spec: Spec, target: jax.Array) -> Memory:
+    """Returns nothing: the `remember` of a Markov policy."""
+    del config, spec, target
+    return ()
+
+
 class Algo(Protocol):
     """The contract of an algorithm: a module of pure functions.
 

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import chex
 import jax.numpy as jnp
+import orbax.checkpoint as ocp
 import pytest
 
 from rlp.checkpoint import Saved, latest_step, restore, save
@@ -44,3 +45,18 @@ def test_another_architecture_is_named_array_by_array(tmp_path: Path):
         "states.actor.kernel is (2, 4), not (2, 5)",
     ):
         assert part in str(refusal.value)
+
+
+def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    save(tmp_path, 10, saved())
+
+    def full(*_: object, **__: object) -> None:
+        (tmp_path / "20.orbax-checkpoint-tmp").mkdir()
+        raise ValueError("RESOURCE_EXHAUSTED: Failed to write: No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ocp.CheckpointManager, "save", full)
+        with pytest.raises(InputError, match="no space left on the disk; free some and go on"):
+            save(tmp_path, 20, saved())
+    assert [path.name for path in tmp_path.iterdir()] == ["10"]
+    chex.assert_trees_all_equal(restore(tmp_path, 10, saved()), saved())

@@ -15,7 +15,7 @@ from rlp import networks, optim
 from rlp.config import config
 from rlp.data.dataset import Dataset, sample_steps
 from rlp.distributions import tanh_normal_log_prob, tanh_normal_sample
-from rlp.types import Memory, Metrics, Params, Spec, Step
+from rlp.types import Memory, Metrics, Params, Spec, Step, no_memory
 
 LOG_STD_MIN, LOG_STD_MAX = -5.0, 2.0
 
@@ -106,10 +106,7 @@ def actor(config: Config, state: State) -> Params:
     return state.actor
 
 
-def remember(config: Config, spec: Spec, target: jax.Array) -> Memory:
-    """Returns no memory: the policy is Markov."""
-    del config, spec, target
-    return ()
+remember = no_memory
 
 
 def act(

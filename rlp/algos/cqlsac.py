@@ -18,7 +18,7 @@ from rlp import networks, optim
 from rlp.config import config
 from rlp.data.dataset import Dataset, sample_transitions
 from rlp.distributions import tanh_normal_log_prob, tanh_normal_sample
-from rlp.types import Memory, Metrics, Params, Spec, Transition
+from rlp.types import Memory, Metrics, Params, Spec, Transition, no_memory
 
 ALPHA_PRIME_MAX = 1e6
 
@@ -330,10 +330,7 @@ def actor(config: Config, state: State) -> Params:
     return state.actor
 
 
-def remember(config: Config, spec: Spec, target: jax.Array) -> Memory:
-    """Returns no memory: the policy is Markov."""
-    del config, spec, target
-    return ()
+remember = no_memory
 
 
 def act(
