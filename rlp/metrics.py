@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from rlp.errors import InputError
-from rlp.runs import Run, write_text
+from rlp.runs import Run, write_json, write_text
 
 Scalars = Mapping[str, float]
 
@@ -68,8 +68,9 @@ class MetricsLog:
     """Writes the metrics of all members of a run everywhere they go."""
 
     def __init__(self, run: Run, resumed_at: int, wandb: bool) -> None:
+        self._directory, self._labels = run.directory, run.labels
         self._path = run.directory / "metrics.jsonl"
-        self._labels = run.labels
+        self._evaluations = run.evaluations(up_to_step=resumed_at)
         self._writers: dict[str, list[Writer]] = {label: [] for label in run.labels}
         _trim(self._path, resumed_at)
         wandb_run = start_wandb(run) if wandb else None
@@ -89,6 +90,15 @@ class MetricsLog:
                 writer.write_scalars(step, scalars)
         with self._path.open("a") as file:
             file.write("".join(lines))
+
+    def write_returns(self, step: int, returns: np.ndarray) -> None:
+        """Writes one evaluation [M, N]: all of it to returns.json, its means as a metric."""
+        self._evaluations += [
+            {"step": step, "member": label, "returns": each.tolist()}
+            for label, each in zip(self._labels, returns, strict=True)
+        ]
+        write_json(self._directory / "returns.json", self._evaluations)
+        self.write(step, {"return": returns.mean(axis=1)})
 
     def close(self) -> None:
         """Ends all writers."""

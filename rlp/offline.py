@@ -18,7 +18,7 @@ from rlp.metrics import MetricsLog
 from rlp.policy import Policy
 from rlp.population import Population
 from rlp.rollout import evaluate, evaluation_seeds
-from rlp.runs import Run, write_json
+from rlp.runs import Run
 from rlp.screen import Screen, spread
 from rlp.signals import stop_requests
 from rlp.types import State
@@ -61,7 +61,6 @@ def fit(run: Run, schedule: Schedule, task: Task, wandb: bool, screen: Screen) -
     if step:
         states = checkpoint.restore(run.checkpoints, step, Saved(states, task.normalizer)).states
         screen.say(f"going on from update {step:,}")
-    evaluations = run.evaluations(up_to_step=step)
     with (
         closing(MetricsLog(run, step, wandb)) as log,
         screen.bar("training", end) as move,
@@ -82,9 +81,7 @@ def fit(run: Run, schedule: Schedule, task: Task, wandb: bool, screen: Screen) -
                 seeds = evaluation_seeds(schedule.num_episodes)
                 with screen.bar("evaluating", run.spec.max_episode_steps) as show:
                     returns = evaluate(run.algo, run.spec, actors, task.env, seeds, show)
-                evaluations += run.entries(step, returns)
-                write_json(run.directory / "returns.json", evaluations)
-                log.write(step, {"return": returns.mean(axis=1)})
+                log.write_returns(step, returns)
                 screen.say(f"update {step:>9,}  return {spread(returns.mean(axis=1))}")
             if step == end or received or (step % (schedule.checkpoint_every or end)) == 0:
                 checkpoint.save(run.checkpoints, step, Saved(states, task.normalizer))

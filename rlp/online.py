@@ -21,78 +21,18 @@ from rlp import checkpoint, policy, population
 from rlp.checkpoint import Saved
 from rlp.data.dataset import Dataset, unit_normalizer
 from rlp.data.formats import exorl
+from rlp.data.replay import Layout, empty_replay, insert
 from rlp.envs import VectorEnv
 from rlp.metrics import MetricsLog
 from rlp.policy import Policy
 from rlp.population import Alarms, Population
 from rlp.rollout import Recorded, Taken, evaluate, evaluation_seeds, split
-from rlp.runs import Run, write_json
+from rlp.runs import Run
 from rlp.screen import Screen, spread
 from rlp.signals import stop_requests
-from rlp.types import Algo, Metrics, Spec, State, Transition
+from rlp.types import Algo, Metrics, State, Transition
 
 ACTING = 0x616374  # folded into a member's key: its actions draw from another stream than updates
-
-
-class Layout(NamedTuple):
-    """Where a replay keeps what: each environment has its own rows, episode after episode."""
-
-    num_envs: int
-    num_episodes: int  # of each environment
-    episode_length: int
-
-    @property
-    def rows_per_env(self) -> int:
-        """Rows of one environment: an episode of T steps has T + 1."""
-        return self.num_episodes * (self.episode_length + 1)
-
-    def row(self, step: int) -> int:
-        """Returns the row, within an environment's own, of its step number `step`."""
-        episode, t = divmod(step, self.episode_length)
-        return episode * (self.episode_length + 1) + t
-
-
-def empty_replay(layout: Layout, spec: Spec, num_members: int) -> Dataset:
-    """Returns replays [M] without transitions."""
-    rows = layout.num_envs * layout.rows_per_env
-    capacity = layout.num_envs * layout.num_episodes * layout.episode_length
-
-    def zeros(*shape: int, dtype: Any = jnp.float32) -> jax.Array:
-        return jnp.zeros((num_members, *shape), dtype)
-
-    return Dataset(
-        observation=zeros(rows, spec.observation_dim),
-        action=zeros(rows, spec.action_dim),
-        reward=zeros(rows),
-        discount=zeros(rows),
-        transition_rows=zeros(capacity, dtype=jnp.int32),
-        step_rows=zeros(capacity, dtype=jnp.int32),
-        num_transitions=zeros(dtype=jnp.int32),
-        num_steps=zeros(dtype=jnp.int32),
-        max_abs_reward=zeros(),
-    )
-
-
-def insert(replay: Dataset, layout: Layout, row: jax.Array, new: Transition) -> Dataset:
-    """Returns one member's replay with a new transition of each environment, [num_envs, ...]."""
-    env = jnp.arange(layout.num_envs)
-    rows = env * layout.rows_per_env + row
-    places = replay.num_transitions + env
-    size = replay.num_transitions + layout.num_envs
-    return Dataset(
-        observation=replay.observation.at[rows]
-        .set(new.observation)
-        .at[rows + 1]
-        .set(new.next_observation),
-        action=replay.action.at[rows].set(new.action),
-        reward=replay.reward.at[rows].set(new.reward),
-        discount=replay.discount.at[rows].set(new.discount),
-        transition_rows=replay.transition_rows.at[places].set(rows),
-        step_rows=replay.step_rows.at[places].set(rows),
-        num_transitions=size,
-        num_steps=size,
-        max_abs_reward=jnp.maximum(replay.max_abs_reward, jnp.abs(new.reward).max()),
-    )
 
 
 @partial(
@@ -176,7 +116,6 @@ def fit(run: Run, plan: Plan, env: VectorEnv, eval_env: VectorEnv, screen: Scree
     learner, step = _restored(collection)
     if step:
         screen.say(f"going on from step {step:,}")
-    evaluations = run.evaluations(up_to_step=step)
     steps_a_round = layout.num_envs * layout.episode_length
     end = layout.num_episodes * steps_a_round
     with (
@@ -204,9 +143,7 @@ def fit(run: Run, plan: Plan, env: VectorEnv, eval_env: VectorEnv, screen: Scree
                 with screen.bar("evaluating", eval_env.max_episode_steps) as show:
                     seeds = evaluation_seeds(plan.num_episodes)
                     scores = evaluate(run.algo, run.spec, actors, eval_env, seeds, show)
-                evaluations += run.entries(step, scores)
-                write_json(run.directory / "returns.json", evaluations)
-                log.write(step, {"return": scores.mean(axis=1)})
+                log.write_returns(step, scores)
                 checkpoint.save(run.directory / "snapshots", step, actors, keep=None)
                 screen.say(f"step {step:>9,}  return {spread(scores.mean(axis=1))}")
             if step == end or received or _is_due(plan.checkpoint_every, before, step):

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 
 import rlp
 from rlp.algos import ALGOS
@@ -81,13 +80,6 @@ class Run:
         path = self.directory / "returns.json"
         entries = read_json(path) if path.exists() else []
         return [entry for entry in entries if entry["step"] <= up_to_step]
-
-    def entries(self, step: int, returns: np.ndarray) -> list[dict[str, Any]]:
-        """Returns the entries of one evaluation, its returns [M, N]."""
-        return [
-            {"step": step, "member": label, "returns": each.tolist()}
-            for label, each in zip(self.labels, returns, strict=True)
-        ]
 
 
 def create(directory: Path, record: Mapping[str, Any]) -> Run:

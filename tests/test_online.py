@@ -13,8 +13,8 @@ import pytest
 from rlp import checkpoint, collect, data, envs, online, runs
 from rlp.data.dataset import Dataset
 from rlp.data.episodes import fingerprint
+from rlp.data.replay import Layout, empty_replay
 from rlp.envs import Outcome
-from rlp.online import Layout, empty_replay
 from rlp.types import Spec
 
 
