@@ -56,6 +56,14 @@ def latest_step(directory: Path) -> int | None:
         return manager.latest_step()
 
 
+def forget_after(directory: Path, step: int) -> None:
+    """Removes the checkpoints of later steps."""
+    with _manager(directory) as manager:
+        for later in manager.all_steps():
+            if later > step:
+                manager.delete(later)
+
+
 def restore(directory: Path, step: int, like: T) -> T:
     """Returns the checkpoint of that step; the NamedTuple `like` has its shapes and dtypes.
 

@@ -23,6 +23,7 @@ from rlp.data.dataset import Dataset, unit_normalizer
 from rlp.data.formats import exorl
 from rlp.data.replay import Layout, empty_replay, insert
 from rlp.envs import VectorEnv
+from rlp.errors import InputError
 from rlp.metrics import MetricsLog
 from rlp.policy import Policy
 from rlp.population import Alarms, Population
@@ -176,6 +177,8 @@ def _restored(collection: Collection) -> tuple[Learner, int]:
     step = checkpoint.latest_step(run.directory / "replays")
     if step is None:
         return Learner(states, replays), 0
+    for name in ("checkpoints", "replays", "snapshots"):  # what was written after it is made again
+        checkpoint.forget_after(run.directory / name, step)
     like = Saved(states, unit_normalizer(run.spec.observation_dim))
     states = checkpoint.restore(run.checkpoints, step, like).states
     return Learner(states, checkpoint.restore(run.directory / "replays", step, replays)), step
@@ -194,7 +197,7 @@ def _play(
     num_updates = 0 if explore else round(plan.updates_per_step * layout.num_envs)
     first_update = (episode - plan.num_random_episodes) * layout.episode_length * num_updates
     keys = _fold_in(_fold_in(members.keys, ACTING), episode)
-    uniform = np.random.default_rng([*run.seeds, episode])
+    explorers = [np.random.default_rng([seed, episode]) for seed in run.seeds]
     memory = policy.start(run.algo, run.spec, _actors(collection, learner.states), layout.num_envs)
     observation = env.reset(_seeds(run.seeds, layout.num_envs, episode))
     reward = np.zeros(env.num_envs)
@@ -217,7 +220,8 @@ def _play(
 
     for t in range(layout.episode_length):
         if explore:
-            action = uniform.uniform(-1, 1, (env.num_envs, env.action_dim)).astype(np.float32)
+            size = (layout.num_envs, env.action_dim)
+            action = np.concatenate([each.uniform(-1, 1, size) for each in explorers])
         else:
             actions, memory = policy.act(
                 run.algo,
@@ -232,6 +236,8 @@ def _play(
         if new is not None:
             learner = learn_from(learner, t - 1, new)  # runs while the simulator works on this step
         outcome = env.step(action)
+        if outcome.terminated.any():
+            raise InputError(f"{run.record['env']}: only episodes of one length can be collected")
         taken.append(Taken(observation, action, outcome, np.ones(env.num_envs, bool)))
         physics.append(env.physics())
         new = Transition(
