@@ -1,7 +1,7 @@
 """The online learner and the collector, on a task of a few steps."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,21 +41,27 @@ class Target:
         return Outcome(self.physics(), reward, no, no | (self.time == 4))
 
 
-@pytest.fixture
-def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(envs, "make", lambda _, num_envs=1: Target(num_envs))
-    defaults = (
-        "--num_steps=96", "--num_envs=2", "--eval_every=16", "--checkpoint_every=24",
-        "--num_episodes=2", "--num_data_episodes=3", "--hidden_dims=16", "--batch_size=16",
-    )  # fmt: skip
+FLAGS = (
+    "--num_steps=96", "--num_envs=2", "--eval_every=16", "--checkpoint_every=24", "--num_episodes=2",
+    "--num_data_episodes=3", "--hidden_dims=16", "--batch_size=16", "--num_seeds=2",
+)  # fmt: skip
 
-    def run(*words: str) -> None:
-        names = {word.split("=")[0] for word in words}
-        kept = [w for w in defaults if "--resume" not in names and w.split("=")[0] not in names]
-        collect.main(["target", *words, *kept, "--quiet"])
 
-    return run
+def run(*words: str) -> None:
+    names = {word.split("=")[0] for word in words}
+    kept = [w for w in FLAGS if "--resume" not in names and w.split("=")[0] not in names]
+    collect.main(["target", *words, *kept, "--quiet"])
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with one finished collection, `runs/whole`, its data in `whole`."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("collections")
+        patch.chdir(folder)
+        patch.setattr(envs, "make", lambda _, num_envs=1: Target(num_envs))
+        run("--name=whole", "--out=whole")
+        yield folder
 
 
 def read_replay(directory: str, layout: Layout, num_members: int) -> Dataset:
@@ -65,14 +71,14 @@ def read_replay(directory: str, layout: Layout, num_members: int) -> Dataset:
     return jax.device_get(checkpoint.restore(Path(directory, "replays"), step, like))
 
 
-def test_the_replay_holds_what_was_played(command: Callable[..., None]):
-    command("--name=a", "--num_seeds=2")
+@pytest.mark.usefixtures("place")
+def test_the_replay_holds_what_was_played():
     layout = Layout(num_envs=2, num_episodes=12, episode_length=4)
-    replay = read_replay("runs/a", layout, 2)
+    replay = read_replay("runs/whole", layout, 2)
     assert replay.num_transitions.tolist() == [96, 96]
     first = jax.tree.map(lambda leaf: leaf[0], replay)
     rows = first.transition_rows.reshape(12, 4, 2)  # in the order of collection
-    played = data.load("runs/a/replay")
+    played = data.load("runs/whole/replay")
     for number, episode in enumerate(played.episodes):
         of_episode = rows[number // 2, :, number % 2]
         np.testing.assert_array_equal(first.observation[of_episode], episode.observation[:-1])
@@ -85,10 +91,8 @@ def test_the_replay_holds_what_was_played(command: Callable[..., None]):
     assert not np.array_equal(first.action[first.transition_rows], second)
 
 
-def test_an_interrupted_collection_goes_on_exactly(
-    command: Callable[..., None], monkeypatch: pytest.MonkeyPatch
-):
-    command("--name=whole", "--out=whole")
+@pytest.mark.usefixtures("place")
+def test_an_interrupted_collection_goes_on_exactly(monkeypatch: pytest.MonkeyPatch):
     play = online._play
 
     def killed(collection: Any, learner: Any, episode: int) -> Any:
@@ -99,12 +103,12 @@ def test_an_interrupted_collection_goes_on_exactly(
     with monkeypatch.context() as patch:
         patch.setattr(online, "_play", killed)
         with pytest.raises(KeyboardInterrupt):
-            command("--name=cut", "--out=cut")
+            run("--name=cut", "--out=cut")
     assert not Path("cut").exists()
-    command("--resume=runs/cut")
+    run("--resume=runs/cut")
     layout = Layout(2, 12, 4)
     chex.assert_trees_all_equal(
-        read_replay("runs/cut", layout, 1), read_replay("runs/whole", layout, 1)
+        read_replay("runs/cut", layout, 2), read_replay("runs/whole", layout, 2)
     )
     for name in collect.SETS:
         whole, cut = data.load(f"whole/{name}"), data.load(f"cut/{name}")
@@ -112,50 +116,54 @@ def test_an_interrupted_collection_goes_on_exactly(
     assert runs.load(Path("runs/cut")).evaluations() == runs.load(Path("runs/whole")).evaluations()
 
 
-def test_the_data_sets(command: Callable[..., None]):
-    command("--name=a", "--out=sets")
-    loaded = {name: data.load(f"sets/{name}") for name in collect.SETS}
+@pytest.mark.usefixtures("place")
+def test_the_data_sets():
+    loaded = {name: data.load(f"whole/{name}") for name in collect.SETS}
     assert [each.env for each in loaded.values()] == ["target"] * 3
     assert (len(loaded["medium"].episodes), len(loaded["expert"].episodes)) == (3, 3)
-    run = runs.load(Path("runs/a"))
-    scores = {e["step"]: np.mean(e["returns"]) for e in run.evaluations()}
+    scores = {
+        entry["step"]: np.mean(entry["returns"])
+        for entry in runs.load(Path("runs/whole")).evaluations()
+        if entry["member"] == "seed=0"
+    }
     step = min(step for step, score in scores.items() if score >= scores[96] / 2)
     assert len(loaded["medium-replay"].episodes) == step / 4
-    metadata = json.loads(Path("sets/medium/metadata.json").read_text())
+    metadata = json.loads(Path("whole/medium/metadata.json").read_text())
     assert f"policy at step {step}" in metadata["made"]
     assert metadata["returns"] == loaded["medium"].returns.tolist()
-    with np.load(sorted(Path("sets/medium").glob("*.npz"))[0]) as episode:
+    with np.load(sorted(Path("whole/medium").glob("*.npz"))[0]) as episode:
         assert episode["physics"].shape == (5, 2)
         np.testing.assert_array_equal(episode["physics"][:, 1], np.arange(5))
 
 
-def test_bad_input_is_one_line_and_writes_nothing(command: Callable[..., None], capsys: Any):
-    for folder in collect.SETS:
-        Path("taken", folder).mkdir(parents=True)
-    for words, message in (
-        (("--out=taken",), "taken/medium exists"),
-        (("--updates_per_step=0.3",), "must be a whole number of updates"),
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--out=whole",), "whole/medium exists"),
+        (("--updates_per_step=0.3", "--out=new"), "must be a whole number of updates"),
         (("--resume=runs/nowhere",), "runs/nowhere holds no run"),
-    ):
-        with pytest.raises(SystemExit) as stop:
-            command(*words)
-        assert stop.value.code == 2
-        assert message in capsys.readouterr().err
-    assert not Path("runs").exists()
-
-
-def test_a_collection_goes_on_as_it_began(command: Callable[..., None], capsys: Any):
-    command("--name=a")
-    for words in (("--resume=runs/a", "--seed=3"), ("--resume=runs/a", "--num_envs=4")):
-        with pytest.raises(SystemExit):
-            command(*words)
-        assert "goes on as it began" in capsys.readouterr().err
+        (("--resume=runs/whole", "--seed=3"), "--seed: a collection goes on as it began"),
+        (("--num_stepz=3",), "no flag --num_stepz (did you mean num_steps?)"),
+    ],
+)
+def test_bad_input_is_one_line_and_writes_nothing(
+    place: Path, capsys: Any, words: tuple[str, ...], message: str
+):
+    before = sorted(place.rglob("*"))
+    with pytest.raises(SystemExit) as stop:
+        run(*words)
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
+    assert sorted(place.rglob("*")) == before
 
 
 @pytest.mark.slow
-def test_the_learner_finds_the_target(command: Callable[..., None]):
-    command("--name=a", "--num_steps=4000", "--learning_rate=3e-3", "--eval_every=4000")
-    returns = runs.load(Path("runs/a")).evaluations()[-1]["returns"]
+@pytest.mark.usefixtures("place")
+def test_the_learner_finds_the_target():
+    run(
+        "--name=long", "--num_steps=4000", "--learning_rate=3e-3", "--eval_every=4000", "--out=long"
+    )
+    returns = [entry["returns"] for entry in runs.load(Path("runs/long")).evaluations()[-2:]]
     assert np.mean(returns) > 3.8  # of 4; random actions get 2.4
 
 
