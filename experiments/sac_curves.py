@@ -4,7 +4,7 @@
     python experiments/sac_curves.py runs/walker-walk --references=REFERENCE_CURVES
 
 Our SAC has 2 layers of 256, learning rates of 1e-3 and half an update an environment step; the
-references (pytorch_sac, and SAC in TD-MPC2's repository) have 2 layers of 1024, 1e-4 and one update.
+references (pytorch_sac, and SAC in TD-MPC2's repository) have 2 layers of 1024 and 1e-4.
 Expected at 200,000 steps over 3 seeds: at least 850 on walker-walk. Writes the returns of every
 evaluation to results/sac_<environment>.json and the plot to docs/sac_<environment>.png.
 """
@@ -42,7 +42,7 @@ def compare(given: cli.Given) -> None:
     ours: Curve = defaultdict(list)
     for entry in run.evaluations():
         ours[entry["step"]].append(float(np.mean(entry["returns"])))
-    curves = {"rlp, 2 x 256": ours}
+    curves: dict[str, Curve] = {"rlp, 2 x 256": ours}
     if settings.references:
         curves |= _references(Path(settings.references), env, last_step=max(ours))
     _draw(ROOT / "docs" / f"sac_{env}.png", env, curves)
