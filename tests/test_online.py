@@ -43,7 +43,8 @@ class Target:
 
 FLAGS = (
     "--num_steps=96", "--num_envs=2", "--eval_every=16", "--checkpoint_every=24",
-    "--num_episodes=2", "--num_data_episodes=3", "--hidden_dims=16", "--batch_size=16", "--num_seeds=2",
+    "--num_episodes=2", "--num_data_episodes=3", "--hidden_dims=16", "--batch_size=16",
+    "--num_seeds=2",
 )  # fmt: skip
 
 
