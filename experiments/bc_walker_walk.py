@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rlp import cli, runs
+from rlp.config import Positive
 from rlp.train import train
 
 
@@ -22,8 +23,8 @@ class Settings:
     """The experiment."""
 
     runs: str = "runs"  # folder of the runs
-    num_seeds: int = 4  # seeds of each head
-    num_updates: int = 20_000  # gradient updates
+    num_seeds: Positive = 4  # seeds of each head
+    num_updates: Positive = 20_000  # gradient updates
     quiet: bool = False  # print the results only
 
 

@@ -27,6 +27,7 @@ from rich.table import Table
 
 from rlp import cli, population, runs
 from rlp.algos import ALGOS
+from rlp.config import Positive
 from rlp.data.dataset import Dataset, make_dataset, unit_normalizer
 from rlp.data.episodes import Episode, EpisodeSet
 from rlp.errors import InputError
@@ -43,8 +44,8 @@ class Settings:
     """The benchmark."""
 
     algos: str = ",".join(ALGOS)  # which, separated by commas
-    members: tuple[int, ...] = (1, 4)  # population sizes
-    num_rounds: int = 5  # measurements of about a second each; the median counts
+    members: tuple[Positive, ...] = (1, 4)  # population sizes
+    num_rounds: Positive = 5  # measurements of about a second each; the median counts
     json: str = ""  # file to write the figures to
 
 
@@ -100,7 +101,8 @@ def measure(algo_name: str, num_members: int, num_rounds: int, began: float) -> 
     """Returns the figures of one case; `began` is when its process was started (unix time)."""
     algo = ALGOS[algo_name]
     dataset = _synthetic_dataset()
-    configs, seeds = [algo.Config(**WORK)] * num_members, range(num_members)
+    config = algo.Config(**{name: WORK[name] for name in WORK if hasattr(algo.Config, name)})
+    configs, seeds = [config] * num_members, range(num_members)
     members = population.init(algo, configs, seeds, SPEC)
     states = members.states
 

@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple, TypeVar, get_args, get_origin, get_
 import fire
 import fire.decorators
 
-from rlp.config import field_comments, float_names
+from rlp.config import Positive, field_comments, float_names
 from rlp.errors import InputError, nearest
 
 T = TypeVar("T")
@@ -57,13 +57,13 @@ def main(
 
 def parse(cls: type[T], given: Mapping[str, str]) -> T:
     """Returns the dataclass `cls` with the given values, each read strictly by its annotation."""
-    kinds = get_type_hints(cls)
+    kinds = get_type_hints(cls, include_extras=True)
     return cls(**{k: parse_value(k, v, kinds[k]) for k, v in given.items() if k in kinds})
 
 
 def parse_sweep(cls: type, given: Mapping[str, str]) -> dict[str, list[Any]]:
     """Returns the given values of each field; float fields take several, as `3e-4,1e-3`."""
-    kinds, floats = get_type_hints(cls), float_names(cls)
+    kinds, floats = get_type_hints(cls, include_extras=True), float_names(cls)
     return {
         name: [parse_value(name, part, kinds[name]) for part in text.split(",")]
         if name in floats
@@ -74,10 +74,12 @@ def parse_sweep(cls: type, given: Mapping[str, str]) -> dict[str, list[Any]]:
 
 
 def parse_value(name: str, text: str, kind: Any) -> Any:
-    """Returns the value that `text` means for a field `name` annotated `kind`.
-
-    Counts (`num_*`), sizes and dims are at least 1, other whole numbers at least 0.
-    """
+    """Returns the value that `text` means for a field `name` annotated `kind`."""
+    if kind == Positive:
+        value = parse_value(name, text, int)
+        if value < 1:
+            raise InputError(f"--{name}={text}: must be at least 1")
+        return value
     if get_origin(kind) is Literal:
         if text not in get_args(kind):
             raise InputError(f"--{name}={text}: must be one of {', '.join(get_args(kind))}")
@@ -97,9 +99,8 @@ def parse_value(name: str, text: str, kind: Any) -> Any:
         raise InputError(f"--{name}={text}: must be {noun}") from None
     if not math.isfinite(value):
         raise InputError(f"--{name}={text}: must be finite")
-    least = 1 if name.startswith("num_") or name.endswith(("_size", "_dim", "_dims")) else 0
-    if kind is int and value < least:
-        raise InputError(f"--{name}={text}: must be at least {least}")
+    if kind is int and value < 0:
+        raise InputError(f"--{name}={text}: must be at least 0")
     return value
 
 

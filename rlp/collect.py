@@ -19,7 +19,7 @@ import numpy as np
 
 from rlp import checkpoint, cli, config, data, envs, online, population, runs
 from rlp.algos import cqlsac
-from rlp.config import stack
+from rlp.config import Positive, stack
 from rlp.data.dataset import unit_normalizer
 from rlp.data.episodes import fingerprint
 from rlp.data.formats import exorl
@@ -42,8 +42,8 @@ class Settings:
 
     env: str  # environment, as walker-walk
     seed: int = 0  # the first seed; its member gives the data
-    num_seeds: int = 1  # members: learners that show the spread
-    num_data_episodes: int = 50  # episodes of medium and of expert
+    num_seeds: Positive = 1  # members: learners that show the spread
+    num_data_episodes: Positive = 50  # episodes of medium and of expert
     out: str = ""  # folder of the data sets (default: data/ENV)
     name: str = ""  # of the run (default: collect-<environment>-<date-time>)
     runs: str = "runs"  # folder of all runs
@@ -53,8 +53,8 @@ class Settings:
 class Learning:
     """The learner, a SAC."""
 
-    hidden_dims: tuple[int, ...] = (256, 256)  # widths of the hidden layers
-    batch_size: int = 256  # transitions in a batch
+    hidden_dims: tuple[Positive, ...] = (256, 256)  # widths of the hidden layers
+    batch_size: Positive = 256  # transitions in a batch
     learning_rate: float = 1e-3  # Adam's, for everything
     discount: float = 0.99  # gamma
 

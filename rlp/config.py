@@ -11,12 +11,13 @@ import inspect
 import itertools
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar, dataclass_transform
+from typing import Annotated, Any, TypeVar, dataclass_transform
 
 import jax
 import numpy as np
 
 T = TypeVar("T")
+Positive = Annotated[int, "at least 1"]  # other whole numbers may be 0
 
 
 @dataclass_transform(frozen_default=True, eq_default=False, kw_only_default=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rlp import cli, envs, offline, runs
+from rlp.config import Positive
 from rlp.rollout import EVALUATION_SEED, evaluate
 from rlp.screen import Screen
 
@@ -14,7 +15,7 @@ class Settings:
     """The evaluation."""
 
     run: str  # the directory of a run
-    num_episodes: int = 10  # episodes of each member
+    num_episodes: Positive = 10  # episodes of each member
     seed: int = EVALUATION_SEED  # of the first episode's initial state; the others follow
     env: str = ""  # environment (default: the one the run was evaluated in)
     quiet: bool = False  # print the result only

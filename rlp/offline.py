@@ -10,7 +10,7 @@ import numpy as np
 
 from rlp import checkpoint, policy, population
 from rlp.checkpoint import Saved
-from rlp.config import stack
+from rlp.config import Positive, stack
 from rlp.data.dataset import Dataset, Normalizer, unit_normalizer
 from rlp.envs import VectorEnv
 from rlp.errors import InputError
@@ -32,7 +32,7 @@ class Schedule:
 
     log_every: int = 1000  # updates between log points
     eval_every: int = 5000  # updates between evaluations; 0: never, and no simulator is needed
-    num_episodes: int = 10  # episodes of each member in an evaluation
+    num_episodes: Positive = 10  # episodes of each member in an evaluation
     checkpoint_every: int = 5000  # updates between checkpoints; 0: only at the end
 
     def next_stop(self, step: int, end: int) -> int:

@@ -9,6 +9,7 @@ import numpy as np
 import rlp
 from rlp import cli, config, data, envs, offline, report, runs
 from rlp.algos import ALGOS
+from rlp.config import Positive
 from rlp.data.dataset import fit_normalizer, make_dataset, unit_normalizer
 from rlp.data.episodes import EpisodeSet, fingerprint, top_fraction
 from rlp.errors import InputError
@@ -28,7 +29,7 @@ class Settings:
     normalize: bool = True  # observations to mean 0 and standard deviation 1
     env: str = ""  # environment to evaluate in (default: the one the data names)
     seed: int = 0  # the first seed
-    num_seeds: int = 1  # members: this many seeds of every setting, all in one program
+    num_seeds: Positive = 1  # members: this many seeds of every setting, all in one program
     name: str = ""  # of the run (default: <algorithm>-<data set>-<date-time>)
     runs: str = "runs"  # folder of all runs
 

@@ -4,6 +4,7 @@ from typing import Any, Literal
 import pytest
 
 from rlp import cli
+from rlp.config import Positive
 
 
 @dataclass(frozen=True)
@@ -11,11 +12,11 @@ class Flags:
     """The flags."""
 
     place: str  # where
-    num_seeds: int = 1  # how many
+    num_seeds: Positive = 1  # how many
     normalize: bool = True  # whether
     rate: float = 0.5  # how fast
     head: Literal["one", "two"] = "one"  # which
-    hidden_dims: tuple[int, ...] = (2, 3)  # widths
+    hidden_dims: tuple[Positive, ...] = (2, 3)  # widths
 
 
 def run(*words: str) -> Flags | None:
@@ -39,6 +40,12 @@ def refusal(capsys: Any, *words: str) -> str:
 def test_flags_are_read_by_their_annotation():
     words = "here --num-seeds 4 --normalize=false --rate=1e-3 --head=two --hidden_dims=5,"
     assert run(*words.split()) == Flags("here", 4, False, 1e-3, "two", (5,))
+
+
+def test_zero_is_a_number_where_it_means_something():
+    assert cli.parse_value("num_actions", "0", int) == 0
+    with pytest.raises(cli.InputError, match="--num_actions=-1: must be at least 0"):
+        cli.parse_value("num_actions", "-1", int)
 
 
 def test_a_bare_flag_is_true_and_no_makes_it_false():

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from rlp import networks, optim
-from rlp.config import config
+from rlp.config import Positive, config
 from rlp.data.dataset import Dataset, sample_steps
 from rlp.distributions import tanh_normal_log_prob, tanh_normal_sample
 from rlp.types import Memory, Metrics, Params, Spec, Step, no_memory
@@ -24,9 +24,9 @@ LOG_STD_MIN, LOG_STD_MAX = -5.0, 2.0
 class Config:
     """Hyperparameters of behaviour cloning."""
 
-    num_updates: int = 20_000  # gradient updates
-    batch_size: int = 256  # steps in a batch
-    hidden_dims: tuple[int, ...] = (256, 256)  # widths of the hidden layers
+    num_updates: Positive = 20_000  # gradient updates
+    batch_size: Positive = 256  # steps in a batch
+    hidden_dims: tuple[Positive, ...] = (256, 256)  # widths of the hidden layers
     head: Literal["deterministic", "stochastic"] = "deterministic"  # what the actor puts out
     learning_rate: float = 1e-3  # Adam's
     input_noise: float = 0.0  # standard deviation of noise added to normalised observations

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from rlp import networks, optim
-from rlp.config import config
+from rlp.config import Positive, config
 from rlp.data.dataset import Dataset, sample_transitions
 from rlp.distributions import tanh_normal_log_prob, tanh_normal_sample
 from rlp.types import Memory, Metrics, Params, Spec, Transition, no_memory
@@ -27,10 +27,10 @@ ALPHA_PRIME_MAX = 1e6
 class Config:
     """Hyperparameters of CQL-SAC; the defaults are the authors'."""
 
-    num_updates: int = 1_000_000  # gradient updates
-    batch_size: int = 256  # transitions in a batch
-    hidden_dims: tuple[int, ...] = (256, 256, 256)  # widths of the hidden layers
-    num_critics: int = 2  # critics in the ensemble
+    num_updates: Positive = 1_000_000  # gradient updates
+    batch_size: Positive = 256  # transitions in a batch
+    hidden_dims: tuple[Positive, ...] = (256, 256, 256)  # widths of the hidden layers
+    num_critics: Positive = 2  # critics in the ensemble
     layer_norm: bool = False  # LayerNorm before the critics' activations (not in the paper)
     actor_rate: float = 1e-4  # Adam's for the actor and alpha
     critic_rate: float = 3e-4  # Adam's for the critics and alpha'
