@@ -1,6 +1,7 @@
 """What every algorithm must do; a new one is picked up from the registry."""
 
 import dataclasses
+from functools import partial
 from typing import Any
 
 import chex
@@ -38,12 +39,17 @@ def dataset() -> Dataset:
     return make_dataset(EpisodeSet("made", "", made), unit_normalizer(4))
 
 
-def updated(algo: Algo, dataset: Dataset, key: jax.Array, **changed: float):
-    config = small(algo, **changed)
+@partial(jax.jit, static_argnames="algo")
+def init_and_update(algo: Algo, config: Any, key: jax.Array, dataset: Dataset) -> Any:
+    """Returns the state before and after one update, and its metrics."""
     init_key, sample_key, update_key = jax.random.split(key, 3)
     state = algo.init(config, init_key, SPEC)
     batch = algo.sample(config, sample_key, dataset)
     return state, *algo.update(config, state, jnp.int32(0), update_key, batch)
+
+
+def updated(algo: Algo, dataset: Dataset, key: jax.Array) -> Any:
+    return init_and_update(algo, small(algo), key, dataset)
 
 
 def test_an_update_keeps_structure_shapes_and_dtypes(algo: Algo, dataset: Dataset):
@@ -77,13 +83,13 @@ def test_the_same_key_gives_the_same_and_another_differs(algo: Algo, dataset: Da
 
 def test_actions_are_in_bounds_and_the_mode_needs_no_key(algo: Algo):
     config = small(algo)
-    state = algo.init(config, jax.random.key(0), SPEC)
+    state = jax.jit(algo.init, static_argnums=2)(config, jax.random.key(0), SPEC)
     params = algo.actor(config, state)
     memory = algo.remember(config, SPEC, jnp.float32(1))
-    actions = []
+    act, actions = jax.jit(algo.act), []
     for key, temperature in ((1, 0.0), (2, 0.0), (3, 1.0)):
         observation = jnp.full(4, 30.0)
-        action, after = algo.act(
+        action, after = act(
             config,
             params,
             memory,

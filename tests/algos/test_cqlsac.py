@@ -68,7 +68,8 @@ def _check_penalty(vectors: Any, prefix: str, config: Config) -> None:
         return penalty.sum(), (penalty, gap)
 
     q = (rand, cur, following, data)
-    grads, (penalty, gap) = jax.grad(penalties, argnums=(0, 1, 2, 3), has_aux=True)(*q)
+    gradient = jax.jit(jax.grad(penalties, argnums=(0, 1, 2, 3), has_aux=True))
+    grads, (penalty, gap) = gradient(*q)
     tolerance: dict[str, Any] = {"rtol": 1e-5, "atol": 1e-4}
     np.testing.assert_allclose(penalty, vectors[f"{prefix}penalty"], **tolerance)
     if f"{prefix}diff" in vectors:
@@ -146,7 +147,10 @@ def test_complete_runs(golden: Callable[[str], Any], case: str):
         name.startswith(f"{case}_step") and name.endswith("_td_target") for name in vectors
     )
     assert num_steps > 0
-    update = jax.jit(cqlsac._update)
+    update, find_backup = jax.jit(cqlsac._update), jax.jit(cqlsac._backup)
+    sampled_actions = jax.jit(cqlsac._sampled_actions)
+    critic_gradient = jax.jit(jax.grad(cqlsac._critic_loss, has_aux=True))
+    actor_gradient = jax.jit(jax.grad(cqlsac._actor_loss, has_aux=True))
     for step in range(num_steps):
         prefix = f"{case}_step{step}_"
 
@@ -162,15 +166,15 @@ def test_complete_runs(golden: Callable[[str], Any], case: str):
             read("uniform_cql"), read("noise_cql_current"), read("noise_cql_next"),
         )  # fmt: skip
         alpha = config.alpha_multiplier * jnp.exp(state.log_alpha)
-        backup = cqlsac._backup(config, state, alpha, batch, noise.backup)
+        backup = find_backup(config, state, alpha, batch, noise.backup)
         np.testing.assert_allclose(backup, read("td_target"), **CLOSE)
-        actions, log_probs = cqlsac._sampled_actions(config, state.actor, batch, noise)
+        actions, log_probs = sampled_actions(config, state.actor, batch, noise)
         alpha_prime = cqlsac._alpha_prime(state.log_alpha_prime)
-        critic_grads, (gap, _) = jax.grad(cqlsac._critic_loss, has_aux=True)(
+        critic_grads, (gap, _) = critic_gradient(
             state.critic, config, alpha_prime, batch, backup, actions, log_probs
         )
         assert_networks_close(critic_grads, vectors, f"{prefix}grad_")
-        actor_grads, _ = jax.grad(cqlsac._actor_loss, has_aux=True)(
+        actor_grads, _ = actor_gradient(
             state.actor, config, state.critic, alpha, jnp.int32(step), batch, noise.policy
         )
         assert_mlp_close(actor_grads["mlp"], vectors, f"{prefix}grad_actor", rtol=1e-5, atol=1e-5)
