@@ -13,6 +13,7 @@ from rlp.data.episodes import Episode, EpisodeSet
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_debug_key_reuse", True)
+jax.config.update("jax_disable_most_optimizations", True)  # compile time is what tests cost
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
