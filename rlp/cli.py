@@ -9,6 +9,7 @@ import dataclasses
 import errno
 import inspect
 import math
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
@@ -49,6 +50,9 @@ def main(
             fire.Fire(_lexer(f"{prog} {name}", commands[name]), command=rest, name=prog)
     except InputError as error:
         _fail(str(error))
+    except BrokenPipeError:  # the reader went away, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else exit complains again
+        sys.exit(1)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
             raise

@@ -292,6 +292,14 @@ def test_training_with_evaluation_and_evaluate(
     )
 
 
+def test_a_closed_pipe_is_no_traceback():
+    words = "python=$1; $python -m rlp.train bc --help | head -1"
+    shell = ["bash", "-c", words, "bash", sys.executable]
+    done = subprocess.run(shell, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("usage")
+    assert done.stderr == ""
+
+
 def test_arrays_alone_need_neither_simulators_nor_loggers(exorl: Path, tmp_path: Path):
     code = (
         "import sys;"
