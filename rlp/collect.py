@@ -17,9 +17,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from rlp import checkpoint, cli, config, data, envs, online, population, runs
+from rlp import checkpoint, cli, config, data, envs, online, policy, population, runs
 from rlp.algos import cqlsac
-from rlp.config import Positive, stack
+from rlp.config import Positive
 from rlp.data.dataset import unit_normalizer
 from rlp.data.episodes import fingerprint
 from rlp.data.formats import exorl
@@ -181,13 +181,9 @@ def _replay_files(run: Run, step: int) -> list[Path]:
 
 def _sampled(run: Run, env: envs.VectorEnv, step: int, show: OnStep) -> list[Recorded]:
     """Returns an episode of each environment, of sampled actions of the first member's policy."""
-    like = Policy(
-        stack(run.configs),
-        jax.vmap(run.algo.actor)(
-            stack(run.configs), population.init(run.algo, run.configs, run.seeds, run.spec).states
-        ),
-        unit_normalizer(run.spec.observation_dim),
-    )
+    new = population.init(run.algo, run.configs, run.seeds, run.spec)
+    normalizer = unit_normalizer(run.spec.observation_dim)
+    like = policy.from_states(run.algo, new.configs, new.states, normalizer)
     members = checkpoint.restore(run.directory / "snapshots", step, like)
     config, params = jax.tree.map(lambda leaf: leaf[:1], (members.config, members.params))
     first = Policy(config, params, members.normalizer)

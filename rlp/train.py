@@ -106,6 +106,8 @@ def _resume(algo_name: str, given: cli.Given) -> tuple[Run, EpisodeSet, Task]:
     run = runs.load(Path(handling.resume))
     if run.record["algo"] != algo_name:
         raise InputError(f"{run.directory} is a run of {run.record['algo']}, not of {algo_name}")
+    if "schedule" not in run.record:
+        raise InputError(f"{run.directory} is a collection; go on with python -m rlp.collect")
     _refuse_changes(run, given, allow_length=handling.extend)
     settings = Settings(**run.record["settings"])
     settings = replace(settings, dataset=given.get("dataset", settings.dataset))

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 
-from rlp import checkpoint, collect, data, envs, online, runs
+from rlp import checkpoint, collect, data, envs, online, runs, train
 from rlp.data.dataset import Dataset
 from rlp.data.episodes import fingerprint
 from rlp.data.replay import Layout, empty_replay
@@ -156,6 +156,14 @@ def test_bad_input_is_one_line_and_writes_nothing(
     assert stop.value.code == 2
     assert message in capsys.readouterr().err
     assert sorted(place.rglob("*")) == before
+
+
+@pytest.mark.usefixtures("place")
+def test_a_collection_is_no_training_run(capsys: Any):
+    with pytest.raises(SystemExit) as stop:
+        train.main(["cqlsac", "--resume=runs/whole"])
+    assert stop.value.code == 2
+    assert "runs/whole is a collection; go on with python -m rlp.collect" in capsys.readouterr().err
 
 
 @pytest.mark.slow
