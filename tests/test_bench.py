@@ -3,6 +3,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
+import pytest
+
 from rlp import bench
 
 
@@ -16,9 +20,19 @@ def test_one_case_has_every_figure():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     result = json.loads(done.stdout.splitlines()[-1])
     assert all(show(result) for show in bench.COLUMNS.values())
-    assert 0.10 < result["gflop_per_update"] < 0.13  # 2 x 256 wide, batch 256: 0.107 by hand
+    widths = 17 * 256 + 256 * 256 + 256 * 6
+    products = 3 * widths - 17 * 256  # forward and both backward, but for the input's gradient
+    assert result["gflop_per_update"] == pytest.approx(2 * 256 * products / 1e9)
     assert 0 < result["fraction_of_ceiling"] < 1
     assert result["first_update_seconds"] < 60
+
+
+def test_operations_in_a_loop_count_as_often_as_it_runs():
+    def products(x: jax.Array) -> jax.Array:
+        return jax.lax.scan(lambda y, _: (y @ x, None), x @ x, length=5)[0]
+
+    program = jax.make_jaxpr(jax.jit(jax.vmap(products)))(jnp.ones((2, 3, 3)))
+    assert bench._matmul_flops(program.jaxpr) == 6 * 2 * (2 * 3**3)
 
 
 def test_figures_are_written(tmp_path: Path, monkeypatch, capsys):

@@ -143,9 +143,12 @@ def _update(
     actor_grads, (log_prob, actor_metrics) = jax.grad(_actor_loss, has_aux=True)(
         state.actor, config, state.critic, alpha, step, batch, noise.policy
     )
-    critic_grads, (gap, critic_metrics) = jax.grad(_critic_loss, has_aux=True)(
-        state.critic, config, alpha_prime, batch, backup, actions, log_probs
-    )
+    critic_grads, critic_info = optim.grad_in_blocks(
+        lambda critic, *block: _critic_loss(critic, config, alpha_prime, *block),
+        state.critic, batch, backup, actions, log_probs,
+        rows=1 + actions.shape[1],
+    )  # fmt: skip
+    gap = jnp.mean(critic_info.gap, axis=0)
     actor_tx, critic_tx = optim.adam(config.actor_rate), optim.adam(config.critic_rate)
     actor, actor_opt = optim.step(actor_tx, actor_grads, state.actor_opt, state.actor)
     critic, critic_opt = optim.step(critic_tx, critic_grads, state.critic_opt, state.critic)
@@ -156,7 +159,16 @@ def _update(
         critic_opt=critic_opt,
         target_critic=optim.polyak(critic, state.target_critic, config.tau),
     )
-    metrics = {**actor_metrics, **critic_metrics, "alpha": alpha}
+    metrics = {
+        **actor_metrics,
+        "critic_loss": jnp.sum(jnp.mean(critic_info.error, axis=0)),
+        "gap": jnp.mean(gap),
+        "q": jnp.mean(critic_info.q),
+        "max_q": jnp.max(critic_info.q),
+        "backup": jnp.mean(backup),
+        "max_backup": jnp.max(backup),
+        "alpha": alpha,
+    }
     if config.learn_alpha:
         target = config.target_entropy * batch.action.shape[-1]
         loss, grad = jax.value_and_grad(_alpha_loss)(state.log_alpha, log_prob, target)
@@ -204,6 +216,14 @@ def _sampled_actions(
     )
 
 
+class CriticInfo(NamedTuple):
+    """What the critics say of a batch."""
+
+    q: jax.Array  # [B, E] of the actions in the data
+    error: jax.Array  # [B, E], squared
+    gap: jax.Array  # [B, E]
+
+
 def _critic_loss(
     critic: Params,
     config: Config,
@@ -212,26 +232,18 @@ def _critic_loss(
     backup: jax.Array,
     actions: jax.Array,
     log_probs: jax.Array,
-) -> tuple[jax.Array, tuple[jax.Array, Metrics]]:
+) -> tuple[jax.Array, CriticInfo]:
     """Returns the squared Bellman error plus the penalty, the sum over the critics."""
     scored = jnp.concatenate([batch.action[:, None], actions], axis=1)  # [B, 1 + 3N, A]
     q = _q(config, critic, batch.observation, scored)  # [E, B, 1 + 3N]
-    error = jnp.mean(jnp.square(q[..., 0] - backup[None]), axis=1)  # [E]
-    gap = _gap(config, q[..., 0], q[..., 1:], log_probs)  # [E]
-    penalty = _penalty(config, alpha_prime, gap)
-    metrics = {
-        "critic_loss": jnp.sum(error),
-        "gap": jnp.mean(gap),
-        "q": jnp.mean(q[..., 0]),
-        "max_q": jnp.max(q[..., 0]),
-        "backup": jnp.mean(backup),
-        "max_backup": jnp.max(backup),
-    }
-    return jnp.sum(error + penalty), (gap, metrics)
+    error = jnp.square(q[..., 0] - backup[None])  # [E, B]
+    gap = _gap(config, q[..., 0], q[..., 1:], log_probs)  # [E, B]
+    loss = jnp.mean(error + _penalty(config, alpha_prime, gap), axis=1)
+    return jnp.sum(loss), CriticInfo(q[..., 0].T, error.T, gap.T)
 
 
 def _gap(config: Config, q_data: jax.Array, q: jax.Array, log_probs: jax.Array) -> jax.Array:
-    """Returns mean over states of T logsumexp(Q / T) - Q(s, a), [E].
+    """Returns T logsumexp(Q / T) - Q(s, a) of each state, [E, B].
 
     Args:
         config: the setting.
@@ -241,13 +253,13 @@ def _gap(config: Config, q_data: jax.Array, q: jax.Array, log_probs: jax.Array) 
     """
     chex.assert_rank([q_data, q, log_probs], [2, 3, 2])
     if not config.num_actions:
-        return jnp.zeros(q_data.shape[0])
+        return jnp.zeros_like(q_data)
     if config.importance_sampling:
         q = q - log_probs[None]
     else:
         q = jnp.concatenate([q_data[..., None], q], axis=-1)
     soft_max = config.cql_temperature * jax.nn.logsumexp(q / config.cql_temperature, axis=-1)
-    return jnp.mean(jnp.clip(soft_max - q_data, config.clip_gap_min, config.clip_gap_max), axis=1)
+    return jnp.clip(soft_max - q_data, config.clip_gap_min, config.clip_gap_max)
 
 
 def _penalty(config: Config, alpha_prime: jax.Array, gap: jax.Array) -> jax.Array:
