@@ -50,6 +50,7 @@ class Config:
     log_std_offset: float = 0.0  # CORL's summand of the network's log std (-1 there)
     # CQL
     num_actions: int = 10  # sampled actions of each kind a state (N); 0: no penalty, plain SAC
+    num_penalised: int = 0  # states of a batch that have the penalty; 0: all
     cql_weight: float = 5.0  # weight of the penalty (alpha in equation 4; 5 or 10 on MuJoCo)
     cql_temperature: float = 1.0  # T of T logsumexp(Q / T)
     importance_sampling: bool = True  # False: CQL(rho), the data action joins the logsumexp
@@ -80,9 +81,9 @@ class Noise(NamedTuple):
 
     policy: jax.Array  # [B, A]
     backup: jax.Array  # [B, A], or [B, N, A] with max_target_backup
-    uniform: jax.Array  # [B, N, A] in [-1, 1]
-    current: jax.Array  # [B, N, A]
-    next: jax.Array  # [B, N, A]
+    uniform: jax.Array  # [P, N, A] in [-1, 1], of the P penalised states
+    current: jax.Array  # [P, N, A]
+    next: jax.Array  # [P, N, A]
 
 
 def sample(config: Config, key: jax.Array, dataset: Dataset) -> Transition:
@@ -121,13 +122,14 @@ def update(
     """Returns the state after one update of actor, critics, targets, alpha and alpha'."""
     shape = batch.action.shape
     many = (shape[0], config.num_actions, shape[1])
+    penalised = (min(config.num_penalised or shape[0], shape[0]), *many[1:])
     keys = jax.random.split(key, 5)
     noise = Noise(
         policy=jax.random.normal(keys[0], shape),
         backup=jax.random.normal(keys[1], many if config.max_target_backup else shape),
-        uniform=jax.random.uniform(keys[2], many, minval=-1.0),
-        current=jax.random.normal(keys[3], many),
-        next=jax.random.normal(keys[4], many),
+        uniform=jax.random.uniform(keys[2], penalised, minval=-1.0),
+        current=jax.random.normal(keys[3], penalised),
+        next=jax.random.normal(keys[4], penalised),
     )
     return _update(config, state, step, batch, noise)
 
@@ -135,21 +137,28 @@ def update(
 def _update(
     config: Config, state: State, step: jax.Array, batch: Transition, noise: Noise
 ) -> tuple[State, Metrics]:
+    actor_tx, critic_tx = optim.adam(config.actor_rate), optim.adam(config.critic_rate)
     alpha = config.alpha_multiplier * jnp.exp(state.log_alpha)
     alpha_prime = _alpha_prime(state.log_alpha_prime)
     backup = _backup(config, state, alpha, batch, noise.backup)
-    actions, log_probs = _sampled_actions(config, state.actor, batch, noise)
-
     actor_grads, (log_prob, actor_metrics) = jax.grad(_actor_loss, has_aux=True)(
         state.actor, config, state.critic, alpha, step, batch, noise.policy
     )
-    critic_grads, critic_info = optim.grad_in_blocks(
-        lambda critic, *block: _critic_loss(critic, config, alpha_prime, *block),
-        state.critic, batch, backup, actions, log_probs,
-        rows=1 + actions.shape[1],
-    )  # fmt: skip
-    gap = jnp.mean(critic_info.gap, axis=0)
-    actor_tx, critic_tx = optim.adam(config.actor_rate), optim.adam(config.critic_rate)
+    critic_grads, critic_metrics = jax.grad(_critic_loss, has_aux=True)(
+        state.critic, config, batch, backup
+    )
+    metrics = {**actor_metrics, **critic_metrics, "alpha": alpha}
+    if config.num_actions:
+        penalty_grads, gap = _penalty_grad(config, state, alpha_prime, batch, noise)
+        critic_grads = jax.tree.map(jnp.add, critic_grads, penalty_grads)
+        metrics["gap"] = jnp.mean(gap)
+        if config.lagrange:
+            loss, grad = jax.value_and_grad(_alpha_prime_loss)(state.log_alpha_prime, config, gap)
+            log_alpha_prime, alpha_prime_opt = optim.step(
+                critic_tx, grad, state.alpha_prime_opt, state.log_alpha_prime
+            )
+            state = state._replace(log_alpha_prime=log_alpha_prime, alpha_prime_opt=alpha_prime_opt)
+            metrics |= {"alpha_prime": alpha_prime, "alpha_prime_loss": loss}
     actor, actor_opt = optim.step(actor_tx, actor_grads, state.actor_opt, state.actor)
     critic, critic_opt = optim.step(critic_tx, critic_grads, state.critic_opt, state.critic)
     state = state._replace(
@@ -159,30 +168,12 @@ def _update(
         critic_opt=critic_opt,
         target_critic=optim.polyak(critic, state.target_critic, config.tau),
     )
-    metrics = {
-        **actor_metrics,
-        "critic_loss": jnp.sum(jnp.mean(critic_info.error, axis=0)),
-        "gap": jnp.mean(gap),
-        "q": jnp.mean(critic_info.q),
-        "max_q": jnp.max(critic_info.q),
-        "backup": jnp.mean(backup),
-        "max_backup": jnp.max(backup),
-        "alpha": alpha,
-    }
     if config.learn_alpha:
         target = config.target_entropy * batch.action.shape[-1]
         loss, grad = jax.value_and_grad(_alpha_loss)(state.log_alpha, log_prob, target)
         log_alpha, alpha_opt = optim.step(actor_tx, grad, state.alpha_opt, state.log_alpha)
         state = state._replace(log_alpha=log_alpha, alpha_opt=alpha_opt)
         metrics["alpha_loss"] = loss
-    if config.lagrange:
-        metrics["alpha_prime"] = alpha_prime
-        loss, grad = jax.value_and_grad(_alpha_prime_loss)(state.log_alpha_prime, config, gap)
-        log_alpha_prime, alpha_prime_opt = optim.step(
-            critic_tx, grad, state.alpha_prime_opt, state.log_alpha_prime
-        )
-        state = state._replace(log_alpha_prime=log_alpha_prime, alpha_prime_opt=alpha_prime_opt)
-        metrics["alpha_prime_loss"] = loss
     return state, metrics
 
 
@@ -202,6 +193,35 @@ def _backup(
     return config.reward_scale * batch.reward + config.discount * batch.discount * next_q
 
 
+def _critic_loss(
+    critic: Params, config: Config, batch: Transition, backup: jax.Array
+) -> tuple[jax.Array, Metrics]:
+    """Returns the squared Bellman error, the sum over the critics."""
+    q = _q(config, critic, batch.observation, batch.action[:, None])[..., 0]  # [E, B]
+    loss = jnp.sum(jnp.mean(jnp.square(q - backup[None]), axis=1))
+    return loss, {
+        "critic_loss": loss,
+        "q": jnp.mean(q),
+        "max_q": jnp.max(q),
+        "backup": jnp.mean(backup),
+        "max_backup": jnp.max(backup),
+    }
+
+
+def _penalty_grad(
+    config: Config, state: State, alpha_prime: jax.Array, batch: Transition, noise: Noise
+) -> tuple[Params, jax.Array]:
+    """Returns the penalty's gradient and the mean gap of each critic [E], of the first P states."""
+    penalised = jax.tree.map(lambda x: x[: len(noise.uniform)], batch)
+    actions, log_probs = _sampled_actions(config, state.actor, penalised, noise)
+    grads, gap = optim.grad_in_blocks(
+        lambda critic, *block: _penalty_loss(critic, config, alpha_prime, *block),
+        state.critic, penalised, actions, log_probs,
+        rows=1 + actions.shape[1],
+    )  # fmt: skip
+    return grads, jnp.mean(gap, axis=0)
+
+
 def _sampled_actions(
     config: Config, actor: Params, batch: Transition, noise: Noise
 ) -> tuple[jax.Array, jax.Array]:
@@ -216,30 +236,19 @@ def _sampled_actions(
     )
 
 
-class CriticInfo(NamedTuple):
-    """What the critics say of a batch."""
-
-    q: jax.Array  # [B, E] of the actions in the data
-    error: jax.Array  # [B, E], squared
-    gap: jax.Array  # [B, E]
-
-
-def _critic_loss(
+def _penalty_loss(
     critic: Params,
     config: Config,
     alpha_prime: jax.Array,
     batch: Transition,
-    backup: jax.Array,
     actions: jax.Array,
     log_probs: jax.Array,
-) -> tuple[jax.Array, CriticInfo]:
-    """Returns the squared Bellman error plus the penalty, the sum over the critics."""
+) -> tuple[jax.Array, jax.Array]:
+    """Returns the penalty, the sum over the critics, and the gap [B, E]."""
     scored = jnp.concatenate([batch.action[:, None], actions], axis=1)  # [B, 1 + 3N, A]
     q = _q(config, critic, batch.observation, scored)  # [E, B, 1 + 3N]
-    error = jnp.square(q[..., 0] - backup[None])  # [E, B]
     gap = _gap(config, q[..., 0], q[..., 1:], log_probs)  # [E, B]
-    loss = jnp.mean(error + _penalty(config, alpha_prime, gap), axis=1)
-    return jnp.sum(loss), CriticInfo(q[..., 0].T, error.T, gap.T)
+    return jnp.sum(_penalty(config, alpha_prime, jnp.mean(gap, axis=1))), gap.T
 
 
 def _gap(config: Config, q_data: jax.Array, q: jax.Array, log_probs: jax.Array) -> jax.Array:
@@ -252,8 +261,6 @@ def _gap(config: Config, q_data: jax.Array, q: jax.Array, log_probs: jax.Array) 
         log_probs: [B, 3N], their log-densities: no gradient flows through them.
     """
     chex.assert_rank([q_data, q, log_probs], [2, 3, 2])
-    if not config.num_actions:
-        return jnp.zeros_like(q_data)
     if config.importance_sampling:
         q = q - log_probs[None]
     else:
