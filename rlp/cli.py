@@ -148,7 +148,7 @@ def _print_overview(prog: str, commands: Mapping[str, Command]) -> None:
     for cls in next(iter(commands.values())).flags:
         if all(cls in command.flags for command in commands.values()):
             _print_flags(cls)
-    print(f"\nThe flags of one algorithm: {prog} NAME --help")
+    print(f"\nThe flags of one: {prog} NAME --help")
 
 
 def _print_help(prog: str, command: Command) -> None:

@@ -1,9 +1,9 @@
 """Episodes: what every reader yields, whatever the format. Plain numpy, checked once."""
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,6 +26,7 @@ class EpisodeSet:
     name: str  # as given to `load`
     env: str  # the environment they came from, "" where the data does not say
     episodes: Sequence[Episode]
+    metadata: Mapping[str, Any] = field(default_factory=dict)  # what the data says of itself (json)
 
     @property
     def returns(self) -> np.ndarray:
@@ -99,12 +100,15 @@ def join(parts: Sequence[EpisodeSet]) -> EpisodeSet:
     Raises:
         InputError: if the parts come from different environments or differ in width.
     """
+    if len(parts) == 1:
+        return parts[0]
     envs = sorted({part.env for part in parts if part.env})
     if len(envs) > 1:
         raise InputError(f"data of different environments cannot be joined: {', '.join(envs)}")
     name = "+".join(part.name for part in parts)
     episodes = [episode for part in parts for episode in part.episodes]
-    return check_set(EpisodeSet(name, envs[0] if envs else "", episodes))
+    metadata = {part.name: part.metadata for part in parts}
+    return check_set(EpisodeSet(name, envs[0] if envs else "", episodes, metadata))
 
 
 def top_fraction(data: EpisodeSet, fraction: float) -> EpisodeSet:

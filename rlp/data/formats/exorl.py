@@ -8,6 +8,7 @@ in row t as taken AT observation t trains without complaint and walks nowhere.
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.progress import track
@@ -31,7 +32,8 @@ def read(path: Path) -> EpisodeSet:
     """
     files = _files(path)
     shown = track(files, f"reading {path}", transient=True, disable=len(files) < 500)
-    return check_set(EpisodeSet(str(path), _env(path), [_read_episode(file) for file in shown]))
+    env, metadata = _metadata(path)
+    return check_set(EpisodeSet(str(path), env, [_read_episode(file) for file in shown], metadata))
 
 
 def write_episode(folder: Path, number: int, episode: Episode, physics: np.ndarray) -> None:
@@ -60,14 +62,16 @@ def _files(path: Path) -> list[Path]:
     return sorted(path.glob("*.npz")) or sorted(path.glob("buffer/*.npz"))
 
 
-def _env(path: Path) -> str:
-    metadata = path / "metadata.json"
-    if not metadata.exists():
-        return ""
+def _metadata(path: Path) -> tuple[str, dict[str, Any]]:
+    """Returns the environment's name, "" if it is not said, and the rest."""
+    file = path / "metadata.json"
+    if not file.exists():
+        return "", {}
     try:
-        return str(json.loads(metadata.read_text()).get("env", ""))
-    except (ValueError, AttributeError) as error:
-        raise InputError(f"{metadata}: not a json object ({error})") from error
+        metadata = dict(json.loads(file.read_text()))
+        return str(metadata.pop("env", "")), metadata
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{file}: not a json object ({error})") from error
 
 
 def _read_episode(path: Path) -> Episode:

@@ -7,7 +7,7 @@ terminated [E]. `metadata` is a json text: env (the environment's name), source,
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -43,24 +43,46 @@ def read(path: Path) -> EpisodeSet:
         strict=True,
     )
     episodes = [check(Episode(*e), f"{path}, episode {i}") for i, e in enumerate(pieces)]
-    return check_set(EpisodeSet(str(path), str(_metadata(path, metadata).get("env", "")), episodes))
+    env, rest = _metadata(path, metadata)
+    return check_set(EpisodeSet(str(path), env, episodes, rest))
 
 
-def write(path: Path, data: EpisodeSet, metadata: dict[str, Any]) -> None:
-    """Writes a data set whose every last successor is known."""
+def write(path: Path, data: EpisodeSet) -> None:
+    """Writes a data set whole or not at all.
+
+    Raises:
+        InputError: if the last successor of an episode is not known.
+    """
+    unknown = sum(len(episode.observation) == len(episode.action) for episode in data.episodes)
+    if unknown:
+        raise InputError(
+            f"{data.name}: the last successor of {unknown} episodes is not known; {path} needs it"
+        )
+    partial = path.with_suffix(".partial")
+    try:
+        with partial.open("wb") as file:
+            _write(file, data)
+        partial.rename(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _write(file: BinaryIO, data: EpisodeSet) -> None:
     np.savez_compressed(
-        path,
+        file,
         observation=np.concatenate([episode.observation for episode in data.episodes]),
         action=np.concatenate([episode.action for episode in data.episodes]),
         reward=np.concatenate([episode.reward for episode in data.episodes]),
         length=data.lengths,
         terminated=np.array([episode.terminated for episode in data.episodes]),
-        metadata=np.array(json.dumps({"env": data.env, **metadata})),
+        metadata=np.array(json.dumps({"env": data.env, **data.metadata})),
     )
 
 
-def _metadata(path: Path, text: np.ndarray) -> dict[str, Any]:
+def _metadata(path: Path, text: np.ndarray) -> tuple[str, dict[str, Any]]:
+    """Returns the environment's name, and the rest."""
     try:
-        return dict(json.loads(str(text)))
+        metadata = dict(json.loads(str(text)))
+        return str(metadata.pop("env", "")), metadata
     except (ValueError, TypeError) as error:
         raise InputError(f"{path}: its metadata is not a json object ({error})") from error

@@ -1,0 +1,76 @@
+"""What there is to say of a data set at a glance, on a screen and on its data card."""
+
+import io
+
+import numpy as np
+from jax import tree
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, Group
+from rich.table import Table
+
+from rlp.data.dataset import make_dataset, unit_normalizer
+from rlp.data.episodes import EpisodeSet, fingerprint
+
+SATURATED = 0.99  # an action beyond it, in magnitude, counts as at its bound
+
+
+def page(data: EpisodeSet) -> Group:
+    """Returns the facts of a set and the range of each column, for a rich console."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name, fact in facts(data).items():
+        table.add_row(name, fact)
+    return Group(table, _columns(data))
+
+
+def card(data: EpisodeSet) -> str:
+    """Returns the page as markdown."""
+    text = io.StringIO()
+    Console(file=text, width=100).print(page(data))
+    lines = "\n".join(line.rstrip() for line in text.getvalue().rstrip().splitlines())
+    return f"# {data.name}\n\n```\n{lines}\n```\n"
+
+
+def facts(data: EpisodeSet) -> dict[str, str]:
+    """Returns what there is to know of a set, each fact under its name."""
+    returns, lengths = data.returns, data.lengths
+    action, reward = (_all_steps(data, name) for name in ("action", "reward"))
+    terminated = sum(episode.terminated for episode in data.episodes)
+    unknown = sum(len(episode.observation) == len(episode.action) for episode in data.episodes)
+    arrays = make_dataset(data, unit_normalizer(data.episodes[0].observation.shape[1]))
+    found = {
+        "environment": data.env or "not said: give --env=NAME to train",
+        "episodes": f"{len(lengths)} of {_range(lengths)} steps, {lengths.sum():,} steps in all",
+        "ends": f"{terminated} terminations, {len(lengths) - terminated} time limits"
+        + (f"; the last successor of {unknown} is not known" if unknown else ""),
+        "return": f"mean {returns.mean():.1f}, std {returns.std():.1f}, {_range(returns)}",
+        "reward": f"mean {reward.mean():.4g}, std {reward.std():.4g}, {_range(reward)}",
+        "saturated": f"{np.mean(np.abs(action) > SATURATED):.1%} of actions beyond {SATURATED}",
+        "NaN, infinite": "none",  # reading refuses them
+        "on the device": f"{sum(leaf.nbytes for leaf in tree.leaves(arrays)) / 1e6:,.1f} MB",
+        "fingerprint": fingerprint(data),
+    }
+    said = {name: text for name, text in data.metadata.items() if isinstance(text, str)}
+    return found | {name: text for name, text in said.items() if name not in found}
+
+
+def _columns(data: EpisodeSet) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for name in ("column", "min", "mean", "max", "std"):
+        table.add_column(name, justify="left" if name == "column" else "right")
+    for name in ("observation", "action"):
+        for number, values in enumerate(_all_steps(data, name).T):
+            figures = values.min(), values.mean(), values.max(), values.std()
+            table.add_row(f"{name} {number}", *(f"{figure:.3f}" for figure in figures))
+        table.add_section()
+    return table
+
+
+def _all_steps(data: EpisodeSet, name: str) -> np.ndarray:
+    """Returns a column of all steps of all episodes, [S, ...] float64."""
+    rows = [getattr(episode, name)[: len(episode.action)] for episode in data.episodes]
+    return np.concatenate(rows, dtype=np.float64)
+
+
+def _range(values: np.ndarray) -> str:
+    low, high = (f"{value:.6g}" for value in (values.min(), values.max()))
+    return low if low == high else f"{low} to {high}"

@@ -1,0 +1,41 @@
+from dataclasses import replace
+
+import numpy as np
+
+from rlp.data import describe
+from rlp.data.episodes import Episode, EpisodeSet
+
+
+def two_episodes() -> EpisodeSet:
+    first = Episode(
+        np.zeros((3, 1), np.float32),
+        np.array([[1.0], [0.0]], np.float32),
+        np.array([1.0, 2.0], np.float32),
+        True,
+    )
+    second = first._replace(observation=np.ones((2, 1), np.float32), terminated=False)
+    return EpisodeSet("two", "walker-walk", [first, second], {"made": "by hand", "ends": "stale"})
+
+
+def test_facts():
+    facts = describe.facts(two_episodes())
+    assert facts["episodes"] == "2 of 2 steps, 4 steps in all"
+    assert facts["ends"] == "1 terminations, 1 time limits; the last successor of 1 is not known"
+    assert facts["return"] == "mean 3.0, std 0.0, 3"
+    assert facts["reward"] == "mean 1.5, std 0.5, 1 to 2"
+    assert facts["saturated"] == "50.0% of actions beyond 0.99"
+    assert facts["made"] == "by hand"
+
+
+def test_an_environment_that_is_not_known_says_what_to_do():
+    assert "--env=NAME" in describe.facts(replace(two_episodes(), env=""))["environment"]
+
+
+def test_the_card_has_every_fact_and_column():
+    card = describe.card(two_episodes())
+    assert card.startswith("# two\n")
+    for fact in describe.facts(two_episodes()).values():
+        assert fact in card
+    columns = [line.split() for line in card.splitlines()]
+    assert ["observation", "0", "0.000", "0.500", "1.000", "0.500"] in columns
+    assert ["action", "0", "0.000", "0.500", "1.000", "0.500"] in columns
