@@ -144,7 +144,7 @@ def _required(field: dataclasses.Field[Any]) -> bool:
 def _print_overview(prog: str, commands: Mapping[str, Command]) -> None:
     print(f"usage: {prog} NAME [--flag=value ...]\n\nNAME:")
     for name, command in commands.items():
-        print(f"  {name:12}{command.doc}")
+        print(f"  {name:12}{command.doc.splitlines()[0]}")
     for cls in next(iter(commands.values())).flags:
         if all(cls in command.flags for command in commands.values()):
             _print_flags(cls)
@@ -162,10 +162,15 @@ def _print_help(prog: str, command: Command) -> None:
 def _print_flags(cls: type) -> None:
     comments, floats = field_comments(cls), float_names(cls)
     print(f"\n{(cls.__doc__ or '').splitlines()[0].rstrip('.')}:")
-    for field in dataclasses.fields(cls):
-        flag = field.name.upper() if _required(field) else f"--{field.name}"
-        default = "" if _required(field) else typed(field.default)
-        print(f"  {flag:19} {default:19} {comments[field.name]}".rstrip())
+    rows = [
+        (field.name.upper(), "", comments[field.name])
+        if _required(field)
+        else (f"--{field.name}", typed(field.default), comments[field.name])
+        for field in dataclasses.fields(cls)
+    ]
+    first, second = (max(len(row[column]) for row in rows) for column in (0, 1))
+    for flag, default, comment in rows:
+        print(f"  {flag:{first}}  {default:{second}}  {comment}".rstrip())
     if cls.__name__ == "Config":
         print(f"  Several values, as in --{floats[0]}=1e-3,1e-4, are members of the same program.")
 

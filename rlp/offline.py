@@ -74,7 +74,8 @@ def fit(run: Run, schedule: Schedule, task: Task, wandb: bool, screen: Screen) -
             step = stop
             screen.alarms(run.labels, alarms)
             log.write(step, {**metrics, "updates_per_second": np.full(len(run.seeds), speed)})
-            losses = "  ".join(f"{name} {np.mean(values):.4g}" for name, values in metrics.items())
+            shown = [name for name in metrics if name.endswith("_loss") or name == "q"]
+            losses = "  ".join(f"{name} {np.mean(metrics[name]):.4g}" for name in shown)
             screen.log(f"update {step:>9,}  {speed:>7,.0f} updates/s  {losses}")
             if task.env and (step == end or step % schedule.eval_every == 0):
                 actors = policy.from_states(run.algo, members.configs, states, task.normalizer)

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 import rlp
 from rlp import cli, config, data, envs, offline, report, runs
-from rlp.algos import ALGOS
+from rlp.algos import ALGOS, presets
 from rlp.config import Positive
 from rlp.data.dataset import fit_normalizer, make_dataset, unit_normalizer
 from rlp.data.episodes import EpisodeSet, fingerprint, top_fraction
@@ -26,6 +27,7 @@ class Settings:
 
     dataset: str = "walker-walk/medium"  # a bundled name or a path; a+b joins data sets
     top_fraction: float = 1.0  # keep the best episodes that hold this fraction of all steps
+    preset: str = ""  # a named setting of the hyperparameters (default: the first it has)
     normalize: bool = True  # observations to mean 0 and standard deviation 1
     env: str = ""  # environment to evaluate in (default: the one the data names)
     seed: int = 0  # the first seed
@@ -75,9 +77,12 @@ def _start(algo_name: str, given: cli.Given) -> tuple[Run, EpisodeSet, Task]:
     """Returns a new run; its directory is made last, when everything has been checked."""
     algo = ALGOS[algo_name]
     settings, schedule = cli.parse(Settings, given), cli.parse(Schedule, given)
+    name, preset = _preset(algo_name, settings.preset)
+    settings = replace(settings, preset=name)
+    values = {name: [value] for name, value in preset.items()} | cli.parse_sweep(algo.Config, given)
     members = [
         {"seed": seed, "config": config.to_dict(setting)}
-        for setting in config.sweep(algo.Config, cli.parse_sweep(algo.Config, given))
+        for setting in config.sweep(algo.Config, values)
         for seed in range(settings.seed, settings.seed + settings.num_seeds)
     ]
     data_set = _load(settings)
@@ -98,6 +103,15 @@ def _start(algo_name: str, given: cli.Given) -> tuple[Run, EpisodeSet, Task]:
         },
     }
     return runs.create(Path(settings.runs) / name, record), data_set, task
+
+
+def _preset(algo_name: str, name: str) -> tuple[str, dict[str, Any]]:
+    """Returns a preset, by default the first, and its name."""
+    known = presets(ALGOS[algo_name])
+    name = name or next(iter(known))
+    if name not in known:
+        raise InputError(f"--preset={name}: {algo_name} has {', '.join(known)}")
+    return name, known[name]
 
 
 def _resume(algo_name: str, given: cli.Given) -> tuple[Run, EpisodeSet, Task]:
@@ -183,15 +197,33 @@ def _task(
 
 def _introduction(run: Run, data_set: EpisodeSet) -> str:
     returns, steps = data_set.returns, data_set.lengths.sum()
-    return "\n".join(
-        [
-            f"rlp {rlp.__version__}  {run.record['algo']}  {len(run.seeds)} members in one program "
-            f"on {run.record['devices'][0]}",
-            f"data  {run.record['data']['name']}  {len(returns)} episodes, {steps:,} steps, return "
-            f"{returns.mean():.0f} ({returns.min():.0f} to {returns.max():.0f})",
-            f"run   {run.directory}",
-        ]
-    )
+    algo_name, preset = run.record["algo"], run.record["settings"]["preset"]
+    lines = [
+        f"rlp {rlp.__version__}  {algo_name}  {len(run.seeds)} members in one program "
+        f"on {run.record['devices'][0]}",
+        f"data  {run.record['data']['name']}  {len(returns)} episodes, {steps:,} steps, return "
+        f"{returns.mean():.0f} ({returns.min():.0f} to {returns.max():.0f})",
+        f"run   {run.directory}",
+    ]
+    if preset != "paper":
+        hint = "--preset=paper has the authors' setting"
+        lines.insert(1, f"preset {preset}: {_flags(_preset(algo_name, preset)[1])}; {hint}")
+    return "\n".join(lines)
+
+
+def _flags(values: dict[str, Any]) -> str:
+    return " ".join(f"--{name}={cli.typed(value)}" for name, value in values.items())
+
+
+def _doc(algo_name: str) -> str:
+    """Returns what the algorithm is, and its presets where there is a choice."""
+    algo = ALGOS[algo_name]
+    first, *_ = (algo.__doc__ or "").splitlines()
+    known = presets(algo)
+    if len(known) == 1:
+        return first
+    lines = [f"  {name:8} {_flags(values) or 'as listed below'}" for name, values in known.items()]
+    return "\n".join([first, "", "Presets, the first unless --preset=NAME:", *lines])
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -200,7 +232,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         name: cli.Command(
             run=lambda given, name=name: train(name, given),
             flags=(Settings, Schedule, Handling, algo.Config),
-            doc=(algo.__doc__ or "").splitlines()[0],
+            doc=_doc(name),
         )
         for name, algo in ALGOS.items()
     }

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from rlp import evaluate, offline, runs, train
+from rlp.algos import cqlsac
 from rlp.data.episodes import EpisodeSet
 from tests.conftest import make_episode, write_exorl
 
@@ -150,6 +151,30 @@ def test_bad_flags_write_nothing(
 ):
     assert message in refused(capsys, lambda: command(*words.split()))
     assert not Path("runs").exists()
+
+
+def test_a_preset_gives_what_is_not_given(
+    exorl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(
+        cqlsac, "PRESETS", {"small": {"hidden_dims": (8,), "num_actions": 2}, "paper": {}}
+    )
+    words = [f"--dataset={exorl}", "--eval_every=0", "--num_updates=2", "--batch_size=4"]
+    train.main(["cqlsac", *words, "--num_actions=1", "--name=a"])
+    assert "preset small: --hidden_dims=8 --num_actions=2" in capsys.readouterr().out
+    made = runs.load(Path("runs/a")).configs[0]
+    assert (made.hidden_dims, made.num_actions) == ((8,), 1)
+    train.main(["cqlsac", "--resume=runs/a", "--preset=small"])
+    error = refused(
+        capsys, lambda: train.main(["cqlsac", "--resume=runs/a", "--preset=paper", "--quiet"])
+    )
+    assert "--preset=paper: runs/a began with small" in error
+    error = refused(capsys, lambda: train.main(["cqlsac", *words, "--preset=smal"]))
+    assert "--preset=smal: cqlsac has small, paper" in error
+    train.main(["cqlsac", *words, "--preset=paper", "--num_actions=1", "--name=b"])
+    assert "--preset" not in capsys.readouterr().out
+    assert runs.load(Path("runs/b")).configs[0].hidden_dims == (256, 256, 256)
 
 
 def test_an_unknown_algorithm_names_the_nearest(capsys: Any):

@@ -1,5 +1,7 @@
 """The algorithms: one file each, one line here."""
 
+from typing import Any
+
 from rlp.algos import bc, cqlsac
 from rlp.types import Algo
 
@@ -7,3 +9,8 @@ ALGOS: dict[str, Algo] = {
     "bc": bc,
     "cqlsac": cqlsac,
 }
+
+
+def presets(algo: Algo) -> dict[str, dict[str, Any]]:
+    """Returns an algorithm's named settings, as changes of its defaults; the first is the usual."""
+    return getattr(algo, "PRESETS", {"paper": {}})

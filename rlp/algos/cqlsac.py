@@ -62,6 +62,20 @@ class Config:
     bc_updates: int = 0  # first updates in which the actor clones the data instead of maximising Q
 
 
+PRESETS: dict[str, dict[str, Any]] = {
+    "light": {  # a good policy within minutes on two CPU cores
+        "num_updates": 25_000,
+        "hidden_dims": (256, 256),
+        "actor_rate": 1e-3,
+        "critic_rate": 1e-3,
+        "num_actions": 4,
+        "num_penalised": 64,
+        "cql_weight": 1.0,
+    },
+    "paper": {},
+}
+
+
 class State(NamedTuple):
     """What training carries."""
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from rlp import population
-from rlp.algos import ALGOS
-from rlp.config import float_names
+from rlp.algos import ALGOS, presets
+from rlp.config import float_names, to_dict
 from rlp.data.dataset import Dataset, make_dataset, unit_normalizer
 from rlp.data.episodes import EpisodeSet
 from rlp.types import Algo, Spec
@@ -37,6 +37,12 @@ def algo(request: pytest.FixtureRequest) -> Algo:
 def dataset() -> Dataset:
     made = [make_episode(12, seed) for seed in range(5)]
     return make_dataset(EpisodeSet("made", "", made), unit_normalizer(4))
+
+
+def test_presets_change_fields_that_exist(algo: Algo):
+    for values in presets(algo).values():
+        assert to_dict(algo.Config(**values)) == {**to_dict(algo.Config()), **values}
+    assert presets(algo)["paper"] == {}  # the defaults are the authors'
 
 
 @partial(jax.jit, static_argnames="algo")
