@@ -3,7 +3,6 @@
 import html
 import importlib.util
 import json
-from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -48,14 +47,19 @@ def write(run: Run, rows: Mapping[str, np.ndarray], params: Params) -> Path:
     """
     plots = run.directory / "plots"
     plots.mkdir(exist_ok=True)
-    curves = _curves(run)
+    curves = run.curves()
     shown = sorted(
         curves.keys() - {"updates_per_second"}, key=lambda name: (name != "return", name)
     )
     if not importlib.util.find_spec("matplotlib"):
         shown = []  # a machine that only trains may lack it
     images = [
-        _plot(plots / f"{name}.png", name, curves[name], rows if name == "return" else {})
+        _plot(
+            plots / f"{name}.png",
+            name,
+            curves[name],
+            rows if name == "return" else _limits(run, name),
+        )
         for name in shown
     ]
     record = {k: v for k, v in run.record.items() if k not in ("members", "data")}
@@ -89,15 +93,10 @@ def _overview(params: Params) -> str:
     return parameter_overview.get_parameter_overview(first)
 
 
-def _curves(run: Run) -> dict[str, dict[str, list[tuple[int, float]]]]:
-    """Returns metric -> member -> [(step, value)] from metrics.jsonl."""
-    curves: dict[str, dict[str, list[tuple[int, float]]]] = defaultdict(lambda: defaultdict(list))
-    for line in (run.directory / "metrics.jsonl").read_text().splitlines():
-        entry = json.loads(line)
-        step, member = entry.pop("step"), entry.pop("member")
-        for name, value in entry.items():
-            curves[name][member].append((step, value))
-    return curves
+def _limits(run: Run, name: str) -> dict[str, np.ndarray]:
+    """Returns the values that a metric must not pass, one for each setting that has its own."""
+    found = {member["limits"][name] for member in run.record["members"] if name in member["limits"]}
+    return {f"bound {value:.4g}": np.array(value) for value in sorted(found)}
 
 
 def _plot(

@@ -13,6 +13,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,6 +29,7 @@ from rlp.config import from_dict
 from rlp.errors import InputError
 from rlp.types import Algo, Spec
 
+Curves = dict[str, dict[str, list[tuple[int, float]]]]  # metric -> member -> [(step, value)]
 LAYOUT = 1  # of the directory; another one is refused
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "dm_control", "mujoco")
 
@@ -80,6 +82,16 @@ class Run:
         path = self.directory / "returns.json"
         entries = read_json(path) if path.exists() else []
         return [entry for entry in entries if entry["step"] <= up_to_step]
+
+    def curves(self) -> Curves:
+        """Returns what metrics.jsonl holds of every metric."""
+        curves: Curves = defaultdict(lambda: defaultdict(list))
+        for line in (self.directory / "metrics.jsonl").read_text().splitlines():
+            entry = json.loads(line)
+            step, member = entry.pop("step"), entry.pop("member")
+            for name, value in entry.items():
+                curves[name][member].append((step, value))
+        return curves
 
 
 def create(directory: Path, record: Mapping[str, Any]) -> Run:

@@ -80,14 +80,19 @@ def _start(algo_name: str, given: cli.Given) -> tuple[Run, EpisodeSet, Task]:
     name, preset = _preset(algo_name, settings.preset)
     settings = replace(settings, preset=name)
     values = {name: [value] for name, value in preset.items()} | cli.parse_sweep(algo.Config, given)
-    members = [
-        {"seed": seed, "config": config.to_dict(setting)}
-        for setting in config.sweep(algo.Config, values)
-        for seed in range(settings.seed, settings.seed + settings.num_seeds)
-    ]
+    configs = config.sweep(algo.Config, values)
     data_set = _load(settings)
     env_name = settings.env or data_set.env
-    task = _task(settings, schedule, data_set, env_name, len(members))
+    task = _task(settings, schedule, data_set, env_name, len(configs) * settings.num_seeds)
+    members = [
+        {
+            "seed": seed,
+            "config": config.to_dict(setting),
+            "limits": {k: float(v) for k, v in algo.limits(setting, task.dataset).items()},
+        }
+        for setting in configs
+        for seed in range(settings.seed, settings.seed + settings.num_seeds)
+    ]
     name = settings.name or runs.default_name(algo_name, settings.dataset)
     record = {
         "algo": algo_name,

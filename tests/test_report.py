@@ -1,0 +1,38 @@
+import json
+from pathlib import Path
+
+import numpy as np
+
+from rlp import report
+from rlp.runs import Run
+
+
+def a_run(directory: Path) -> Run:
+    """Returns a run of two members, whose Q has a bound each."""
+    members = [
+        {"seed": seed, "config": {"discount": 0.9}, "limits": {"max_q": bound}}
+        for seed, bound in ((0, 10.0), (1, 20.0))
+    ]
+    entries = [
+        {"step": step, "member": f"seed={seed}", "max_q": 1.0 * step, "return": 5.0}
+        for step in (1, 2)
+        for seed in (0, 1)
+    ]
+    (directory / "metrics.jsonl").write_text("\n".join(map(json.dumps, entries)))
+    return Run(directory, {"members": members, "command": "a <command>", "data": {}})
+
+
+def test_the_page_shows_returns_and_every_metric(tmp_path: Path):
+    rows = {"data": np.array([1.0, 3.0]), "seed=0": np.array([5.0])}
+    page = report.write(a_run(tmp_path), rows, {"kernel": np.zeros((2, 3))}).read_text()
+    assert "<td>data</td><td>2</td><td>1</td><td>1</td><td>3</td><td>2</td>" in page
+    assert "a &lt;command&gt;" in page
+    for name in ("return", "max_q"):
+        assert f'src="plots/{name}.png"' in page
+        assert (tmp_path / "plots" / f"{name}.png").stat().st_size > 1000
+
+
+def test_a_metric_is_drawn_with_the_bound_of_every_setting(tmp_path: Path):
+    run = a_run(tmp_path)
+    assert report._limits(run, "max_q") == {"bound 10": 10.0, "bound 20": 20.0}
+    assert report._limits(run, "return") == {}
