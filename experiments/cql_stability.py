@@ -2,10 +2,10 @@
 
     python experiments/cql_stability.py
 
-No value can be above max |r| / (1 - discount): 100 for rewards up to 1 and a discount of 0.99. Where
-Q passes it and goes on, the critics excite themselves, and the policy is soon random. Trains seeds
-of CQL-SAC (its light preset) on the walker's replay without any scaling of rewards, draws the mean
-and the maximum of Q over every 1,000 updates beside the return to docs/cql_stability.png, and
+No value can be above max |r| / (1 - discount): 100 for rewards up to 1 and a discount of 0.99.
+Where Q passes it and goes on, the critics excite themselves, and the policy is soon random. Trains
+seeds of CQL-SAC (its light preset) on the walker's replay without any scaling of rewards, draws the
+mean and the maximum of Q over every 1,000 updates beside the return to docs/cql_stability.png, and
 writes both to results/cql_stability.json.
 """
 
