@@ -37,6 +37,7 @@ from rlp.types import Algo, Spec, State
 SPEC = Spec(observation_dim=17, action_dim=6, max_episode_steps=1000)
 NUM_EPISODES = 100
 MATMUL_SIZE = 2048
+COPY_SIZE = 2**26  # float32: 268 MB, more than any cache
 WORK: dict[str, Any] = {"hidden_dims": (256, 256), "batch_size": 256}  # as the peers were measured
 
 
@@ -72,7 +73,8 @@ def bench(given: cli.Given) -> None:
     console.print(f"{first['devices'][0]}, {first['machine']}, jax {first['versions']['jax']}")
     console.print(
         f"of ceiling: GFLOP/s of the updates over those of a float32 matmul, {MATMUL_SIZE}²\n"
-        "first s: from the start of the process to its first finished update"
+        "first s: from the start of the process to its first finished update\n"
+        f"copy ceiling: {first['copy_gigabytes_per_second']:,.0f} GB/s read and written"
     )
     if settings.json:
         runs.write_json(Path(settings.json), results)
@@ -132,17 +134,19 @@ def measure(algo_name: str, num_members: int, num_rounds: int, began: float) -> 
     rounds = [(_matmul_gflop_per_second(), many_updates()) for _ in range(num_rounds)]
     speeds = [num_members * num_updates / seconds for _, seconds in rounds]
     fractions = [s * gflop / c for s, (c, _) in zip(speeds, rounds, strict=True)]
+    peak = _peak_megabytes()  # before the copy, which needs its own
     return {
         "algo": algo_name,
         "members": num_members,
         "updates_per_second": statistics.median(speeds),
         "updates_per_second_of_rounds": speeds,
         "ceiling_gflop_per_second": statistics.median(ceiling for ceiling, _ in rounds),
+        "copy_gigabytes_per_second": _copy_gigabytes_per_second(),
         "fraction_of_ceiling": statistics.median(fractions),
         "gflop_per_update": gflop,
         "compile_seconds": compile_seconds,
         "first_update_seconds": first_update_seconds,
-        "peak_megabytes": _peak_megabytes(),
+        "peak_megabytes": peak,
         **runs.environment(),
     }
 
@@ -196,17 +200,34 @@ def _matmul_flops(program: Jaxpr) -> int:
 def _matmul_gflop_per_second() -> float:
     """Returns the best of three float32 products, 2048 squared."""
     x = jnp.ones((MATMUL_SIZE, MATMUL_SIZE))
+    return 2 * MATMUL_SIZE**3 / _best_of_three(_product, x) / 1e9
+
+
+def _copy_gigabytes_per_second() -> float:
+    """Returns the best of three passes over memory, bytes read and written together."""
+    x = jnp.ones(COPY_SIZE)
+    return 2 * x.nbytes / _best_of_three(_pass, x) / 1e9
+
+
+def _best_of_three(function: Callable[[jax.Array], jax.Array], x: jax.Array) -> float:
+    """Returns the seconds of the fastest of three calls, compiled before."""
+    function(x).block_until_ready()
     best = math.inf
     for _ in range(3):
         start = time.perf_counter()
-        _product(x).block_until_ready()
+        function(x).block_until_ready()
         best = min(best, time.perf_counter() - start)
-    return 2 * MATMUL_SIZE**3 / best / 1e9
+    return best
 
 
 @jax.jit
 def _product(x: jax.Array) -> jax.Array:
     return jnp.dot(x, x, precision=jax.lax.Precision.HIGHEST)
+
+
+@jax.jit
+def _pass(x: jax.Array) -> jax.Array:
+    return x + 1
 
 
 def _peak_megabytes() -> float:

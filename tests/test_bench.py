@@ -25,6 +25,7 @@ def test_one_case_has_every_figure():
     assert result["gflop_per_update"] == pytest.approx(2 * 256 * products / 1e9)
     assert 0 < result["fraction_of_ceiling"] < 1
     assert result["first_update_seconds"] < 60
+    assert result["copy_gigabytes_per_second"] > 0.1
 
 
 def test_operations_in_a_loop_count_as_often_as_it_runs():
@@ -39,8 +40,8 @@ def test_figures_are_written(tmp_path: Path, monkeypatch, capsys):
     case = {
         "algo": "bc", "members": 4, "updates_per_second": 400.0, "gflop_per_update": 0.1,
         "fraction_of_ceiling": 0.5, "ceiling_gflop_per_second": 80.0, "compile_seconds": 1.0,
-        "first_update_seconds": 2.0, "peak_megabytes": 300.0, "devices": ["cpu"],
-        "machine": "a machine", "versions": {"jax": "0"},
+        "first_update_seconds": 2.0, "copy_gigabytes_per_second": 10.0, "peak_megabytes": 300.0,
+        "devices": ["cpu"], "machine": "a machine", "versions": {"jax": "0"},
     }  # fmt: skip
     monkeypatch.setattr(bench, "_in_new_process", lambda *_: case)
     bench.main(["--algos=bc", "--members=4", f"--json={tmp_path}/figures.json"])
