@@ -1,4 +1,4 @@
-"""Distributions over actions: the tanh-squashed normal of SAC (1812.05905, appendix C)."""
+"""Distributions over actions: normal, and tanh-squashed as in SAC (1812.05905, appendix C)."""
 
 import math
 
@@ -7,6 +7,12 @@ import jax
 import jax.numpy as jnp
 
 ACTION_LIMIT = 1 - 1e-5  # given actions are clipped to +- this before atanh, as IQL's loader does
+
+
+def normal_log_prob(mean: jax.Array, log_std: jax.Array, value: jax.Array) -> jax.Array:
+    """Returns the log-density [...] in nats of values [..., A], a diagonal normal."""
+    chex.assert_equal_shape([mean, log_std, value])
+    return _normal_log_density((value - mean) * jnp.exp(-log_std), log_std)
 
 
 def tanh_normal_sample(
@@ -37,8 +43,11 @@ def tanh_normal_log_prob(mean: jax.Array, log_std: jax.Array, action: jax.Array)
 
 
 def _log_density(noise: jax.Array, log_std: jax.Array, pre_tanh: jax.Array) -> jax.Array:
-    normal = -(noise**2) / 2 - log_std - math.log(2 * math.pi) / 2
-    return jnp.sum(normal - tanh_log_det(pre_tanh), axis=-1)
+    return _normal_log_density(noise, log_std) - jnp.sum(tanh_log_det(pre_tanh), axis=-1)
+
+
+def _normal_log_density(noise: jax.Array, log_std: jax.Array) -> jax.Array:
+    return jnp.sum(-(noise**2) / 2 - log_std - math.log(2 * math.pi) / 2, axis=-1)
 
 
 def tanh_log_det(pre_tanh: jax.Array) -> jax.Array:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 from flax import linen as nn
 
 from rlp.types import Params
@@ -60,6 +61,19 @@ def ensemble(network: Network, size: int) -> Network:
 
     def apply(params: Params, x: jax.Array) -> jax.Array:
         return jax.vmap(lambda member_params: network.apply(member_params, x))(params)
+
+    return Network(init, apply)
+
+
+def critics(hidden_dims: tuple[int, ...], size: int, layer_norm: bool = False) -> Network:
+    """Returns an ensemble Q(observation [..., O], action [..., A]) -> [E, ...]."""
+    network = ensemble(mlp(hidden_dims, 1, layer_norm), size)
+
+    def init(key: jax.Array, observation: jax.Array, action: jax.Array) -> Params:
+        return network.init(key, jnp.concatenate([observation, action], axis=-1))
+
+    def apply(params: Params, observation: jax.Array, action: jax.Array) -> jax.Array:
+        return network.apply(params, jnp.concatenate([observation, action], axis=-1))[..., 0]
 
     return Network(init, apply)
 

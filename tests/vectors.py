@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -33,3 +34,26 @@ def assert_mlp_close(
         for name, letter in (("kernel", "w"), ("bias", "b")):
             expected = vectors[f"{prefix}_{letter}{i}"]
             np.testing.assert_allclose(layer[name], expected, rtol, atol, err_msg=f"{prefix} {i}")
+
+
+def read_critics(vectors: Any, prefix: str, suffix: str = "") -> Params:
+    """Returns the parameters of q1 and q2 (q1t and q2t) as an ensemble [2, ...]."""
+    critics = [read_mlp(vectors, f"{prefix}q{i}{suffix}") for i in (1, 2)]
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *critics)
+
+
+def assert_critics_close(
+    actual: Params, vectors: Any, prefix: str, suffix: str = "", rtol: float = 0, atol: float = 0
+) -> None:
+    """Checks the parameters of both critics (or their gradients) against those stored."""
+    for i in (1, 2):
+        critic = jax.tree.map(lambda leaf, i=i: leaf[i - 1], actual)
+        assert_mlp_close(critic, vectors, f"{prefix}q{i}{suffix}", rtol, atol)
+
+
+def num_steps(vectors: Any, name: str) -> int:
+    """Returns how many of `name`, with a `{}` for the step, there are: at least 1."""
+    missing = (step for step in range(len(vectors.files) + 1) if name.format(step) not in vectors)
+    found = next(missing)
+    assert found > 0
+    return found

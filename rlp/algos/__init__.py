@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from rlp.algos import bc, cqlsac
+from rlp.algos import bc, cqlsac, iql
 from rlp.types import Algo
 
 ALGOS: dict[str, Algo] = {
     "bc": bc,
     "cqlsac": cqlsac,
+    "iql": iql,
 }
 
 

@@ -114,7 +114,7 @@ def init(config: Config, key: jax.Array, spec: Spec) -> State:
         "log_std_multiplier": jnp.asarray(config.log_std_multiplier),
         "log_std_offset": jnp.asarray(config.log_std_offset),
     }
-    critic = _critic(config).init(critic_key, jnp.concatenate([observation, action]))
+    critic = _critics(config).init(critic_key, observation, action)
     log_alpha, log_alpha_prime = jnp.log(config.alpha), jnp.zeros(())
     actor_tx, critic_tx = optim.adam(config.actor_rate), optim.adam(config.critic_rate)
     return State(
@@ -320,17 +320,14 @@ def _alpha_loss(log_alpha: jax.Array, log_prob: jax.Array, target_entropy: jax.A
     return -jnp.mean(log_alpha * (log_prob + target_entropy))
 
 
-def _critic(config: Config) -> networks.Network:
-    network = networks.mlp(config.hidden_dims, 1, config.layer_norm)
-    return networks.ensemble(network, config.num_critics)
+def _critics(config: Config) -> networks.Network:
+    return networks.critics(config.hidden_dims, config.num_critics, config.layer_norm)
 
 
 def _q(config: Config, critic: Params, observation: jax.Array, action: jax.Array) -> jax.Array:
     """Returns Q [E, B, N] of N actions [B, N, A] in each state [B, O]."""
-    tiled = jnp.broadcast_to(
-        observation[:, None], (*action.shape[:2], observation.shape[-1])
-    )  # [B, N, O]
-    return _critic(config).apply(critic, jnp.concatenate([tiled, action], axis=-1))[..., 0]
+    shape = (*action.shape[:2], observation.shape[-1])  # [B, N, O]
+    return _critics(config).apply(critic, jnp.broadcast_to(observation[:, None], shape), action)
 
 
 def _head(config: Config, actor: Params, observation: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -1,0 +1,220 @@
+"""Implicit Q-learning: 2110.06169, as the authors' code (ikostrikov/implicit_q_learning).
+
+An expectile of Q over the data's actions stands for the maximum over actions, so nothing outside
+the data is ever scored (equations 5 and 6); the policy is regression on the data's actions, each
+weighed by exp(temperature * advantage) (equation 7). The order is the authors': value, then actor
+and critics with the new value, then targets.
+"""
+
+from typing import Any, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+import optax
+
+from rlp import networks, optim
+from rlp.config import Positive, config
+from rlp.data.dataset import Dataset, sample_transitions
+from rlp.distributions import normal_log_prob
+from rlp.types import Memory, Metrics, Params, Spec, Transition, no_memory
+
+LOG_STD_MIN, LOG_STD_MAX = -5.0, 2.0
+NUM_CRITICS = 2
+
+
+@config
+class Config:
+    """Hyperparameters of IQL; the defaults are the authors' for locomotion."""
+
+    num_updates: Positive = 1_000_000  # gradient updates
+    batch_size: Positive = 256  # transitions in a batch
+    hidden_dims: tuple[Positive, ...] = (256, 256)  # widths of the hidden layers
+    actor_rate: float = 3e-4  # Adam's
+    value_rate: float = 3e-4  # Adam's
+    critic_rate: float = 3e-4  # Adam's
+    decay_actor_rate: bool = True  # by a cosine, to 0 at the last update
+    discount: float = 0.99  # gamma
+    tau: float = 0.005  # Polyak step of the target critics (alpha in the paper)
+    expectile: float = 0.7  # of Q over actions that V is (tau in the paper)
+    temperature: float = 3.0  # inverse: weights are exp(temperature * advantage) (beta)
+    weight_max: float = 100.0  # clip of the weights
+    reward_scale: float = 1.0  # factor of the rewards (the authors': 1000 / range of returns)
+
+
+class State(NamedTuple):
+    """What training carries."""
+
+    actor: Params
+    value: Params
+    critic: Params  # [E]
+    target_critic: Params  # [E]
+    actor_opt: Any
+    value_opt: Any
+    critic_opt: Any
+
+
+def sample(config: Config, key: jax.Array, dataset: Dataset) -> Transition:
+    """Returns a batch of transitions."""
+    return sample_transitions(dataset, key, config.batch_size)
+
+
+def init(config: Config, key: jax.Array, spec: Spec) -> State:
+    """Returns the state before the first update."""
+    actor_key, value_key, critic_key = jax.random.split(key, 3)
+    observation, action = jnp.zeros(spec.observation_dim), jnp.zeros(spec.action_dim)
+    actor = {
+        "mlp": networks.mlp(config.hidden_dims, spec.action_dim).init(actor_key, observation),
+        "log_std": jnp.zeros(spec.action_dim),
+    }
+    value = networks.mlp(config.hidden_dims, 1).init(value_key, observation)
+    critic = _critics(config).init(critic_key, observation, action)
+    return State(
+        actor=actor,
+        value=value,
+        critic=critic,
+        target_critic=critic,
+        actor_opt=optim.adam(config.actor_rate).init(actor),
+        value_opt=optim.adam(config.value_rate).init(value),
+        critic_opt=optim.adam(config.critic_rate).init(critic),
+    )
+
+
+def update(
+    config: Config, state: State, step: jax.Array, key: jax.Array, batch: Transition
+) -> tuple[State, Metrics]:
+    """Returns the state after one update of value, actor, critics and targets."""
+    del key
+    target_q = jnp.min(_q(config, state.target_critic, batch), axis=0)
+    value_grads, value_metrics = jax.grad(_value_loss, has_aux=True)(
+        state.value, config, batch, target_q
+    )
+    value_tx = optim.adam(config.value_rate)
+    value, value_opt = optim.step(value_tx, value_grads, state.value_opt, state.value)
+
+    new_value, new_next_value = (
+        _value(config, value, x) for x in (batch.observation, batch.next_observation)
+    )
+    actor_grads, actor_metrics = jax.grad(_actor_loss, has_aux=True)(
+        state.actor, config, batch, target_q - new_value
+    )
+    actor_tx = optim.adam(config.actor_rate * _decay(config, step))
+    actor, actor_opt = optim.step(actor_tx, actor_grads, state.actor_opt, state.actor)
+
+    backup = config.reward_scale * batch.reward + config.discount * batch.discount * new_next_value
+    critic_grads, critic_metrics = jax.grad(_critic_loss, has_aux=True)(
+        state.critic, config, batch, backup
+    )
+    critic_tx = optim.adam(config.critic_rate)
+    critic, critic_opt = optim.step(critic_tx, critic_grads, state.critic_opt, state.critic)
+    target_critic = optim.polyak(critic, state.target_critic, config.tau)
+    state = State(actor, value, critic, target_critic, actor_opt, value_opt, critic_opt)
+    return state, {**value_metrics, **actor_metrics, **critic_metrics}
+
+
+def _value_loss(
+    value: Params, config: Config, batch: Transition, target_q: jax.Array
+) -> tuple[jax.Array, Metrics]:
+    v = _value(config, value, batch.observation)
+    loss = jnp.mean(_expectile_loss(config.expectile, target_q - v))
+    return loss, {"value_loss": loss, "v": jnp.mean(v)}
+
+
+def _expectile_loss(expectile: jax.Array | float, difference: jax.Array) -> jax.Array:
+    """Returns |expectile - 1[difference < 0]| difference^2 (equation 4)."""
+    weight = jnp.where(difference < 0, 1 - expectile, expectile)
+    return weight * jnp.square(difference)
+
+
+def _actor_loss(
+    actor: Params, config: Config, batch: Transition, advantage: jax.Array
+) -> tuple[jax.Array, Metrics]:
+    mean, log_std = _head(config, actor, batch.observation)
+    log_prob = normal_log_prob(mean, log_std, batch.action)
+    weight = _weight(config, advantage)
+    loss = -jnp.mean(weight * log_prob)
+    return loss, {
+        "actor_loss": loss,
+        "advantage": jnp.mean(advantage),
+        "weight": jnp.mean(weight),
+        "clipped_weights": jnp.mean(weight >= config.weight_max),
+    }
+
+
+def _weight(config: Config, advantage: jax.Array) -> jax.Array:
+    return jnp.minimum(jnp.exp(config.temperature * advantage), config.weight_max)
+
+
+def _critic_loss(
+    critic: Params, config: Config, batch: Transition, backup: jax.Array
+) -> tuple[jax.Array, Metrics]:
+    """Returns the squared Bellman error, the sum over the critics."""
+    q = _q(config, critic, batch)
+    loss = jnp.sum(jnp.mean(jnp.square(q - backup[None]), axis=1))
+    return loss, {
+        "critic_loss": loss,
+        "q": jnp.mean(q),
+        "max_q": jnp.max(q),
+        "max_backup": jnp.max(backup),
+    }
+
+
+def _decay(config: Config, step: jax.Array) -> jax.Array:
+    """Returns the factor of the actor's rate."""
+    if not config.decay_actor_rate:
+        return jnp.ones(())
+    return jnp.asarray(optax.cosine_decay_schedule(1.0, config.num_updates)(step))
+
+
+def _critics(config: Config) -> networks.Network:
+    return networks.critics(config.hidden_dims, NUM_CRITICS)
+
+
+def _q(config: Config, critic: Params, batch: Transition) -> jax.Array:
+    """Returns Q [E, B] of the actions in the data."""
+    return _critics(config).apply(critic, batch.observation, batch.action)
+
+
+def _value(config: Config, value: Params, observation: jax.Array) -> jax.Array:
+    """Returns V [B]."""
+    return networks.mlp(config.hidden_dims, 1).apply(value, observation)[..., 0]
+
+
+def _head(config: Config, actor: Params, observation: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Returns mean and log standard deviation [..., A] of a normal that is not squashed."""
+    log_std = actor["log_std"]
+    network = networks.mlp(config.hidden_dims, log_std.shape[-1])
+    mean = jnp.tanh(network.apply(actor["mlp"], observation))
+    return mean, jnp.broadcast_to(jnp.clip(log_std, LOG_STD_MIN, LOG_STD_MAX), mean.shape)
+
+
+def limits(config: Config, dataset: Dataset) -> dict[str, jax.Array]:
+    """Returns the bound max |r| / (1 - discount) on Q and its backup."""
+    bound = config.reward_scale * dataset.max_abs_reward / (1 - config.discount)
+    return {"max_q": bound, "max_backup": bound}
+
+
+def actor(config: Config, state: State) -> Params:
+    """Returns the actor's parameters."""
+    del config
+    return state.actor
+
+
+remember = no_memory
+
+
+def act(
+    config: Config,
+    params: Params,
+    memory: Memory,
+    observation: jax.Array,
+    reward: jax.Array,
+    key: jax.Array,
+    temperature: jax.Array,
+) -> tuple[jax.Array, Memory]:
+    """Returns an action [A]."""
+    del reward
+    chex.assert_rank(observation, 1)
+    mean, log_std = _head(config, params, observation)
+    noise = temperature * jax.random.normal(key, mean.shape)
+    return jnp.clip(mean + jnp.exp(log_std) * noise, -1, 1), memory
