@@ -4,13 +4,15 @@ A network is a pair of pure functions over its parameters, so that everything el
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
 from rlp.types import Params
+
+LayerNorm = Literal["none", "before", "after"]  # whether, and on which side of the activation
 
 
 class Network(NamedTuple):
@@ -23,19 +25,21 @@ class Network(NamedTuple):
 class _MLP(nn.Module):
     hidden_dims: tuple[int, ...]
     output_dim: int
-    layer_norm: bool
+    layer_norm: LayerNorm
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         for dim in self.hidden_dims:
             x = nn.Dense(dim)(x)
-            if self.layer_norm:
+            if self.layer_norm == "before":
                 x = nn.LayerNorm()(x)
             x = nn.relu(x)
+            if self.layer_norm == "after":
+                x = nn.LayerNorm()(x)
         return nn.Dense(self.output_dim, name="output")(x)
 
 
-def mlp(hidden_dims: tuple[int, ...], output_dim: int, layer_norm: bool = False) -> Network:
+def mlp(hidden_dims: tuple[int, ...], output_dim: int, layer_norm: LayerNorm = "none") -> Network:
     """Returns a perceptron [..., I] -> [..., output_dim] with ReLU behind its hidden layers.
 
     Its parameters are `Dense_0`, `Dense_1`, ... and `output`, each with kernel [in, out] and bias.
@@ -65,7 +69,7 @@ def ensemble(network: Network, size: int) -> Network:
     return Network(init, apply)
 
 
-def critics(hidden_dims: tuple[int, ...], size: int, layer_norm: bool = False) -> Network:
+def critics(hidden_dims: tuple[int, ...], size: int, layer_norm: LayerNorm = "none") -> Network:
     """Returns an ensemble Q(observation [..., O], action [..., A]) -> [E, ...]."""
     network = ensemble(mlp(hidden_dims, 1, layer_norm), size)
 

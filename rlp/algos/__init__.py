@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from rlp.algos import bc, cqlsac, iql
+from rlp.algos import bc, cqlsac, iql, td3bc
 from rlp.types import Algo
 
 ALGOS: dict[str, Algo] = {
     "bc": bc,
     "cqlsac": cqlsac,
     "iql": iql,
+    "td3bc": td3bc,
 }
 
 

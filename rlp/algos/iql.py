@@ -30,6 +30,7 @@ class Config:
     num_updates: Positive = 1_000_000  # gradient updates
     batch_size: Positive = 256  # transitions in a batch
     hidden_dims: tuple[Positive, ...] = (256, 256)  # widths of the hidden layers
+    layer_norm: networks.LayerNorm = "none"  # in the critics, before or after the activations
     actor_rate: float = 3e-4  # Adam's
     value_rate: float = 3e-4  # Adam's
     critic_rate: float = 3e-4  # Adam's
@@ -167,7 +168,7 @@ def _decay(config: Config, step: jax.Array) -> jax.Array:
 
 
 def _critics(config: Config) -> networks.Network:
-    return networks.critics(config.hidden_dims, NUM_CRITICS)
+    return networks.critics(config.hidden_dims, NUM_CRITICS, config.layer_norm)
 
 
 def _q(config: Config, critic: Params, batch: Transition) -> jax.Array:

@@ -6,13 +6,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rlp.algos import cqlsac, iql
+from rlp.algos import cqlsac, iql, td3bc
 from rlp.types import NEVER
 from tests.probes import act, bandit, chain, learn
 
 SETTINGS: dict[Any, dict[str, Any]] = {
     cqlsac: {"actor_rate": 3e-3, "critic_rate": 1e-2, "num_actions": 0},
     iql: {"actor_rate": 3e-3, "critic_rate": 1e-2, "value_rate": 1e-2},
+    td3bc: {"actor_rate": 3e-3, "critic_rate": 1e-2},
 }
 
 
