@@ -26,6 +26,7 @@ class _MLP(nn.Module):
     hidden_dims: tuple[int, ...]
     output_dim: int
     layer_norm: LayerNorm
+    output_bound: float | None
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -36,15 +37,27 @@ class _MLP(nn.Module):
             x = nn.relu(x)
             if self.layer_norm == "after":
                 x = nn.LayerNorm()(x)
-        return nn.Dense(self.output_dim, name="output")(x)
+        bound = self.output_bound
+        kernel_init = _uniform(bound) if bound else nn.linear.default_kernel_init
+        return nn.Dense(self.output_dim, kernel_init=kernel_init, name="output")(x)
 
 
-def mlp(hidden_dims: tuple[int, ...], output_dim: int, layer_norm: LayerNorm = "none") -> Network:
+def _uniform(bound: float) -> nn.initializers.Initializer:
+    return lambda key, shape, dtype: jax.random.uniform(key, shape, dtype, -bound, bound)
+
+
+def mlp(
+    hidden_dims: tuple[int, ...],
+    output_dim: int,
+    layer_norm: LayerNorm = "none",
+    output_bound: float | None = None,
+) -> Network:
     """Returns a perceptron [..., I] -> [..., output_dim] with ReLU behind its hidden layers.
 
     Its parameters are `Dense_0`, `Dense_1`, ... and `output`, each with kernel [in, out] and bias.
+    The last kernel is drawn from within +- `output_bound` where there is one.
     """
-    module = _MLP(hidden_dims, output_dim, layer_norm)
+    module = _MLP(hidden_dims, output_dim, layer_norm, output_bound)
 
     def init(key: jax.Array, x: jax.Array) -> Params:
         return module.init(key, x)["params"]
@@ -69,9 +82,14 @@ def ensemble(network: Network, size: int) -> Network:
     return Network(init, apply)
 
 
-def critics(hidden_dims: tuple[int, ...], size: int, layer_norm: LayerNorm = "none") -> Network:
+def critics(
+    hidden_dims: tuple[int, ...],
+    size: int,
+    layer_norm: LayerNorm = "none",
+    output_bound: float | None = None,
+) -> Network:
     """Returns an ensemble Q(observation [..., O], action [..., A]) -> [E, ...]."""
-    network = ensemble(mlp(hidden_dims, 1, layer_norm), size)
+    network = ensemble(mlp(hidden_dims, 1, layer_norm, output_bound), size)
 
     def init(key: jax.Array, observation: jax.Array, action: jax.Array) -> Params:
         return network.init(key, jnp.concatenate([observation, action], axis=-1))

@@ -37,6 +37,14 @@ class Transition(NamedTuple):
     next_observation: jax.Array  # [O], normalised
 
 
+class Sarsa(NamedTuple):
+    """A transition and the action that followed it."""
+
+    transition: Transition
+    next_action: jax.Array  # [A] in [-1, 1], zeros where none followed
+    has_next_action: jax.Array  # [], False at the end of an episode
+
+
 class Spec(NamedTuple):
     """The sizes an algorithm needs to build its networks."""
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from rlp.algos import bc, cqlsac, iql, td3bc
+from rlp.algos import bc, cqlsac, iql, rebrac, td3bc
 from rlp.types import Algo
 
 ALGOS: dict[str, Algo] = {
@@ -10,6 +10,7 @@ ALGOS: dict[str, Algo] = {
     "cqlsac": cqlsac,
     "iql": iql,
     "td3bc": td3bc,
+    "rebrac": rebrac,
 }
 
 

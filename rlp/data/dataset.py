@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rlp.data.episodes import Episode, EpisodeSet
-from rlp.types import Step, Transition
+from rlp.types import Sarsa, Step, Transition
 
 STD_FLOOR = 1e-3  # a constant feature must not explode
 
@@ -35,6 +35,7 @@ class Dataset(NamedTuple):
     action: jax.Array  # [N, A]
     reward: jax.Array  # [N]
     discount: jax.Array  # [N], 0 where the MDP terminated
+    is_step: jax.Array  # [N] bool: an action was taken
     transition_rows: jax.Array  # [N] int32: rows with a known successor, padded at the end
     step_rows: jax.Array  # [N] int32: rows with an action, padded at the end
     num_transitions: jax.Array  # [] int32
@@ -67,6 +68,7 @@ def make_dataset(data: EpisodeSet, normalizer: Normalizer) -> Dataset:
         action=jnp.asarray(action),
         reward=jnp.asarray(reward),
         discount=jnp.asarray(discount),
+        is_step=jnp.asarray(is_step),
         transition_rows=jnp.asarray(transition_rows, jnp.int32),
         step_rows=jnp.asarray(step_rows, jnp.int32),
         num_transitions=jnp.int32(len(transition_rows)),
@@ -105,8 +107,21 @@ def sample_steps(dataset: Dataset, key: jax.Array, batch_size: int) -> Step:
 
 def sample_transitions(dataset: Dataset, key: jax.Array, batch_size: int) -> Transition:
     """Returns transitions drawn uniformly with replacement, [B, ...]."""
+    return _transitions(dataset, _transition_rows(dataset, key, batch_size))
+
+
+def sample_sarsa(dataset: Dataset, key: jax.Array, batch_size: int) -> Sarsa:
+    """Returns transitions and the actions after them, drawn uniformly with replacement."""
+    row = _transition_rows(dataset, key, batch_size)
+    return Sarsa(_transitions(dataset, row), dataset.action[row + 1], dataset.is_step[row + 1])
+
+
+def _transition_rows(dataset: Dataset, key: jax.Array, batch_size: int) -> jax.Array:
     index = jax.random.randint(key, (batch_size,), 0, dataset.num_transitions)
-    row = dataset.transition_rows[index]
+    return dataset.transition_rows[index]
+
+
+def _transitions(dataset: Dataset, row: jax.Array) -> Transition:
     return Transition(
         observation=dataset.observation[row],
         action=dataset.action[row],

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rlp.algos import cqlsac, iql, td3bc
+from rlp.algos import cqlsac, iql, rebrac, td3bc
 from rlp.types import NEVER
 from tests.probes import act, bandit, chain, learn
 
@@ -14,6 +14,7 @@ SETTINGS: dict[Any, dict[str, Any]] = {
     cqlsac: {"actor_rate": 3e-3, "critic_rate": 1e-2, "num_actions": 0},
     iql: {"actor_rate": 3e-3, "critic_rate": 1e-2, "value_rate": 1e-2},
     td3bc: {"actor_rate": 3e-3, "critic_rate": 1e-2},
+    rebrac: {"actor_rate": 3e-3, "critic_rate": 1e-2, "critic_penalty": 0.0},
 }
 
 

@@ -11,6 +11,7 @@ from rlp.data.dataset import (
     fit_normalizer,
     make_dataset,
     normalize,
+    sample_sarsa,
     sample_steps,
     sample_transitions,
     unit_normalizer,
@@ -65,6 +66,25 @@ def test_a_step_without_successor_is_no_transition_but_a_step(episodes: EpisodeS
     allowed = expected_transitions(unterminated)
     drawn = drawn_transitions(make_dataset(unterminated, unit_normalizer(4)))
     assert drawn == allowed
+
+
+def test_the_action_that_followed_and_none_at_the_end_of_an_episode(
+    episodes: EpisodeSet, dataset: Dataset
+):
+    followed = {
+        (*e.observation[t].tolist(), *(e.action[t + 1].tolist() if t + 1 < len(e.action) else ()))
+        for e in episodes.episodes
+        for t in range(len(e.action))
+    }
+    batch = sample_sarsa(dataset, jax.random.key(0), 2000)
+    observation, action, has_action = (
+        np.asarray(x).tolist()
+        for x in (batch.transition.observation, batch.next_action, batch.has_next_action)
+    )
+    drawn = {
+        (*o, *(a if has else ())) for o, a, has in zip(observation, action, has_action, strict=True)
+    }
+    assert drawn == followed
 
 
 def test_steps_pair_the_observation_with_the_action_taken_there(

@@ -1,0 +1,220 @@
+"""ReBRAC: 2305.09836, as the authors' code (tinkoff-ai/ReBRAC).
+
+TD3 with a penalty on the squared distance to the data's action in actor and critic, each weight its
+own (equations 3 and 4), LayerNorm in the critics, three layers and large batches. Actor and
+targets move in every second update. Where the data ends without terminating, the next action is not
+known, and the critic's penalty is left out; the authors drop those steps.
+"""
+
+from typing import Any, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from rlp import networks, optim
+from rlp.config import Positive, config
+from rlp.data.dataset import Dataset, sample_sarsa
+from rlp.types import Memory, Metrics, Params, Sarsa, Spec, Transition, no_memory
+
+NUM_CRITICS = 2
+
+
+@config
+class Config:
+    """Hyperparameters of ReBRAC; the defaults are the authors', the two penalties tuned by them."""
+
+    num_updates: Positive = 1_000_000  # gradient updates
+    batch_size: Positive = 1024  # transitions in a batch
+    hidden_dims: tuple[Positive, ...] = (256, 256, 256)  # widths of the hidden layers
+    layer_norm: networks.LayerNorm = "after"  # in the critics, before or after the activations
+    actor_rate: float = 1e-3  # Adam's
+    critic_rate: float = 1e-3  # Adam's
+    discount: float = 0.99  # gamma
+    tau: float = 0.005  # Polyak step of the targets
+    policy_noise: float = 0.2  # standard deviation of noise on the target's action
+    noise_clip: float = 0.5  # clip of that noise
+    policy_every: Positive = 2  # updates of the critics for one of actor and targets
+    actor_penalty: float = 1.0  # weight of the squared distance in the actor (beta 1)
+    critic_penalty: float = 1.0  # weight of the squared distance in the backup (beta 2)
+    normalize_q: bool = True  # divide the actor's Q by its mean magnitude
+    reward_scale: float = 1.0  # factor of the rewards
+
+
+class State(NamedTuple):
+    """What training carries."""
+
+    actor: Params
+    target_actor: Params
+    critic: Params  # [E]
+    target_critic: Params  # [E]
+    actor_opt: Any
+    critic_opt: Any
+
+
+class Noise(NamedTuple):
+    """All randomness of one update."""
+
+    backup: jax.Array  # [B, A], standard normal
+
+
+def sample(config: Config, key: jax.Array, dataset: Dataset) -> Sarsa:
+    """Returns a batch of transitions with the actions after them."""
+    return sample_sarsa(dataset, key, config.batch_size)
+
+
+def init(config: Config, key: jax.Array, spec: Spec) -> State:
+    """Returns the state before the first update."""
+    actor_key, critic_key = jax.random.split(key)
+    observation, action = jnp.zeros(spec.observation_dim), jnp.zeros(spec.action_dim)
+    actor = _actor(config, spec.action_dim).init(actor_key, observation)
+    critic = _critics(config).init(critic_key, observation, action)
+    return State(
+        actor=actor,
+        target_actor=actor,
+        critic=critic,
+        target_critic=critic,
+        actor_opt=optim.adam(config.actor_rate).init(actor),
+        critic_opt=optim.adam(config.critic_rate).init(critic),
+    )
+
+
+def update(
+    config: Config, state: State, step: jax.Array, key: jax.Array, batch: Sarsa
+) -> tuple[State, Metrics]:
+    """Returns the state after one update of the critics, and of actor and targets when due."""
+    noise = Noise(jax.random.normal(key, batch.next_action.shape))
+    return _update(config, state, step, batch, noise)
+
+
+def _update(
+    config: Config, state: State, step: jax.Array, batch: Sarsa, noise: Noise
+) -> tuple[State, Metrics]:
+    backup = _backup(config, state, batch, noise)
+    transition = batch.transition
+    grads, critic_metrics = jax.grad(_critic_loss, has_aux=True)(
+        state.critic, config, transition, backup
+    )
+    tx = optim.adam(config.critic_rate)
+    critic, critic_opt = optim.step(tx, grads, state.critic_opt, state.critic)
+    state = state._replace(critic=critic, critic_opt=critic_opt)
+    is_due = step % config.policy_every == config.policy_every - 1
+    state, actor_metrics = jax.lax.cond(is_due, _move_actor, _keep_actor, config, state, transition)
+    return state, {**critic_metrics, **actor_metrics}
+
+
+def _backup(config: Config, state: State, batch: Sarsa, noise: Noise) -> jax.Array:
+    """Returns r + gamma (min Q(s', a') - beta 2 |a' - data's next action|^2), [B].
+
+    a' is the target's action with clipped noise.
+    """
+    transition = batch.transition
+    smoothing = config.policy_noise * noise.backup
+    smoothing = jnp.clip(smoothing, -config.noise_clip, config.noise_clip)
+    action = _policy(config, state.target_actor, transition.next_observation)
+    action = jnp.clip(action + smoothing, -1, 1)
+    next_q = jnp.min(_q(config, state.target_critic, transition.next_observation, action), axis=0)
+    distance = batch.has_next_action * _distance(action, batch.next_action)
+    next_q -= config.critic_penalty * distance
+    discount = config.discount * transition.discount
+    return config.reward_scale * transition.reward + discount * next_q
+
+
+def _distance(action: jax.Array, other: jax.Array) -> jax.Array:
+    """Returns the squared distance [B] of actions [B, A]."""
+    return jnp.sum(jnp.square(action - other), axis=-1)
+
+
+def _critic_loss(
+    critic: Params, config: Config, batch: Transition, backup: jax.Array
+) -> tuple[jax.Array, Metrics]:
+    """Returns the squared Bellman error, the sum over the critics."""
+    q = _q(config, critic, batch.observation, batch.action)
+    loss = jnp.sum(jnp.mean(jnp.square(q - backup[None]), axis=1))
+    return loss, {
+        "critic_loss": loss,
+        "q": jnp.mean(q),
+        "max_q": jnp.max(q),
+        "max_backup": jnp.max(backup),
+    }
+
+
+def _move_actor(config: Config, state: State, batch: Transition) -> tuple[State, Metrics]:
+    """Returns the state after a step of the actor on the new critics, and one of all targets."""
+    grads, metrics = jax.grad(_actor_loss, has_aux=True)(state.actor, config, state.critic, batch)
+    tx = optim.adam(config.actor_rate)
+    actor, actor_opt = optim.step(tx, grads, state.actor_opt, state.actor)
+    state = state._replace(
+        actor=actor,
+        target_actor=optim.polyak(actor, state.target_actor, config.tau),
+        target_critic=optim.polyak(state.critic, state.target_critic, config.tau),
+        actor_opt=actor_opt,
+    )
+    return state, {name: config.policy_every * value for name, value in metrics.items()}
+
+
+def _keep_actor(config: Config, state: State, batch: Transition) -> tuple[State, Metrics]:
+    """Returns the state as it is; metrics of 0, so that the mean over all updates is right."""
+    del config, batch
+    return state, {"actor_loss": jnp.zeros(()), "distance": jnp.zeros(())}
+
+
+def _actor_loss(
+    actor: Params, config: Config, critic: Params, batch: Transition
+) -> tuple[jax.Array, Metrics]:
+    """Returns beta 1 |pi(s) - a|^2 - lambda min Q(s, pi(s)), lambda = 1 / mean |Q| constant."""
+    action = _policy(config, actor, batch.observation)
+    q = jnp.min(_q(config, critic, batch.observation, action), axis=0)
+    scale = 1 / jnp.mean(jnp.abs(jax.lax.stop_gradient(q))) if config.normalize_q else 1.0
+    distance = jnp.mean(_distance(action, batch.action))
+    loss = config.actor_penalty * distance - scale * jnp.mean(q)
+    return loss, {"actor_loss": loss, "distance": distance}
+
+
+def _critics(config: Config) -> networks.Network:
+    return networks.critics(config.hidden_dims, NUM_CRITICS, config.layer_norm, output_bound=3e-3)
+
+
+def _q(config: Config, critic: Params, observation: jax.Array, action: jax.Array) -> jax.Array:
+    """Returns Q [E, B]."""
+    return _critics(config).apply(critic, observation, action)
+
+
+def _policy(config: Config, actor: Params, observation: jax.Array) -> jax.Array:
+    """Returns the action [..., A]."""
+    network = _actor(config, networks.output_dim(actor))
+    return jnp.tanh(network.apply(actor, observation))
+
+
+def _actor(config: Config, action_dim: int) -> networks.Network:
+    return networks.mlp(config.hidden_dims, action_dim, output_bound=1e-3)
+
+
+def limits(config: Config, dataset: Dataset) -> dict[str, jax.Array]:
+    """Returns the bound max |r| / (1 - discount) on Q and its backup."""
+    bound = config.reward_scale * dataset.max_abs_reward / (1 - config.discount)
+    return {"max_q": bound, "max_backup": bound}
+
+
+def actor(config: Config, state: State) -> Params:
+    """Returns the actor's parameters."""
+    del config
+    return state.actor
+
+
+remember = no_memory
+
+
+def act(
+    config: Config,
+    params: Params,
+    memory: Memory,
+    observation: jax.Array,
+    reward: jax.Array,
+    key: jax.Array,
+    temperature: jax.Array,
+) -> tuple[jax.Array, Memory]:
+    """Returns an action [A]; the policy is deterministic, whatever the temperature."""
+    del reward, key, temperature
+    chex.assert_rank(observation, 1)
+    return _policy(config, params, observation), memory

@@ -1,0 +1,47 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rlp.algos import rebrac
+from rlp.types import Sarsa, Spec, Transition
+from tests.probes import act, bandit, learn
+
+
+def test_the_backup_is_less_by_the_penalty_where_the_next_action_is_known():
+    spec, keys = Spec(3, 2, 10), jax.random.split(jax.random.key(0), 4)
+    transition = Transition(
+        jnp.zeros((4, 3)), jnp.zeros((4, 2)), jnp.ones(4), jnp.array([1.0, 1.0, 0.0, 0.0]),
+        jax.random.normal(keys[0], (4, 3)),
+    )  # fmt: skip
+    next_action = jax.random.uniform(keys[1], (4, 2))
+    batch = Sarsa(transition, next_action, jnp.array([True, False, True, False]))
+    noise = rebrac.Noise(10 * jax.random.normal(keys[2], (4, 2)))  # clipped, nearly all of it
+
+    free, penalised = (
+        rebrac.Config(hidden_dims=(8,), discount=0.5, critic_penalty=beta) for beta in (0.0, 3.0)
+    )
+    state = rebrac.init(free, keys[3], spec)
+    action = rebrac._policy(free, state.actor, transition.next_observation)
+    action = jnp.clip(action + jnp.clip(0.2 * noise.backup, -0.5, 0.5), -1, 1)
+    distance = float(jnp.sum((action - next_action) ** 2, axis=-1)[0])
+    less = rebrac._backup(free, state, batch, noise) - rebrac._backup(
+        penalised, state, batch, noise
+    )
+    np.testing.assert_allclose(less, [0.5 * 3 * distance, 0, 0, 0], atol=1e-5)
+
+
+def test_the_actors_penalty_holds_it_near_the_data():
+    """The reward grows with the action, the data are near 0."""
+
+    def learned(actor_penalty: float) -> float:
+        config = rebrac.Config(
+            hidden_dims=(32,), batch_size=64, actor_rate=3e-3, critic_penalty=0.0,
+            actor_penalty=actor_penalty,
+        )  # fmt: skip
+        state, _ = learn(rebrac, config, bandit(data, data[:, 0]), 1000)
+        return act(rebrac, config, state)
+
+    data = np.random.default_rng(0).uniform(-0.3, 0.3, (200, 1))
+    assert learned(100.0) == pytest.approx(0, abs=0.1)
+    assert learned(0.0) > 0.4
