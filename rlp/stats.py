@@ -1,0 +1,70 @@
+"""Aggregates of returns over runs and tasks, with bootstrap intervals (2108.13264).
+
+Scores are [R, T]: a run's final mean return in each task; runs of different tasks are independent.
+As rliable's, whose generator cannot be seeded.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy.stats import rankdata, trim_mean
+
+NUM_RESAMPLES = 2000
+Statistic = Callable[..., float]  # from scores [R, T], one array or two
+
+
+def mean(scores: np.ndarray) -> float:
+    """Returns the mean of all runs and tasks."""
+    return float(np.mean(scores))
+
+
+def iqm(scores: np.ndarray) -> float:
+    """Returns the interquartile mean: of the middle half of all runs and tasks pooled."""
+    return float(trim_mean(scores.ravel(), 0.25))
+
+
+def probability_of_improvement(x: np.ndarray, y: np.ndarray) -> float:
+    """Returns P(x > y) + P(x = y) / 2 of runs x [R, T] and y [S, T], the mean over tasks."""
+    num_x, num_y = len(x), len(y)
+    ranks = rankdata(np.concatenate([x, y]), axis=0)[:num_x]  # Mann and Whitney's U
+    wins = ranks.sum(axis=0) - num_x * (num_x + 1) / 2
+    return float(np.mean(wins / (num_x * num_y)))
+
+
+def interval(
+    statistic: Statistic,
+    *scores: np.ndarray,
+    seed: int = 0,
+    num_resamples: int = NUM_RESAMPLES,
+    confidence: float = 0.95,
+) -> tuple[float, float]:
+    """Returns a stratified bootstrap percentile interval of a statistic.
+
+    In every resample, the runs of each task are drawn with replacement on their own.
+
+    Args:
+        statistic: a function of as many arrays as there are scores.
+        *scores: [R, T] each; R may differ.
+        seed: of the resamples.
+        num_resamples: how many.
+        confidence: the share of resamples between the limits.
+    """
+    rng = np.random.default_rng(seed)
+    indices = [rng.integers(len(x), size=(num_resamples, *x.shape)) for x in scores]
+    return percentile_interval(statistic, scores, indices, confidence)
+
+
+def percentile_interval(
+    statistic: Statistic,
+    scores: tuple[np.ndarray, ...],
+    indices: list[np.ndarray],
+    confidence: float = 0.95,
+) -> tuple[float, float]:
+    """Returns the interval given the runs drawn: `indices` [K, R, T] for each of the scores."""
+    resampled = [
+        statistic(*(np.take_along_axis(x, i, axis=0) for x, i in zip(scores, drawn, strict=True)))
+        for drawn in zip(*indices, strict=True)
+    ]
+    outside = 100 * (1 - confidence) / 2
+    low, high = np.percentile(resampled, [outside, 100 - outside])
+    return float(low), float(high)
