@@ -57,6 +57,7 @@ class Config:
     max_target_backup: bool = False  # max over N next actions in the backup
     lagrange: bool = False  # learn the weight alpha' so that the weighted gap is `target_gap`
     target_gap: float = 10.0  # tau of equation 30; CORL's `cql_target_action_gap` times the weight
+    bound_backup: bool = False  # clip the backup to +- max |r| / (1 - discount) (not in the paper)
     clip_gap_min: float = -1e9  # clip of logsumexp - Q, for each state
     clip_gap_max: float = 1e9  # clip of logsumexp - Q, for each state
     bc_updates: int = 0  # first updates in which the actor clones the data instead of maximising Q
@@ -90,6 +91,13 @@ class State(NamedTuple):
     alpha_prime_opt: Any
 
 
+class Batch(NamedTuple):
+    """What an update learns from."""
+
+    transition: Transition  # [B]
+    bound: jax.Array  # [], on any Q
+
+
 class Noise(NamedTuple):
     """All randomness of one update: standard normal, but for the uniform actions."""
 
@@ -100,9 +108,10 @@ class Noise(NamedTuple):
     next: jax.Array  # [P, N, A]
 
 
-def sample(config: Config, key: jax.Array, dataset: Dataset) -> Transition:
-    """Returns a batch of transitions."""
-    return sample_transitions(dataset, key, config.batch_size)
+def sample(config: Config, key: jax.Array, dataset: Dataset) -> Batch:
+    """Returns a batch of transitions, and the bound that the data set on Q."""
+    bound = limits(config, dataset)["max_q"]
+    return Batch(sample_transitions(dataset, key, config.batch_size), bound)
 
 
 def init(config: Config, key: jax.Array, spec: Spec) -> State:
@@ -131,10 +140,10 @@ def init(config: Config, key: jax.Array, spec: Spec) -> State:
 
 
 def update(
-    config: Config, state: State, step: jax.Array, key: jax.Array, batch: Transition
+    config: Config, state: State, step: jax.Array, key: jax.Array, batch: Batch
 ) -> tuple[State, Metrics]:
     """Returns the state after one update of actor, critics, targets, alpha and alpha'."""
-    shape = batch.action.shape
+    shape = batch.transition.action.shape
     many = (shape[0], config.num_actions, shape[1])
     penalised = (min(config.num_penalised or shape[0], shape[0]), *many[1:])
     keys = jax.random.split(key, 5)
@@ -149,21 +158,22 @@ def update(
 
 
 def _update(
-    config: Config, state: State, step: jax.Array, batch: Transition, noise: Noise
+    config: Config, state: State, step: jax.Array, batch: Batch, noise: Noise
 ) -> tuple[State, Metrics]:
+    transition = batch.transition
     actor_tx, critic_tx = optim.adam(config.actor_rate), optim.adam(config.critic_rate)
     alpha = config.alpha_multiplier * jnp.exp(state.log_alpha)
     alpha_prime = _alpha_prime(state.log_alpha_prime)
     backup = _backup(config, state, alpha, batch, noise.backup)
     actor_grads, (log_prob, actor_metrics) = jax.grad(_actor_loss, has_aux=True)(
-        state.actor, config, state.critic, alpha, step, batch, noise.policy
+        state.actor, config, state.critic, alpha, step, transition, noise.policy
     )
     critic_grads, critic_metrics = jax.grad(_critic_loss, has_aux=True)(
-        state.critic, config, batch, backup
+        state.critic, config, transition, backup
     )
     metrics = {**actor_metrics, **critic_metrics, "alpha": alpha}
     if config.num_actions:
-        penalty_grads, gap = _penalty_grad(config, state, alpha_prime, batch, noise)
+        penalty_grads, gap = _penalty_grad(config, state, alpha_prime, transition, noise)
         critic_grads = jax.tree.map(jnp.add, critic_grads, penalty_grads)
         metrics["gap"] = jnp.mean(gap)
         if config.lagrange:
@@ -183,7 +193,7 @@ def _update(
         target_critic=optim.polyak(critic, state.target_critic, config.tau),
     )
     if config.learn_alpha:
-        target = config.target_entropy * batch.action.shape[-1]
+        target = config.target_entropy * transition.action.shape[-1]
         loss, grad = jax.value_and_grad(_alpha_loss)(state.log_alpha, log_prob, target)
         log_alpha, alpha_opt = optim.step(actor_tx, grad, state.alpha_opt, state.log_alpha)
         state = state._replace(log_alpha=log_alpha, alpha_opt=alpha_opt)
@@ -192,19 +202,21 @@ def _update(
 
 
 def _backup(
-    config: Config, state: State, alpha: jax.Array, batch: Transition, noise: jax.Array
+    config: Config, state: State, alpha: jax.Array, batch: Batch, noise: jax.Array
 ) -> jax.Array:
     """Returns r + gamma Q(s', a') [B], min over the target critics, max over the next actions."""
-    size, action_dim = batch.action.shape
-    action, log_prob = _sample(
-        config, state.actor, batch.next_observation, noise.reshape(size, -1, action_dim)
-    )
-    q = jnp.min(_q(config, state.target_critic, batch.next_observation, action), axis=0)  # [B, N]
+    transition, bound = batch
+    size, action_dim = transition.action.shape
+    following = transition.next_observation
+    action, log_prob = _sample(config, state.actor, following, noise.reshape(size, -1, action_dim))
+    q = jnp.min(_q(config, state.target_critic, following, action), axis=0)  # [B, N]
     best = jnp.argmax(q, axis=1, keepdims=True)
     next_q = jnp.take_along_axis(q, best, axis=1)[:, 0]
     if config.backup_entropy:
         next_q -= alpha * jnp.take_along_axis(log_prob, best, axis=1)[:, 0]
-    return config.reward_scale * batch.reward + config.discount * batch.discount * next_q
+    backup = config.reward_scale * transition.reward
+    backup += config.discount * transition.discount * next_q
+    return jnp.clip(backup, -bound, bound) if config.bound_backup else backup
 
 
 def _critic_loss(

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from rlp.algos import cqlsac
-from rlp.algos.cqlsac import Config, Noise, State
+from rlp.algos.cqlsac import Batch, Config, Noise, State
+from rlp.data.dataset import make_dataset, unit_normalizer
 from rlp.data.episodes import EpisodeSet
 from rlp.types import Spec, Transition
 from tests import probes
@@ -52,7 +53,9 @@ def test_the_penalty_of_some_states_is_that_of_a_smaller_batch():
         jax.random.normal(keys[0], (64, 3)), jax.random.uniform(keys[1], (64, 2)),
         jnp.zeros(64), jnp.ones(64), jax.random.normal(keys[2], (64, 3)),
     )  # fmt: skip
-    _, metrics = jax.jit(cqlsac.update)(config, state, jnp.int32(0), keys[3], batch)
+    _, metrics = jax.jit(cqlsac.update)(
+        config, state, jnp.int32(0), keys[3], Batch(batch, jnp.ones(()))
+    )
     noise = Noise(*(jnp.zeros((size, 2, 2)) for size in (64, 64, 16, 16, 16)))
     small = jax.tree.map(lambda leaf: leaf[:16], batch)
     penalty_grad = jax.jit(cqlsac._penalty_grad)
@@ -71,6 +74,23 @@ def test_the_actor_finds_the_best_action_and_keeps_its_entropy():
         config, state.actor, jnp.ones((1, 1)), jax.random.normal(jax.random.key(0), (1, 2000, 1))
     )
     assert float(-log_prob.mean()) == pytest.approx(-0.5, abs=0.2)
+
+
+def test_a_bounded_backup_is_never_worth_more_than_rewards_allow():
+    """Critics that start too high stay there by themselves, but not where the backup is bounded."""
+    data = chain(3, terminated=False)
+    free = Config(hidden_dims=(32,), batch_size=64, discount=0.5)
+    bounded = Config(hidden_dims=(32,), batch_size=64, discount=0.5, bound_backup=True)
+    state = cqlsac.init(free, jax.random.key(0), Spec(4, 1, 10))
+    raised = jax.tree.map(lambda leaf: leaf + 1, state.target_critic)
+    state = state._replace(target_critic=raised)
+    batch = cqlsac.sample(free, jax.random.key(1), make_dataset(data, unit_normalizer(4)))
+    highest = [
+        float(cqlsac._backup(config, state, jnp.ones(()), batch, jnp.zeros((64, 1))).max())
+        for config in (free, bounded)
+    ]
+    assert highest[0] > 10
+    assert highest[1] == float(batch.bound) == 2.0
 
 
 def test_the_warm_up_clones_the_data():
