@@ -1,83 +1,104 @@
 """Does Q explode? CQL-SAC for 100,000 updates on rewards as they are: Q against its bound.
 
-    python experiments/cql_stability.py
+    python experiments/cql_stability.py                  # the settings that are missing
+    python experiments/cql_stability.py --settings=light
 
-No value can be above max |r| / (1 - discount): 100 for rewards up to 1 and a discount of 0.99.
-Where Q passes it and goes on, the critics excite themselves, and the policy is soon random. Trains
-seeds of CQL-SAC on walker data without any scaling of rewards: the authors' rates and weight, but 2
-layers of 256, 4 sampled actions of each kind, and the penalty on 64 of 256 states, so that it takes
-an hour on 2 cores. Draws the mean and the maximum of Q over every 1,000 updates beside the return
-to docs/cql_stability.png, and writes both to results/cql_stability.json.
+No value can be above max |r| / (1 - discount). Where Q passes that and goes on, the critics excite
+themselves. Trains seeds of two settings on walker data without any scaling of rewards:
+
+    authors  the authors' rates, weight and discount, but 2 layers of 256, 4 sampled actions of each
+             kind and the penalty on 64 of 256 states, so that it takes an hour on 2 cores
+    light    the light preset, whose backup is bounded
+
+Writes mean and maximum of Q over every 1,000 updates, and the returns, to
+results/cql_stability_SETTING.json, and draws them to docs/cql_stability.png.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rlp import cli, runs
 from rlp.config import Positive
-from rlp.runs import Run
+from rlp.errors import InputError
+from rlp.runs import Curves
 from rlp.train import train
 
 ROOT = Path(__file__).parents[1]
-SETTING = {
-    "preset": "paper",
-    "hidden_dims": "256,256",
-    "num_actions": "4",
-    "num_penalised": "64",
-}
 METRICS = ("q", "max_q", "backup", "max_backup", "return")
+SETTINGS = {
+    "authors": {
+        "preset": "paper",
+        "hidden_dims": "256,256",
+        "num_actions": "4",
+        "num_penalised": "64",
+    },
+    "light": {"preset": "light"},
+}
 
 
 @dataclass(frozen=True)
 class Settings:
     """The experiment."""
 
+    settings: str = ",".join(SETTINGS)  # which, separated by commas
     dataset: str = "walker-walk/medium+walker-walk/medium-replay"  # a bundled name or a path
     num_seeds: Positive = 3  # members
     num_updates: Positive = 100_000  # gradient updates
-    runs: str = "runs"  # folder of the run
+    runs: str = "runs"  # folder of the runs
     quiet: bool = False  # print the result only
 
 
 def experiment(given: cli.Given) -> None:
-    """Trains, and writes and draws Q and returns."""
+    """Trains the settings that have no result yet; writes and draws Q and returns."""
     settings = cli.parse(Settings, given)
-    flags = {name: str(value) for name, value in vars(settings).items()}
-    run = train("cqlsac", {**SETTING, **flags})
-    curves = run.curves()
-    result = runs.read_json(run.directory / "result.json")
-    result["curves"] = {name: curves[name] for name in METRICS}
-    path = ROOT / "experiments" / "results" / "cql_stability.json"
-    runs.write_json(path, result)
-    _draw(run, ROOT / "docs" / "cql_stability.png")
-    bound = run.record["members"][0]["limits"]["max_q"]
-    highest = max(value for points in curves["max_q"].values() for _, value in points)
-    print(f"highest Q {highest:.1f}, bound {bound:.1f}; written to {path}")
+    shared = {k: str(v) for k, v in vars(settings).items() if k != "settings"}
+    for name in settings.settings.split(","):
+        if name not in SETTINGS:
+            raise InputError(f"--settings: no {name}; there is {', '.join(SETTINGS)}")
+        if not _path(name).exists():
+            label = runs.default_name(f"stability-{name}", "walker-walk")
+            run = train("cqlsac", {**shared, **SETTINGS[name], "name": label})
+            result, curves = runs.read_json(run.directory / "result.json"), run.curves()
+            runs.write_json(_path(name), {**result, "curves": {m: curves[m] for m in METRICS}})
+    _draw(ROOT / "docs" / "cql_stability.png")
 
 
-def _draw(run: Run, path: Path) -> None:
-    curves = run.curves()
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    for number, member in enumerate(run.labels):
+def _path(name: str) -> Path:
+    return ROOT / "experiments" / "results" / f"cql_stability_{name}.json"
+
+
+def _draw(path: Path) -> None:
+    """Draws a column for each setting that has a result: Q above, returns below."""
+    results = {name: runs.read_json(_path(name)) for name in SETTINGS if _path(name).exists()}
+    figure = Figure(figsize=(5.5 * len(results), 7), layout="constrained")
+    columns = figure.subplots(2, len(results), squeeze=False, sharex="col").T
+    for axes, (name, result) in zip(columns, results.items(), strict=True):
+        bound = result["members"][0]["limits"]["max_q"]
+        _draw_setting(axes[0], axes[1], result["curves"], bound)
+        axes[0].set_title(name)
+        highest = max(v for points in result["curves"]["max_q"].values() for _, v in points)
+        print(f"{name}: highest Q {highest:.1f}, bound {bound:.1f}")
+    figure.savefig(path, dpi=120)
+
+
+def _draw_setting(above: Axes, below: Axes, curves: Curves, bound: float) -> None:
+    for number, member in enumerate(curves["q"]):
         colour = f"C{number}"
-        left.plot(*zip(*curves["q"][member], strict=True), colour, label=f"mean, {member}")
-        left.plot(*zip(*curves["max_q"][member], strict=True), colour, lw=0.6, alpha=0.6)
-        right.plot(*zip(*curves["return"][member], strict=True), colour, marker=".", label=member)
-    bound = run.record["members"][0]["limits"]["max_q"]
-    left.axhline(bound, color="black", linestyle="--", label=f"bound {bound:.0f}")
-    left.plot([], [], "grey", lw=0.6, label="maximum")
-    left.set_ylabel("Q of the data's actions")
-    right.set_ylabel("return, 10 episodes")
-    for axes in (left, right):
-        axes.set_xlabel("updates")
+        above.plot(*zip(*curves["q"][member], strict=True), colour, label=f"mean, {member}")
+        above.plot(*zip(*curves["max_q"][member], strict=True), colour, lw=0.6, alpha=0.6)
+        below.plot(*zip(*curves["return"][member], strict=True), colour, marker=".", label=member)
+    above.plot([], [], "grey", lw=0.6, label="maximum")
+    above.axhline(bound, color="black", linestyle="--", label=f"bound {bound:.0f}")
+    above.set_ylabel("Q of the data's actions")
+    below.set_ylabel("return, mean of 10 episodes")
+    below.set_xlabel("updates")
+    for axes in (above, below):
         axes.grid(alpha=0.3)
         axes.legend(fontsize="small")
-    figure.suptitle(f"CQL-SAC on {run.record['data']['name']}")
-    figure.savefig(path, dpi=120)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
