@@ -36,6 +36,13 @@ def test_operations_in_a_loop_count_as_often_as_it_runs():
     assert bench._matmul_flops(program.jaxpr) == 6 * 2 * (2 * 3**3)
 
 
+def test_operations_in_a_branch_count_half():
+    def sometimes(x: jax.Array) -> jax.Array:
+        return jax.lax.cond(x[0, 0] > 0, lambda x: x @ x, lambda x: x, x)
+
+    assert bench._matmul_flops(jax.make_jaxpr(sometimes)(jnp.ones((3, 3))).jaxpr) == 3**3
+
+
 def test_figures_are_written(tmp_path: Path, monkeypatch, capsys):
     case = {
         "algo": "bc", "members": 4, "updates_per_second": 400.0, "gflop_per_update": 0.1,
