@@ -147,7 +147,8 @@ def _actor_loss(
 ) -> tuple[jax.Array, Metrics]:
     """Returns -lambda Q1(s, pi(s)) + (pi(s) - a)^2, lambda = alpha / mean |Q1| held constant."""
     action = _policy(config, actor, batch.observation)
-    q = _q(config, critic, batch.observation, action)[0]
+    first = jax.tree.map(lambda leaf: leaf[:1], critic)
+    q = _q(config, first, batch.observation, action)[0]
     scale = config.alpha / jnp.mean(jnp.abs(jax.lax.stop_gradient(q)))
     error = jnp.mean(jnp.square(action - batch.action))
     loss = error - scale * jnp.mean(q)
