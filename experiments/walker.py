@@ -44,6 +44,7 @@ class Settings:
 def experiment(given: cli.Given) -> None:
     """Runs the cells that are missing, and prints the table of all that are there."""
     settings = cli.parse(Settings, given)
+    RESULTS.mkdir(parents=True, exist_ok=True)
     rows, sets = (_chosen(name, given, known) for name, known in (("rows", ROWS), ("sets", SETS)))
     for data_set in sets:
         for row in rows:
