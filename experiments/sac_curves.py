@@ -5,8 +5,9 @@
 
 Our SAC has 2 layers of 256, learning rates of 1e-3 and half an update an environment step; the
 references (pytorch_sac, and SAC in TD-MPC2's repository) have 2 layers of 1024 and 1e-4.
-Expected at 200,000 steps over 3 seeds: at least 850 on walker-walk. Writes the returns of every
-evaluation to results/sac_<environment>.json and the plot to docs/sac_<environment>.png.
+Expected at 200,000 steps over 3 seeds: at least 850 on walker-walk and 400 on walker-run. Writes
+the returns of every evaluation to results/sac_<environment>.json and the plot to
+docs/sac_<environment>.png.
 """
 
 import csv
