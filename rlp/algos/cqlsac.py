@@ -320,7 +320,7 @@ def _actor_loss(
 ) -> tuple[jax.Array, tuple[jax.Array, Metrics]]:
     """Returns alpha log pi - min Q; in the first `bc_updates`, minus the data's log-likelihood."""
     action, log_prob = _sample(config, actor, batch.observation, noise[:, None])  # [B, 1, ...]
-    objective = jnp.min(_q(config, critic, batch.observation, action), axis=0)
+    objective = networks.lowest(_q(config, critic, batch.observation, action))
     if config.bc_updates:
         likelihood = tanh_normal_log_prob(*_head(config, actor, batch.observation), batch.action)
         objective = jnp.where(step < config.bc_updates, likelihood[:, None], objective)

@@ -164,7 +164,7 @@ def _actor_loss(
 ) -> tuple[jax.Array, Metrics]:
     """Returns beta 1 |pi(s) - a|^2 - lambda min Q(s, pi(s)), lambda = 1 / mean |Q| constant."""
     action = _policy(config, actor, batch.observation)
-    q = jnp.min(_q(config, critic, batch.observation, action), axis=0)
+    q = networks.lowest(_q(config, critic, batch.observation, action))
     scale = 1 / jnp.mean(jnp.abs(jax.lax.stop_gradient(q))) if config.normalize_q else 1.0
     distance = jnp.mean(_distance(action, batch.action))
     loss = config.actor_penalty * distance - scale * jnp.mean(q)

@@ -142,7 +142,7 @@ def test_joined_sets(exorl: Path):
             "walker-walk/medum",
             r"no data set walker-walk/medum \(did you mean walker-walk/medium\?\)",
         ),
-        ("no/such/folder", "no data set no/such/folder: neither a path nor one of walker-walk"),
+        ("no/such/folder", "no data set no/such/folder: neither a path nor one of walker-run"),
     ],
 )
 def test_unknown_data_names_what_there_is(name: str, message: str):
