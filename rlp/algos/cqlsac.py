@@ -65,13 +65,16 @@ class Config:
 
 PRESETS: dict[str, dict[str, Any]] = {
     "light": {  # a good policy within minutes on two CPU cores
-        "num_updates": 25_000,
+        "num_updates": 12_000,
         "hidden_dims": (256, 256),
-        "actor_rate": 1e-3,
+        "actor_rate": 3e-4,
         "critic_rate": 1e-3,
+        "discount": 0.97,
         "num_actions": 4,
         "num_penalised": 64,
         "cql_weight": 1.0,
+        "bound_backup": True,
+        "clip_gap_min": 0.0,
     },
     "paper": {},
 }
