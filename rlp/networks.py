@@ -100,16 +100,6 @@ def critics(
     return Network(init, apply)
 
 
-def lowest(q: jax.Array) -> jax.Array:
-    """Returns the minimum over an ensemble [E, ...]; its gradient goes to the critic that has it.
-
-    The gradient of jnp.min counts which entries equal the minimum, and is 0 / 0 where XLA computes
-    q twice and rounds it differently.
-    """
-    index = jnp.argmin(q, axis=0, keepdims=True)
-    return jnp.take_along_axis(q, index, axis=0)[0]
-
-
 def output_dim(params: Params) -> int:
     """Returns the width of the last layer of an `mlp`, read off its parameters."""
     return params["output"]["bias"].shape[-1]

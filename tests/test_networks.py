@@ -5,13 +5,6 @@ import numpy as np
 from rlp import networks
 
 
-def test_the_lowest_of_an_ensemble_and_its_gradient():
-    q = jnp.array([[1.0, 5.0, 2.0], [3.0, 4.0, 2.0]])
-    np.testing.assert_array_equal(networks.lowest(q), [1, 4, 2])
-    grads = jax.grad(lambda q: jnp.sum(networks.lowest(q)))(q)
-    np.testing.assert_array_equal(grads, [[1, 0, 1], [0, 1, 0]])  # of equal ones, the first
-
-
 def test_an_output_bound_holds_the_last_layer_only():
     network = networks.mlp((16,), 3, output_bound=1e-3)
     params = network.init(jax.random.key(0), jnp.ones(4))

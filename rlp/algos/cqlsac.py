@@ -16,6 +16,7 @@ import jax.numpy as jnp
 
 from rlp import networks, optim
 from rlp.config import Positive, config
+from rlp.critics import bellman_loss, lowest, q_limits
 from rlp.data.dataset import Dataset, sample_transitions
 from rlp.distributions import tanh_normal_log_prob, tanh_normal_sample
 from rlp.types import Memory, Metrics, Params, Spec, Transition, no_memory
@@ -113,7 +114,7 @@ class Noise(NamedTuple):
 
 def sample(config: Config, key: jax.Array, dataset: Dataset) -> Batch:
     """Returns a batch of transitions, and the bound that the data set on Q."""
-    bound = limits(config, dataset)["max_q"]
+    bound = q_limits(config, dataset)["max_q"]
     return Batch(sample_transitions(dataset, key, config.batch_size), bound)
 
 
@@ -227,14 +228,8 @@ def _critic_loss(
 ) -> tuple[jax.Array, Metrics]:
     """Returns the squared Bellman error, the sum over the critics."""
     q = _q(config, critic, batch.observation, batch.action[:, None])[..., 0]  # [E, B]
-    loss = jnp.sum(jnp.mean(jnp.square(q - backup[None]), axis=1))
-    return loss, {
-        "critic_loss": loss,
-        "q": jnp.mean(q),
-        "max_q": jnp.max(q),
-        "backup": jnp.mean(backup),
-        "max_backup": jnp.max(backup),
-    }
+    loss, metrics = bellman_loss(q, backup)
+    return loss, {**metrics, "backup": jnp.mean(backup)}
 
 
 def _penalty_grad(
@@ -323,7 +318,7 @@ def _actor_loss(
 ) -> tuple[jax.Array, tuple[jax.Array, Metrics]]:
     """Returns alpha log pi - min Q; in the first `bc_updates`, minus the data's log-likelihood."""
     action, log_prob = _sample(config, actor, batch.observation, noise[:, None])  # [B, 1, ...]
-    objective = networks.lowest(_q(config, critic, batch.observation, action))
+    objective = lowest(_q(config, critic, batch.observation, action))
     if config.bc_updates:
         likelihood = tanh_normal_log_prob(*_head(config, actor, batch.observation), batch.action)
         objective = jnp.where(step < config.bc_updates, likelihood[:, None], objective)
@@ -363,10 +358,7 @@ def _sample(
     return tanh_normal_sample(mean, log_std, noise)
 
 
-def limits(config: Config, dataset: Dataset) -> dict[str, jax.Array]:
-    """Returns the bound max |r| / (1 - discount) on Q and its backup."""
-    bound = config.reward_scale * dataset.max_abs_reward / (1 - config.discount)
-    return {"max_q": bound, "max_backup": bound}
+limits = q_limits
 
 
 def actor(config: Config, state: State) -> Params:

@@ -15,6 +15,7 @@ import optax
 
 from rlp import networks, optim
 from rlp.config import Positive, config
+from rlp.critics import bellman_loss, q_limits
 from rlp.data.dataset import Dataset, sample_transitions
 from rlp.distributions import normal_log_prob
 from rlp.types import Memory, Metrics, Params, Spec, Transition, no_memory
@@ -150,14 +151,7 @@ def _critic_loss(
     critic: Params, config: Config, batch: Transition, backup: jax.Array
 ) -> tuple[jax.Array, Metrics]:
     """Returns the squared Bellman error, the sum over the critics."""
-    q = _q(config, critic, batch)
-    loss = jnp.sum(jnp.mean(jnp.square(q - backup[None]), axis=1))
-    return loss, {
-        "critic_loss": loss,
-        "q": jnp.mean(q),
-        "max_q": jnp.max(q),
-        "max_backup": jnp.max(backup),
-    }
+    return bellman_loss(_q(config, critic, batch), backup)
 
 
 def _decay(config: Config, step: jax.Array) -> jax.Array:
@@ -189,10 +183,7 @@ def _head(config: Config, actor: Params, observation: jax.Array) -> tuple[jax.Ar
     return mean, jnp.broadcast_to(jnp.clip(log_std, LOG_STD_MIN, LOG_STD_MAX), mean.shape)
 
 
-def limits(config: Config, dataset: Dataset) -> dict[str, jax.Array]:
-    """Returns the bound max |r| / (1 - discount) on Q and its backup."""
-    bound = config.reward_scale * dataset.max_abs_reward / (1 - config.discount)
-    return {"max_q": bound, "max_backup": bound}
+limits = q_limits
 
 
 def actor(config: Config, state: State) -> Params:

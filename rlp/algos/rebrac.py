@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 from rlp import networks, optim
 from rlp.config import Positive, config
+from rlp.critics import bellman_loss, lowest, q_limits
 from rlp.data.dataset import Dataset, sample_sarsa
 from rlp.types import Memory, Metrics, Params, Sarsa, Spec, Transition, no_memory
 
@@ -129,14 +130,7 @@ def _critic_loss(
     critic: Params, config: Config, batch: Transition, backup: jax.Array
 ) -> tuple[jax.Array, Metrics]:
     """Returns the squared Bellman error, the sum over the critics."""
-    q = _q(config, critic, batch.observation, batch.action)
-    loss = jnp.sum(jnp.mean(jnp.square(q - backup[None]), axis=1))
-    return loss, {
-        "critic_loss": loss,
-        "q": jnp.mean(q),
-        "max_q": jnp.max(q),
-        "max_backup": jnp.max(backup),
-    }
+    return bellman_loss(_q(config, critic, batch.observation, batch.action), backup)
 
 
 def _move_actor(config: Config, state: State, batch: Transition) -> tuple[State, Metrics]:
@@ -164,7 +158,7 @@ def _actor_loss(
 ) -> tuple[jax.Array, Metrics]:
     """Returns beta 1 |pi(s) - a|^2 - lambda min Q(s, pi(s)), lambda = 1 / mean |Q| constant."""
     action = _policy(config, actor, batch.observation)
-    q = networks.lowest(_q(config, critic, batch.observation, action))
+    q = lowest(_q(config, critic, batch.observation, action))
     scale = 1 / jnp.mean(jnp.abs(jax.lax.stop_gradient(q))) if config.normalize_q else 1.0
     distance = jnp.mean(_distance(action, batch.action))
     loss = config.actor_penalty * distance - scale * jnp.mean(q)
@@ -190,10 +184,7 @@ def _actor(config: Config, action_dim: int) -> networks.Network:
     return networks.mlp(config.hidden_dims, action_dim, output_bound=1e-3)
 
 
-def limits(config: Config, dataset: Dataset) -> dict[str, jax.Array]:
-    """Returns the bound max |r| / (1 - discount) on Q and its backup."""
-    bound = config.reward_scale * dataset.max_abs_reward / (1 - config.discount)
-    return {"max_q": bound, "max_backup": bound}
+limits = q_limits
 
 
 def actor(config: Config, state: State) -> Params:

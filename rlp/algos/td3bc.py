@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from rlp import networks, optim
 from rlp.config import Positive, config
+from rlp.critics import bellman_loss, q_limits
 from rlp.data.dataset import Dataset, sample_transitions
 from rlp.types import Memory, Metrics, Params, Spec, Transition, no_memory
 
@@ -112,14 +113,7 @@ def _critic_loss(
     critic: Params, config: Config, batch: Transition, backup: jax.Array
 ) -> tuple[jax.Array, Metrics]:
     """Returns the squared Bellman error, the sum over the critics."""
-    q = _q(config, critic, batch.observation, batch.action)
-    loss = jnp.sum(jnp.mean(jnp.square(q - backup[None]), axis=1))
-    return loss, {
-        "critic_loss": loss,
-        "q": jnp.mean(q),
-        "max_q": jnp.max(q),
-        "max_backup": jnp.max(backup),
-    }
+    return bellman_loss(_q(config, critic, batch.observation, batch.action), backup)
 
 
 def _move_actor(config: Config, state: State, batch: Transition) -> tuple[State, Metrics]:
@@ -170,10 +164,7 @@ def _policy(config: Config, actor: Params, observation: jax.Array) -> jax.Array:
     return jnp.tanh(network.apply(actor, observation))
 
 
-def limits(config: Config, dataset: Dataset) -> dict[str, jax.Array]:
-    """Returns the bound max |r| / (1 - discount) on Q and its backup."""
-    bound = config.reward_scale * dataset.max_abs_reward / (1 - config.discount)
-    return {"max_q": bound, "max_backup": bound}
+limits = q_limits
 
 
 def actor(config: Config, state: State) -> Params:

@@ -1,0 +1,36 @@
+"""What algorithms with critics share: the Bellman error, the minimum, the bound on Q."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from rlp.data.dataset import Dataset
+from rlp.types import Metrics
+
+
+def bellman_loss(q: jax.Array, backup: jax.Array) -> tuple[jax.Array, Metrics]:
+    """Returns the squared error of Q [E, B] against backups [B], the sum over the critics."""
+    loss = jnp.sum(jnp.mean(jnp.square(q - backup[None]), axis=1))
+    return loss, {
+        "critic_loss": loss,
+        "q": jnp.mean(q),
+        "max_q": jnp.max(q),
+        "max_backup": jnp.max(backup),
+    }
+
+
+def lowest(q: jax.Array) -> jax.Array:
+    """Returns the minimum over an ensemble [E, ...]; its gradient goes to the critic that has it.
+
+    The gradient of jnp.min counts which entries equal the minimum, and is 0 / 0 where XLA computes
+    q twice and rounds it differently.
+    """
+    index = jnp.argmin(q, axis=0, keepdims=True)
+    return jnp.take_along_axis(q, index, axis=0)[0]
+
+
+def q_limits(config: Any, dataset: Dataset) -> dict[str, jax.Array]:
+    """Returns the bound max |r| / (1 - discount) on Q and its backup: `limits` of an algorithm."""
+    bound = config.reward_scale * dataset.max_abs_reward / (1 - config.discount)
+    return {"max_q": bound, "max_backup": bound}
