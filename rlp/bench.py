@@ -38,7 +38,8 @@ SPEC = Spec(observation_dim=17, action_dim=6, max_episode_steps=1000)
 NUM_EPISODES = 100
 MATMUL_SIZE = 2048
 COPY_SIZE = 2**26  # float32: 268 MB, more than any cache
-WORK: dict[str, Any] = {"hidden_dims": (256, 256), "batch_size": 256}  # as the peers were measured
+MLP_WORK: dict[str, Any] = {"hidden_dims": (256, 256), "batch_size": 256}  # as peers were measured
+WORK: dict[str, dict[str, Any]] = {"dt": {}}  # its defaults
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def measure(algo_name: str, num_members: int, num_rounds: int, began: float) -> 
     """Returns the figures of one case; `began` is when its process was started (unix time)."""
     algo = ALGOS[algo_name]
     dataset = _synthetic_dataset()
-    config = algo.Config(**{name: WORK[name] for name in WORK if hasattr(algo.Config, name)})
+    config = algo.Config(**WORK.get(algo_name, MLP_WORK))
     configs, seeds = [config] * num_members, range(num_members)
     members = population.init(algo, configs, seeds, SPEC)
     states = members.states

@@ -79,9 +79,9 @@ def restore(directory: Path, step: int, like: T) -> T:
     )
     with _manager(directory) as manager:
         try:
-            differences = _differences(wanted, manager.item_metadata(step))
-            if differences:
-                raise InputError(f"{where} is not a checkpoint of this run: {differences}")
+            wrong = differences(wanted, manager.item_metadata(step).tree)
+            if wrong:
+                raise InputError(f"{where} is not a checkpoint of this run: {wrong}")
             return type(template)(**manager.restore(step, args=ocp.args.StandardRestore(wanted)))
         except InputError:
             raise
@@ -92,9 +92,9 @@ def restore(directory: Path, step: int, like: T) -> T:
             ) from error
 
 
-def _differences(wanted: Any, found: Any) -> str:
+def differences(wanted: Any, found: Any) -> str:
     """Returns in words which arrays are missing, not known or of another shape; "" if none."""
-    shapes, stored = _shapes(wanted), _shapes(found.tree)
+    shapes, stored = _shapes(wanted), _shapes(found)
     words = [f"no {name}" for name in shapes if name not in stored]
     words += [f"unknown {name}" for name in stored if name not in shapes]
     words += [

@@ -17,6 +17,14 @@ def adam(learning_rate: jax.Array | float) -> optax.GradientTransformation:
     return optax.flatten(optax.adam(learning_rate))
 
 
+def adamw(
+    learning_rate: jax.Array | float, weight_decay: jax.Array | float, clip_norm: jax.Array | float
+) -> optax.GradientTransformation:
+    """Returns AdamW behind a clip of the gradients' norm, on all parameters as one flat vector."""
+    tx = optax.adamw(learning_rate, weight_decay=weight_decay)
+    return optax.flatten(optax.chain(optax.clip_by_global_norm(clip_norm), tx))
+
+
 def polyak(params: Params, target: Params, tau: jax.Array | float) -> Params:
     """Returns (1 - tau) target + tau params."""
     return optax.incremental_update(params, target, tau)

@@ -45,6 +45,16 @@ class Sarsa(NamedTuple):
     has_next_action: jax.Array  # [], False at the end of an episode
 
 
+class Segment(NamedTuple):
+    """Up to K steps of one episode that follow each other, padded on the left."""
+
+    observation: jax.Array  # [K, O], normalised
+    action: jax.Array  # [K, A] in [-1, 1]
+    return_to_go: jax.Array  # [K], what is still to come, the step's own reward included
+    timestep: jax.Array  # [K] int32, 0 in the first step of the episode
+    mask: jax.Array  # [K] bool, False where it is padding
+
+
 class Spec(NamedTuple):
     """The sizes an algorithm needs to build its networks."""
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from rlp.algos import bc, cqlsac, iql, rebrac, td3bc
+from rlp.algos import bc, cqlsac, dt, iql, rebrac, td3bc
 from rlp.types import Algo
 
 ALGOS: dict[str, Algo] = {
@@ -11,6 +11,7 @@ ALGOS: dict[str, Algo] = {
     "iql": iql,
     "td3bc": td3bc,
     "rebrac": rebrac,
+    "dt": dt,
 }
 
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rlp.data.episodes import Episode, EpisodeSet
-from rlp.types import Sarsa, Step, Transition
+from rlp.types import Sarsa, Segment, Step, Transition
 
 STD_FLOOR = 1e-3  # a constant feature must not explode
 
@@ -36,6 +36,8 @@ class Dataset(NamedTuple):
     reward: jax.Array  # [N]
     discount: jax.Array  # [N], 0 where the MDP terminated
     is_step: jax.Array  # [N] bool: an action was taken
+    timestep: jax.Array  # [N] int32, 0 at the start of an episode; [0] in a replay that grows
+    return_to_go: jax.Array  # [N], rewards from here to the end; [0] in a replay that grows
     transition_rows: jax.Array  # [N] int32: rows with a known successor, padded at the end
     step_rows: jax.Array  # [N] int32: rows with an action, padded at the end
     num_transitions: jax.Array  # [] int32
@@ -61,7 +63,9 @@ def make_dataset(data: EpisodeSet, normalizer: Normalizer) -> Dataset:
     observation, action, reward, discount, has_successor = map(
         np.concatenate, zip(*columns, strict=True)
     )
+    timestep = np.concatenate([np.arange(n + 1) for n in data.lengths])
     is_step = np.concatenate([np.arange(n + 1) < n for n in data.lengths])
+    return_to_go = np.concatenate([_return_to_go(episode.reward) for episode in data.episodes])
     transition_rows, step_rows = np.flatnonzero(has_successor), np.flatnonzero(is_step)
     return Dataset(
         observation=jax.vmap(normalize, (None, 0))(normalizer, jnp.asarray(observation)),
@@ -69,6 +73,8 @@ def make_dataset(data: EpisodeSet, normalizer: Normalizer) -> Dataset:
         reward=jnp.asarray(reward),
         discount=jnp.asarray(discount),
         is_step=jnp.asarray(is_step),
+        timestep=jnp.asarray(timestep, jnp.int32),
+        return_to_go=jnp.asarray(return_to_go, jnp.float32),
         transition_rows=jnp.asarray(transition_rows, jnp.int32),
         step_rows=jnp.asarray(step_rows, jnp.int32),
         num_transitions=jnp.int32(len(transition_rows)),
@@ -98,6 +104,11 @@ def _rows(episode: Episode) -> tuple[np.ndarray, ...]:
     )
 
 
+def _return_to_go(reward: np.ndarray) -> np.ndarray:
+    """Returns the undiscounted sum of rewards from every row on, [T + 1] for [T]."""
+    return np.append(np.cumsum(reward[::-1], dtype=np.float64)[::-1], 0)
+
+
 def sample_steps(dataset: Dataset, key: jax.Array, batch_size: int) -> Step:
     """Returns states and actions drawn uniformly with replacement, [B, ...]."""
     index = jax.random.randint(key, (batch_size,), 0, dataset.num_steps)
@@ -114,6 +125,34 @@ def sample_sarsa(dataset: Dataset, key: jax.Array, batch_size: int) -> Sarsa:
     """Returns transitions and the actions after them, drawn uniformly with replacement."""
     row = _transition_rows(dataset, key, batch_size)
     return Sarsa(_transitions(dataset, row), dataset.action[row + 1], dataset.is_step[row + 1])
+
+
+def sample_segments(
+    dataset: Dataset, key: jax.Array, batch_size: int, length: int, delayed: bool = False
+) -> Segment:
+    """Returns segments of at most `length` steps, [B, K, ...].
+
+    They begin at steps drawn uniformly, so that episodes weigh by their length, and stop where
+    their episode stops. `delayed` moves every reward to the last step of its episode.
+    """
+    index = jax.random.randint(key, (batch_size,), 0, dataset.num_steps)
+    cut = jax.vmap(lambda row: _segment(dataset, row, length, delayed))
+    return cut(dataset.step_rows[index])
+
+
+def _segment(dataset: Dataset, start: jax.Array, length: int, delayed: bool) -> Segment:
+    place = jnp.arange(length)
+    is_step = dataset.is_step.at[start + place].get(mode="fill", fill_value=False)
+    padding = length - jnp.sum(jnp.cumprod(is_step))
+    row = jnp.maximum(start + place - padding, start)
+    timestep = dataset.timestep[row]
+    return Segment(
+        observation=dataset.observation[row],
+        action=dataset.action[row],
+        return_to_go=dataset.return_to_go[row - timestep if delayed else row],
+        timestep=timestep,
+        mask=place >= padding,
+    )
 
 
 def _transition_rows(dataset: Dataset, key: jax.Array, batch_size: int) -> jax.Array:

@@ -23,9 +23,9 @@ READ_ERRORS = (
 
 
 def read_npz(
-    path: Path, required: Sequence[str], optional: Sequence[str] = ()
+    path: Path, required: Sequence[str] = (), optional: Sequence[str] | None = None
 ) -> dict[str, np.ndarray]:
-    """Returns the named arrays of an npz file.
+    """Returns the named arrays of an npz file; all of them where `optional` is None.
 
     Raises:
         InputError: if the file is damaged, is no npz file, or lacks a required array.
@@ -39,7 +39,8 @@ def read_npz(
                 raise InputError(
                     f"{path}: no array {', '.join(missing)}; it has {', '.join(file) or 'none'}"
                 )
-            return {name: file[name] for name in (*required, *optional) if name in file}
+            wanted = file if optional is None else (*required, *optional)
+            return {name: file[name] for name in wanted if name in file}
     except InputError:
         raise
     except READ_ERRORS as error:

@@ -44,6 +44,8 @@ def empty_replay(layout: Layout, spec: Spec, num_members: int) -> Dataset:
         reward=zeros(rows),
         discount=zeros(rows),
         is_step=zeros(rows, dtype=jnp.bool_),
+        timestep=zeros(0, dtype=jnp.int32),
+        return_to_go=zeros(0),
         transition_rows=zeros(capacity, dtype=jnp.int32),
         step_rows=zeros(capacity, dtype=jnp.int32),
         num_transitions=zeros(dtype=jnp.int32),
@@ -58,7 +60,7 @@ def insert(replay: Dataset, layout: Layout, row: jax.Array, new: Transition) -> 
     rows = env * layout.rows_per_env + row
     places = replay.num_transitions + env
     size = replay.num_transitions + layout.num_envs
-    return Dataset(
+    return replay._replace(
         observation=replay.observation.at[rows]
         .set(new.observation)
         .at[rows + 1]

@@ -26,7 +26,7 @@ def matches(path: Path) -> bool:
 def read(path: Path) -> EpisodeSet:
     """Returns the episodes of a packed file."""
     columns = ("observation", "action", "reward", "length", "terminated", "metadata")
-    observation, action, reward, length, terminated, metadata = read_npz(path, columns).values()
+    observation, action, reward, length, terminated, metadata = read_npz(path, columns, ()).values()
     rows = len(observation), len(action), len(reward), len(terminated)
     steps = int(length.sum())
     if rows != (steps + len(length), steps, steps, len(length)) or (length < 1).any():

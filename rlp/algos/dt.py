@@ -1,0 +1,180 @@
+"""Decision Transformer: 2106.01345, as the authors' code (kzl/decision-transformer, gym).
+
+A GPT reads the last K steps as tokens (return to go, observation, action) and is trained to predict
+the data's action from the observation's token: supervised learning. Acting asks for a return, and
+what is still missing of it is the return to go.
+"""
+
+from typing import Any, Literal, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from rlp import networks, optim
+from rlp.config import Positive, config
+from rlp.data.dataset import Dataset, sample_segments
+from rlp.errors import InputError
+from rlp.types import Metrics, Params, Segment, Spec
+
+
+@config
+class Config:
+    """Hyperparameters of the Decision Transformer; the defaults are the authors' for gym."""
+
+    num_updates: Positive = 100_000  # gradient updates
+    batch_size: Positive = 64  # segments in a batch
+    context: Positive = 20  # steps of a segment (K)
+    embed_dim: Positive = 128  # width of the tokens
+    num_layers: Positive = 3  # of the transformer
+    num_heads: Positive = 1  # of attention; divides embed_dim
+    mode: Literal["normal", "delayed"] = "normal"  # delayed: all reward in an episode's last step
+    return_scale: float = 1000.0  # by which returns to go are divided
+    learning_rate: float = 1e-4  # AdamW's
+    weight_decay: float = 1e-4  # AdamW's
+    warmup_updates: Positive = 10_000  # over which the rate grows from 0
+    clip_norm: float = 0.25  # of the gradient
+    dropout: float = 0.1  # of embeddings, attention weights and what the layers add
+
+
+class State(NamedTuple):
+    """What training carries."""
+
+    actor: Params
+    opt_state: Any
+
+
+class Memory(NamedTuple):
+    """What acting remembers."""
+
+    segment: Segment  # the last K steps
+    missing: jax.Array  # [], return to go, unscaled
+    timestep: jax.Array  # [] int32, of the next step
+
+
+def sample(config: Config, key: jax.Array, dataset: Dataset) -> Segment:
+    """Returns a batch of segments."""
+    delayed = config.mode == "delayed"
+    return sample_segments(dataset, key, config.batch_size, config.context, delayed)
+
+
+def init(config: Config, key: jax.Array, spec: Spec) -> State:
+    """Returns the state before the first update.
+
+    Raises:
+        InputError: if a segment is longer than every episode, or the heads do not share the width.
+    """
+    if config.context > spec.max_episode_steps:
+        raise InputError(
+            f"--context={config.context}: the longest episode has {spec.max_episode_steps} steps"
+        )
+    if config.embed_dim % config.num_heads:
+        raise InputError(f"--num_heads={config.num_heads}: must divide embed_dim")
+    network = _network(config, spec.action_dim, spec.max_episode_steps)
+    actor = network.init(key, _empty(config, spec))
+    return State(actor, _tx(config, jnp.int32(0)).init(actor))
+
+
+def update(
+    config: Config, state: State, step: jax.Array, key: jax.Array, batch: Segment
+) -> tuple[State, Metrics]:
+    """Returns the state after one update of the transformer."""
+    weight = batch.mask * (batch.mask.shape[0] / jnp.sum(batch.mask))
+    keys = jax.random.split(key, len(weight))
+    grads, loss = optim.grad_in_blocks(
+        lambda actor, *block: _loss(actor, config, *block), state.actor, batch, weight, keys,
+        rows=3 * config.context,
+    )  # fmt: skip
+    tx = _tx(config, step)
+    state = State(*optim.step(tx, grads, state.opt_state, state.actor))
+    return state, {"actor_loss": jnp.mean(loss)}
+
+
+def _tx(config: Config, step: jax.Array) -> Any:
+    rate = config.learning_rate * jnp.minimum((step + 1) / config.warmup_updates, 1)
+    return optim.adamw(rate, config.weight_decay, config.clip_norm)
+
+
+def _loss(
+    actor: Params, config: Config, batch: Segment, weight: jax.Array, keys: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Returns the squared error of the actions, with weights [B, K], the mean and of each segment.
+
+    The weights are 0 for padding and such that the mean is one over the real steps of the batch.
+    """
+    action = jax.vmap(lambda *one: _predict(config, actor, *one))(batch, keys)
+    error = jnp.mean(jnp.square(action - batch.action), axis=-1)
+    loss = jnp.sum(weight * error, axis=1)
+    return jnp.mean(loss), loss
+
+
+def _predict(
+    config: Config, actor: Params, segment: Segment, key: jax.Array | None = None
+) -> jax.Array:
+    """Returns the actions [K, A] of one segment; without a key there is no dropout."""
+    num_timesteps = len(actor["embed_timestep"]["embedding"])
+    network = _network(config, actor["action"]["bias"].shape[-1], num_timesteps)
+    segment = segment._replace(return_to_go=segment.return_to_go / config.return_scale)
+    return network.apply(actor, segment, key, config.dropout)
+
+
+def _network(config: Config, action_dim: int, num_timesteps: int) -> networks.Network:
+    return networks.decision_transformer(
+        action_dim, config.embed_dim, config.num_layers, config.num_heads, num_timesteps
+    )
+
+
+def limits(config: Config, dataset: Dataset) -> dict[str, jax.Array]:
+    """Returns no limits: nothing is bootstrapped."""
+    del config, dataset
+    return {}
+
+
+def actor(config: Config, state: State) -> Params:
+    """Returns the transformer's parameters."""
+    del config
+    return state.actor
+
+
+def remember(config: Config, spec: Spec, target: jax.Array) -> Memory:
+    """Returns the memory of no step, and the return to aim for."""
+    return Memory(_empty(config, spec), target, jnp.int32(0))
+
+
+def act(
+    config: Config,
+    params: Params,
+    memory: Memory,
+    observation: jax.Array,
+    reward: jax.Array,
+    key: jax.Array,
+    temperature: jax.Array,
+) -> tuple[jax.Array, Memory]:
+    """Returns an action [A], whatever the temperature; the memory has one more step."""
+    del key, temperature
+    chex.assert_rank(observation, 1)
+    missing = memory.missing - reward if config.mode == "normal" else memory.missing
+    new = Segment(
+        observation=observation,
+        action=jnp.zeros_like(memory.segment.action[0]),  # not seen by its own prediction
+        return_to_go=missing,
+        timestep=memory.timestep,
+        mask=jnp.asarray(True),
+    )
+    segment = jax.tree.map(
+        lambda old, last: jnp.append(old[1:], last[None], 0), memory.segment, new
+    )
+    action = _predict(config, params, segment)[-1]
+    segment = segment._replace(action=segment.action.at[-1].set(action))
+    return action, Memory(segment, missing, memory.timestep + 1)
+
+
+def _empty(config: Config, spec: Spec) -> Segment:
+    """Returns a segment that is all padding."""
+    return Segment(
+        observation=jnp.zeros((config.context, spec.observation_dim)),
+        action=jnp.zeros((config.context, spec.action_dim)),
+        return_to_go=jnp.zeros(config.context),
+        timestep=jnp.zeros(config.context, jnp.int32),
+        mask=jnp.zeros(config.context, bool),
+    )
