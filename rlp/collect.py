@@ -188,7 +188,7 @@ def _sampled(run: Run, env: envs.VectorEnv, step: int, show: OnStep) -> list[Rec
     config, params = jax.tree.map(lambda leaf: leaf[:1], (members.config, members.params))
     first = Policy(config, params, members.normalizer)
     keys = jax.random.split(jax.random.key(run.seeds[0] + DATA_SEED), 1)
-    act = actor(run.algo, run.spec, first, env.num_envs, keys, temperature=1.0)
+    act = actor(run.algo, run.spec, first, np.zeros(env.num_envs), keys, temperature=1.0)
     return record(act, env, range(DATA_SEED, DATA_SEED + env.num_envs), show)
 
 

@@ -1,13 +1,23 @@
-"""Evaluates the policies of a run: `python -m rlp.evaluate runs/NAME --num_episodes=50`."""
+"""Evaluates the policies of a run: `python -m rlp.evaluate runs/NAME --num_episodes=50`.
+
+A Decision Transformer is asked for as many returns as one likes, all in one batch of episodes:
+`--target_return=200,400,800` also draws what it achieved over what it was asked for.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from matplotlib.figure import Figure
+
 from rlp import cli, envs, offline, runs
 from rlp.config import Positive
+from rlp.errors import InputError
 from rlp.rollout import EVALUATION_SEED, evaluate
+from rlp.runs import Run
 from rlp.screen import Screen
+from rlp.types import no_memory
 
 
 @dataclass(frozen=True)
@@ -18,6 +28,7 @@ class Settings:
     num_episodes: Positive = 10  # episodes of each member
     seed: int = EVALUATION_SEED  # of the first episode's initial state; the others follow
     env: str = ""  # environment (default: the one the run was evaluated in)
+    target_return: tuple[float, ...] = ()  # returns to aim for (default: the one of the training)
     quiet: bool = False  # print the result only
 
 
@@ -25,23 +36,67 @@ def evaluate_run(given: cli.Given) -> None:
     """Evaluates the last checkpoint, prints the returns and writes them to evaluation.json."""
     settings = cli.parse(Settings, given)
     run = runs.load(Path(settings.run))
+    if settings.target_return and run.algo.remember is no_memory:
+        raise InputError(f"--target_return: {run.record['algo']} does not aim for a return")
+    targets = settings.target_return or (run.target_return,)
     policy, step = offline.load_policy(run)
     env_name = settings.env or run.record["env"]
-    env = envs.make(env_name, len(run.seeds) * settings.num_episodes)
+    env = envs.make(env_name, len(run.seeds) * len(targets) * settings.num_episodes)
     envs.check_widths(
         env, env_name, run.spec.observation_dim, run.spec.action_dim, str(run.directory)
     )
     seeds = range(settings.seed, settings.seed + settings.num_episodes)
     with Screen(settings.quiet) as screen:
+        for doubt in filter(None, map(run.doubt, settings.target_return)):
+            screen.warn(doubt)
         screen.say(f"{run.directory} at update {step:,}, {settings.num_episodes} episodes a member")
         with screen.bar("evaluating", run.spec.max_episode_steps) as show:
-            returns = evaluate(run.algo, run.spec, policy, env, seeds, show)
-        screen.returns(dict(zip(run.labels, returns, strict=True)), over_members=run.labels)
+            aims = np.repeat(targets, len(seeds))
+            starts = [*seeds] * len(targets)
+            returns = evaluate(run.algo, run.spec, policy, env, starts, show, aims)
+        achieved = returns.reshape(len(run.seeds), len(targets), len(seeds))
+        rows = _rows(run.labels, targets, achieved)
+        screen.returns(rows, over_members=run.labels if len(targets) == 1 else ())
         path = run.directory / "evaluation.json"
         result = {"step": step, "env": env_name, "first_seed": settings.seed}
-        by_member = dict(zip(run.labels, returns.tolist(), strict=True))
+        by_member = {name: values.tolist() for name, values in rows.items()}
         runs.write_json(path, {**result, "returns": by_member, **runs.environment()})
         screen.say(f"written to {path}")
+        if len(targets) > 1:
+            plot = run.directory / "target_returns.png"
+            _draw(plot, run, targets, achieved)
+            screen.say(f"drawn to {plot}")
+
+
+def _rows(
+    labels: Sequence[str], targets: Sequence[float], achieved: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Returns a row for each member, or for each member and target where there are several."""
+    if len(targets) == 1:
+        return dict(zip(labels, achieved[:, 0], strict=True))
+    return {
+        f"{label},target={target:g}": achieved[member, index]
+        for member, label in enumerate(labels)
+        for index, target in enumerate(targets)
+    }
+
+
+def _draw(path: Path, run: Run, targets: Sequence[float], achieved: np.ndarray) -> None:
+    """Draws the returns [M, T, N] over the targets [T], and the data's best."""
+    figure = Figure(figsize=(6, 5), layout="constrained")
+    axes = figure.subplots()
+    order = np.argsort(targets)
+    for label, returns in zip(run.labels, achieved.mean(axis=2), strict=True):
+        axes.plot(np.array(targets)[order], returns[order], marker=".", label=label)
+    axes.axline((0, 0), slope=1, color="grey", linestyle=":", label="as asked")
+    best = max(run.record["data"]["returns"])
+    axes.axhline(best, color="grey", linestyle="--", label="best of the data")
+    axes.set_xlim(min(targets), max(targets))
+    axes.set_xlabel("return asked for")
+    axes.set_ylabel("return achieved, mean of the episodes")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small")
+    figure.savefig(path, dpi=120)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -175,14 +175,17 @@ def _dense(width: int, name: str) -> nn.Dense:
 
 
 def _drop(module: nn.Module, x: jax.Array, rate: jax.Array) -> jax.Array:
-    """Returns x with entries set to 0 with probability `rate`, where there is a key to draw from.
+    """Returns x with dropout where the module has a key for it."""
+    return dropout(module.make_rng("dropout"), x, rate) if module.has_rng("dropout") else x
 
-    flax's Dropout takes no traced rate, and draws 32 bits an entry, a fifth of the time of an
-    update on a CPU. Here it is a byte, so the rate is one of k / 256.
+
+def dropout(key: jax.Array, x: jax.Array, rate: jax.Array | float) -> jax.Array:
+    """Returns x with entries set to 0 with probability `rate`, the others scaled up by it.
+
+    flax's Dropout takes no traced rate, and draws 32 bits an entry: a fifth of the time of an
+    update on a CPU. Here it is a byte, so the rate is rounded to k / 256.
     """
-    if not module.has_rng("dropout"):
-        return x
-    bits = jax.random.bits(module.make_rng("dropout"), (math.ceil(x.size / 4),))
+    bits = jax.random.bits(key, (math.ceil(x.size / 4),))
     numbers = jax.lax.bitcast_convert_type(bits, jnp.uint8).reshape(-1)[: x.size].reshape(x.shape)
     dropped = jnp.round(256 * rate)
     return jnp.where(numbers >= dropped, x * 256 / (256 - dropped), 0)

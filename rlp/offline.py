@@ -81,7 +81,9 @@ def fit(run: Run, schedule: Schedule, task: Task, wandb: bool, screen: Screen) -
                 actors = policy.from_states(run.algo, members.configs, states, task.normalizer)
                 seeds = evaluation_seeds(schedule.num_episodes)
                 with screen.bar("evaluating", run.spec.max_episode_steps) as show:
-                    returns = evaluate(run.algo, run.spec, actors, task.env, seeds, show)
+                    returns = evaluate(
+                        run.algo, run.spec, actors, task.env, seeds, show, run.target_return
+                    )
                 log.write_returns(step, returns)
                 screen.say(f"update {step:>9,}  return {spread(returns.mean(axis=1))}")
             if step == end or received or (step % (schedule.checkpoint_every or end)) == 0:

@@ -199,7 +199,8 @@ def _play(
     first_update = (episode - plan.num_random_episodes) * layout.episode_length * num_updates
     keys = _fold_in(_fold_in(members.keys, ACTING), episode)
     explorers = [np.random.default_rng([seed, episode]) for seed in run.seeds]
-    memory = policy.start(run.algo, run.spec, _actors(collection, learner.states), layout.num_envs)
+    targets = jnp.zeros(layout.num_envs)
+    memory = policy.start(run.algo, run.spec, _actors(collection, learner.states), targets)
     observation = env.reset(_seeds(run.seeds, layout.num_envs, episode))
     reward = np.zeros(env.num_envs)
     taken, physics, infos, new = [], [env.physics()], [], None

@@ -23,12 +23,11 @@ def from_states(algo: Algo, configs: Any, states: State, normalizer: Normalizer)
     return Policy(configs, jax.vmap(algo.actor)(configs, states), normalizer)
 
 
-@partial(jax.jit, static_argnames=("algo", "spec", "num_episodes"))
-def start(algo: Algo, spec: Spec, policy: Policy, num_episodes: int) -> Memory:
-    """Returns the memories [M, N] of N episodes a member that are about to begin."""
+@partial(jax.jit, static_argnames=("algo", "spec"))
+def start(algo: Algo, spec: Spec, policy: Policy, targets: jax.Array) -> Memory:
+    """Returns the memories [M, N] of episodes that are about to begin, with returns to aim for."""
 
     def one_member(config: Any) -> Memory:
-        targets = jnp.zeros(num_episodes)
         return jax.vmap(lambda target: algo.remember(config, spec, target))(targets)
 
     return jax.vmap(one_member)(policy.config)

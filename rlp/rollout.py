@@ -113,13 +113,14 @@ def actor(
     algo: Algo,
     spec: Spec,
     policy: Policy,
-    num_episodes: int,
+    targets: np.ndarray,
     keys: jax.Array,
     temperature: float = 0.0,
 ) -> Act:
-    """Returns how the members [M] act in `num_episodes` new episodes each, member by member."""
-    shape = (len(keys), num_episodes)
-    memory, count = policies.start(algo, spec, policy, num_episodes), itertools.count()
+    """Returns how the members [M] act in new episodes [N], each with a target, member by member."""
+    shape = (len(keys), len(targets))
+    memory = policies.start(algo, spec, policy, jnp.asarray(targets, jnp.float32))
+    count = itertools.count()
     fold_in = jax.vmap(jax.random.fold_in, in_axes=(0, None))
 
     def act(observation: np.ndarray, reward: np.ndarray) -> np.ndarray:
@@ -145,6 +146,7 @@ def evaluate(
     env: VectorEnv,
     seeds: Sequence[int],
     on_step: OnStep = lambda _: None,
+    target: float | np.ndarray = 0.0,
 ) -> np.ndarray:
     """Returns the returns [M, N] of the deterministic policies.
 
@@ -155,10 +157,11 @@ def evaluate(
         env: M * N environments.
         seeds: [N] initial states, the same for every member: differences are paired.
         on_step: called after every step of the environments, with the number of steps so far.
+        target: return to aim for, or [N]; of effect on policies that take one.
     """
     num_members = env.num_envs // len(seeds)
     keys = jax.random.split(jax.random.key(0), num_members)  # of no effect at temperature 0
-    act = actor(algo, spec, policy, len(seeds), keys)
+    act = actor(algo, spec, policy, np.broadcast_to(target, len(seeds)), keys)
     return rollout(act, env, list(seeds) * num_members, on_step).reshape(num_members, len(seeds))
 
 

@@ -73,6 +73,21 @@ class Run:
         ]
 
     @property
+    def target_return(self) -> float:
+        """The return that its policies aim for in evaluations, where they aim for one."""
+        return self.record.get("target_return", 0.0)
+
+    def doubt(self, target_return: float) -> str:
+        """Returns what to warn of a return to aim for, "" where it is near the data's."""
+        returns = self.record["data"]["returns"]
+        low, high = min(returns), max(returns)
+        if low - (high - low) <= target_return <= high + (high - low):
+            return ""
+        return (
+            f"a target return of {target_return:.0f} is far from the data's {low:.0f} to {high:.0f}"
+        )
+
+    @property
     def checkpoints(self) -> Path:
         """Where Orbax writes."""
         return self.directory / "checkpoints"

@@ -18,7 +18,7 @@ from rlp.offline import Schedule, Task
 from rlp.rollout import evaluate_random, evaluation_seeds
 from rlp.runs import Run
 from rlp.screen import Screen
-from rlp.types import Spec
+from rlp.types import Spec, no_memory
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class Settings:
     preset: str = ""  # a named setting of the hyperparameters (default: the first it has)
     normalize: bool = True  # observations to mean 0 and standard deviation 1
     env: str = ""  # environment to evaluate in (default: the one the data names)
+    target_return: float = 0.0  # return that a Decision Transformer aims for; 0: the data's best
     seed: int = 0  # the first seed
     num_seeds: Positive = 1  # members: this many seeds of every setting, all in one program
     name: str = ""  # of the run (default: <algorithm>-<data set>-<date-time>)
@@ -54,6 +55,8 @@ def train(algo_name: str, given: cli.Given) -> Run:
     schedule = Schedule(**run.record["schedule"])
     with Screen(handling.quiet) as screen:
         screen.say(_introduction(run, data_set))
+        if doubt := run.doubt(run.target_return):
+            screen.warn(doubt)
         stopped = offline.fit(run, schedule, task, handling.wandb, screen)
         if stopped:
             again = f"python -m rlp.train {algo_name} --resume={run.directory}"
@@ -93,6 +96,8 @@ def _start(algo_name: str, given: cli.Given) -> tuple[Run, EpisodeSet, Task]:
         for setting in configs
         for seed in range(settings.seed, settings.seed + settings.num_seeds)
     ]
+    if settings.target_return and algo.remember is no_memory:
+        raise InputError(f"--target_return: {algo_name} does not aim for a return")
     name = settings.name or runs.default_name(algo_name, settings.dataset)
     record = {
         "algo": algo_name,
@@ -100,6 +105,7 @@ def _start(algo_name: str, given: cli.Given) -> tuple[Run, EpisodeSet, Task]:
         "schedule": asdict(schedule),
         "members": members,
         "env": env_name,
+        "target_return": settings.target_return or data_set.returns.max(),
         "spec": _spec(data_set)._asdict(),
         "data": {
             "name": settings.dataset,

@@ -36,8 +36,8 @@ class Dataset(NamedTuple):
     reward: jax.Array  # [N]
     discount: jax.Array  # [N], 0 where the MDP terminated
     is_step: jax.Array  # [N] bool: an action was taken
-    timestep: jax.Array  # [N] int32, 0 at the start of an episode; [0] in a replay that grows
-    return_to_go: jax.Array  # [N], rewards from here to the end; [0] in a replay that grows
+    timestep: jax.Array  # [N] int32, 0 at the start of an episode
+    return_to_go: jax.Array  # [N], rewards from here to the end; not known in a replay that grows
     transition_rows: jax.Array  # [N] int32: rows with a known successor, padded at the end
     step_rows: jax.Array  # [N] int32: rows with an action, padded at the end
     num_transitions: jax.Array  # [] int32

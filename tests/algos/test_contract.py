@@ -19,7 +19,10 @@ from rlp.types import Algo, Spec
 from tests.conftest import make_episode
 
 SPEC = Spec(observation_dim=4, action_dim=2, max_episode_steps=12)
-SMALL = {"batch_size": 8, "hidden_dims": (16, 16), "num_actions": 3, "policy_every": 1}
+SMALL = {
+    "batch_size": 8, "hidden_dims": (16, 16), "num_actions": 3, "policy_every": 1,
+    "context": 4, "embed_dim": 8, "num_layers": 2, "warmup_updates": 1,
+}  # fmt: skip
 
 
 def small(algo: Algo, **changed: Any) -> Any:
