@@ -20,7 +20,7 @@ setup: .venv/ready
 	@touch $@
 
 train: setup
-	$(BIN)/python -m rlp.train bc
+	$(BIN)/python -m rlp.train cqlsac
 
 test: setup
 	$(BIN)/python -m pytest -n auto -m "not slow and not gpu"

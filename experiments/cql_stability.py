@@ -23,7 +23,6 @@ from matplotlib.figure import Figure
 
 from rlp import cli, runs
 from rlp.config import Positive
-from rlp.errors import InputError
 from rlp.runs import Curves
 from rlp.train import train
 
@@ -56,9 +55,7 @@ def experiment(given: cli.Given) -> None:
     """Trains the settings that have no result yet; writes and draws Q and returns."""
     settings = cli.parse(Settings, given)
     shared = {k: str(v) for k, v in vars(settings).items() if k != "settings"}
-    for name in settings.settings.split(","):
-        if name not in SETTINGS:
-            raise InputError(f"--settings: no {name}; there is {', '.join(SETTINGS)}")
+    for name in cli.chosen("settings", settings.settings, SETTINGS):
         if not _path(name).exists():
             label = runs.default_name(f"stability-{name}", "walker-walk")
             run = train("cqlsac", {**shared, **SETTINGS[name], "name": label})

@@ -31,7 +31,6 @@ from rlp.algos import ALGOS
 from rlp.config import Positive
 from rlp.data.dataset import Dataset, make_dataset, unit_normalizer
 from rlp.data.episodes import Episode, EpisodeSet
-from rlp.errors import InputError
 from rlp.types import Algo, Spec, State
 
 SPEC = Spec(observation_dim=17, action_dim=6, max_episode_steps=1000)
@@ -61,9 +60,7 @@ def bench(given: cli.Given) -> None:
     results = []
     console = Console()
     console.width = max(console.width, 120)  # the table is of no use folded
-    for algo_name in settings.algos.split(","):
-        if algo_name not in ALGOS:
-            raise InputError(f"--algos: no {algo_name}; there is {', '.join(ALGOS)}")
+    for algo_name in cli.chosen("algos", settings.algos, ALGOS):
         for num_members in settings.members:
             with console.status(f"{algo_name}, {num_members} members"):
                 result = _in_new_process(algo_name, num_members, settings.num_rounds)

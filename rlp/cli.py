@@ -11,7 +11,7 @@ import inspect
 import math
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
 import fire
@@ -106,6 +106,19 @@ def parse_value(name: str, text: str, kind: Any) -> Any:
     if kind is int and value < 0:
         raise InputError(f"--{name}={text}: must be at least 0")
     return value
+
+
+def chosen(name: str, text: str, known: Iterable[str]) -> list[str]:
+    """Returns the names in the comma-separated value of a flag.
+
+    Raises:
+        InputError: if one is not known.
+    """
+    known, names = list(known), text.split(",")
+    for each in names:
+        if each not in known:
+            raise InputError(f"--{name}: no {each}{nearest(each, known)}; it is {', '.join(known)}")
+    return names
 
 
 def _lexer(prog: str, command: Command) -> Callable[..., None]:
