@@ -84,7 +84,7 @@ def collect(given: cli.Given) -> Run:
             screen.say(f"stopped; to go on: {again}")
             raise SystemExit(128 + stopped)
         returns = _write_data(run, settings, screen)
-        screen.returns(returns, over_members=())
+        screen.returns(returns)
     return run
 
 

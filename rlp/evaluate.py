@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from rlp import cli, envs, offline, runs
 from rlp.config import Positive
 from rlp.errors import InputError
-from rlp.rollout import EVALUATION_SEED, evaluate
+from rlp.rollout import EVALUATION_SEED, evaluate, evaluation_seeds
 from rlp.runs import Run
 from rlp.screen import Screen
 from rlp.types import no_memory
@@ -38,42 +37,46 @@ def evaluate_run(given: cli.Given) -> None:
     run = runs.load(Path(settings.run))
     if settings.target_return and run.algo.remember is no_memory:
         raise InputError(f"--target_return: {run.record['algo']} does not aim for a return")
-    targets = settings.target_return or (run.target_return,)
+    if settings.target_return and len(run.tasks) > 1:
+        raise InputError("--target_return: every task of this run aims for a return of its own")
     policy, step = offline.load_policy(run)
     env_name = settings.env or run.record["env"]
-    env = envs.make(env_name, len(run.seeds) * len(targets) * settings.num_episodes)
+    seeds = evaluation_seeds(settings.num_episodes, len(run.tasks), settings.seed)
+    aims = [np.full(len(seeds), target) for target in settings.target_return]
+    aims = aims or [np.tile(run.target_returns, settings.num_episodes)]
+    env = envs.make(env_name, len(run.seeds) * len(aims) * len(seeds))
     envs.check_widths(
         env, env_name, run.spec.observation_dim, run.spec.action_dim, str(run.directory)
     )
-    seeds = range(settings.seed, settings.seed + settings.num_episodes)
     with Screen(settings.quiet) as screen:
         for doubt in filter(None, map(run.doubt, settings.target_return)):
             screen.warn(doubt)
         screen.say(f"{run.directory} at update {step:,}, {settings.num_episodes} episodes a member")
         with screen.bar("evaluating", run.spec.max_episode_steps) as show:
-            aims = np.repeat(targets, len(seeds))
-            starts = [*seeds] * len(targets)
-            returns = evaluate(run.algo, run.spec, policy, env, starts, show, aims)
-        achieved = returns.reshape(len(run.seeds), len(targets), len(seeds))
-        rows = _rows(run.labels, targets, achieved)
-        screen.returns(rows, over_members=run.labels if len(targets) == 1 else ())
+            starts = seeds * len(aims)
+            returns = evaluate(run.algo, run.spec, policy, env, starts, show, np.concatenate(aims))
+        if settings.target_return:
+            achieved = returns.reshape(len(run.seeds), len(aims), len(seeds))
+            rows = _by_target(run.labels, settings.target_return, achieved)
+            screen.returns(rows)
+            if len(aims) > 1:
+                plot = run.directory / "target_returns.png"
+                _draw(plot, run, settings.target_return, achieved)
+                screen.say(f"drawn to {plot}")
+        else:
+            rows = run.by_member(returns)
+            screen.returns(rows, run.over_members)
         path = run.directory / "evaluation.json"
         result = {"step": step, "env": env_name, "first_seed": settings.seed}
-        by_member = {name: values.tolist() for name, values in rows.items()}
-        runs.write_json(path, {**result, "returns": by_member, **runs.environment()})
+        by_name = {name: values.tolist() for name, values in rows.items()}
+        runs.write_json(path, {**result, "returns": by_name, **runs.environment()})
         screen.say(f"written to {path}")
-        if len(targets) > 1:
-            plot = run.directory / "target_returns.png"
-            _draw(plot, run, targets, achieved)
-            screen.say(f"drawn to {plot}")
 
 
-def _rows(
+def _by_target(
     labels: Sequence[str], targets: Sequence[float], achieved: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Returns a row for each member, or for each member and target where there are several."""
-    if len(targets) == 1:
-        return dict(zip(labels, achieved[:, 0], strict=True))
+    """Returns the returns [M, T, N] under a name for each member and target."""
     return {
         f"{label},target={target:g}": achieved[member, index]
         for member, label in enumerate(labels)
@@ -83,6 +86,8 @@ def _rows(
 
 def _draw(path: Path, run: Run, targets: Sequence[float], achieved: np.ndarray) -> None:
     """Draws the returns [M, T, N] over the targets [T], and the data's best."""
+    from matplotlib.figure import Figure  # a second that start-up need not wait
+
     figure = Figure(figsize=(6, 5), layout="constrained")
     axes = figure.subplots()
     order = np.argsort(targets)

@@ -68,7 +68,7 @@ class MetricsLog:
     """Writes the metrics of all members of a run everywhere they go."""
 
     def __init__(self, run: Run, resumed_at: int, wandb: bool) -> None:
-        self._directory, self._labels = run.directory, run.labels
+        self._run, self._labels = run, run.labels
         self._path = run.directory / "metrics.jsonl"
         self._evaluations = run.evaluations(up_to_step=resumed_at)
         self._writers: dict[str, list[Writer]] = {label: [] for label in run.labels}
@@ -92,13 +92,14 @@ class MetricsLog:
             file.write("".join(lines))
 
     def write_returns(self, step: int, returns: np.ndarray) -> None:
-        """Writes one evaluation [M, N]: all of it to returns.json, its means as a metric."""
+        """Writes one evaluation [M, N]: all of it to returns.json, each task's mean as a metric."""
         self._evaluations += [
-            {"step": step, "member": label, "returns": each.tolist()}
-            for label, each in zip(self._labels, returns, strict=True)
+            {"step": step, "member": name, "returns": each.tolist()}
+            for name, each in self._run.by_member(returns).items()
         ]
-        write_json(self._directory / "returns.json", self._evaluations)
-        self.write(step, {"return": returns.mean(axis=1)})
+        write_json(self._run.directory / "returns.json", self._evaluations)
+        by_task = self._run.by_task("return", returns.T)  # [N, M]
+        self.write(step, {name: each.mean(axis=0) for name, each in by_task.items()})
 
     def close(self) -> None:
         """Ends all writers."""

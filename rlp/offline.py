@@ -46,7 +46,7 @@ class Task(NamedTuple):
 
     dataset: Dataset
     normalizer: Normalizer
-    env: VectorEnv | None  # one environment a member and episode; None: no evaluation
+    env: VectorEnv | None  # one environment a member, episode and task; None: no evaluation
 
 
 def fit(run: Run, schedule: Schedule, task: Task, wandb: bool, screen: Screen) -> int:
@@ -79,11 +79,10 @@ def fit(run: Run, schedule: Schedule, task: Task, wandb: bool, screen: Screen) -
             screen.log(f"update {step:>9,}  {speed:>7,.0f} updates/s  {losses}")
             if task.env and (step == end or step % schedule.eval_every == 0):
                 actors = policy.from_states(run.algo, members.configs, states, task.normalizer)
-                seeds = evaluation_seeds(schedule.num_episodes)
+                seeds = evaluation_seeds(schedule.num_episodes, len(run.tasks))
+                targets = np.tile(run.target_returns, schedule.num_episodes)
                 with screen.bar("evaluating", run.spec.max_episode_steps) as show:
-                    returns = evaluate(
-                        run.algo, run.spec, actors, task.env, seeds, show, run.target_return
-                    )
+                    returns = evaluate(run.algo, run.spec, actors, task.env, seeds, show, targets)
                 log.write_returns(step, returns)
                 screen.say(f"update {step:>9,}  return {spread(returns.mean(axis=1))}")
             if step == end or received or (step % (schedule.checkpoint_every or end)) == 0:

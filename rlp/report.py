@@ -49,18 +49,13 @@ def write(run: Run, rows: Mapping[str, np.ndarray], params: Params) -> Path:
     plots.mkdir(exist_ok=True)
     curves = run.curves()
     shown = sorted(
-        curves.keys() - {"updates_per_second"}, key=lambda name: (name != "return", name)
+        curves.keys() - {"updates_per_second"},
+        key=lambda name: (not name.startswith("return"), name),
     )
     if not importlib.util.find_spec("matplotlib"):
         shown = []  # a machine that only trains may lack it
     images = [
-        _plot(
-            plots / f"{name}.png",
-            name,
-            curves[name],
-            rows if name == "return" else _limits(run, name),
-        )
-        for name in shown
+        _plot(plots / f"{name}.png", name, curves[name], _levels(run, name, rows)) for name in shown
     ]
     record = {k: v for k, v in run.record.items() if k not in ("members", "data")}
     page = PAGE.format(
@@ -91,6 +86,14 @@ def _overview(params: Params) -> str:
 
     first = jax.tree.map(lambda leaf: np.asarray(leaf[0]), params)
     return parameter_overview.get_parameter_overview(first)
+
+
+def _levels(run: Run, name: str, rows: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+    """Returns what a metric is to be compared with: the rows of its task, or its limits."""
+    if name.startswith("return"):
+        task = name.removeprefix("return")
+        return {row: returns for row, returns in rows.items() if row.endswith(task)}
+    return _limits(run, name)
 
 
 def _limits(run: Run, name: str) -> dict[str, np.ndarray]:

@@ -36,9 +36,11 @@ class Recorded(NamedTuple):
     physics: np.ndarray
 
 
-def evaluation_seeds(num_episodes: int) -> range:
-    """Returns the seeds of the initial states that every evaluation uses."""
-    return range(EVALUATION_SEED, EVALUATION_SEED + num_episodes)
+def evaluation_seeds(
+    num_episodes: int, num_tasks: int = 1, first: int = EVALUATION_SEED
+) -> list[int]:
+    """Returns the seeds of the initial states that every evaluation uses, each for every task."""
+    return [seed for seed in range(first, first + num_episodes) for _ in range(num_tasks)]
 
 
 def steps(act: Act, env: VectorEnv, seeds: Sequence[int]) -> Iterator[Taken]:

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 import rlp
 from rlp.algos import ALGOS
@@ -73,9 +74,31 @@ class Run:
         ]
 
     @property
-    def target_return(self) -> float:
-        """The return that its policies aim for in evaluations, where they aim for one."""
-        return self.record.get("target_return", 0.0)
+    def tasks(self) -> list[str]:
+        """What stands behind a name for each task: nothing where there is only one."""
+        names = self.record["env"].split("+")
+        return [f" {name}" for name in names] if len(names) > 1 else [""]
+
+    @property
+    def target_returns(self) -> list[float]:
+        """The return of each task that policies aim for in evaluations, where they aim for one."""
+        return self.record.get("target_returns", [0.0] * len(self.tasks))
+
+    def by_task(self, name: str, returns: np.ndarray) -> dict[str, np.ndarray]:
+        """Returns a name's returns [N], whose tasks take turns, under a name for each task."""
+        return {name + task: returns[i :: len(self.tasks)] for i, task in enumerate(self.tasks)}
+
+    def by_member(self, returns: np.ndarray) -> dict[str, np.ndarray]:
+        """Returns the members' returns [M, N] under a name for each member and task."""
+        rows = zip(self.labels, returns, strict=True)
+        return {k: v for label, each in rows for k, v in self.by_task(label, each).items()}
+
+    @property
+    def over_members(self) -> dict[str, list[str]]:
+        """The names under which `by_member` has returns of a task, for the mean over members."""
+        return {
+            f"members' means{task}": [label + task for label in self.labels] for task in self.tasks
+        }
 
     def doubt(self, target_return: float) -> str:
         """Returns what to warn of a return to aim for, "" where it is near the data's."""

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 
 import numpy as np
 from rich.box import SIMPLE_HEAD
@@ -85,17 +86,27 @@ class Screen:
         finally:
             self._progress.remove_task(task)
 
-    def returns(self, rows: Mapping[str, np.ndarray], over_members: Sequence[str]) -> None:
-        """Prints a table of returns; several members are summed up as one row of their means."""
+    def returns(
+        self,
+        rows: Mapping[str, np.ndarray],
+        over_members: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    ) -> None:
+        """Prints a table of returns; members are summed up in rows of their means.
+
+        Args:
+            rows: the returns of the episodes of each name.
+            over_members: for a row of means, the names of the members; shown from two on.
+        """
         table = Table(box=SIMPLE_HEAD, pad_edge=False)
         for column in ("return", "mean", "std", "min", "max", "n"):
             table.add_column(column, justify="left" if column == "return" else "right")
         for name, values in rows.items():
             table.add_row(name, *_summary(values), f"{values.size} episodes")
-        if len(over_members) > 1:
-            means = np.array([rows[name].mean() for name in over_members])
-            table.add_section()
-            table.add_row("members' means", *_summary(means), f"{means.size} members")
+        table.add_section()
+        for name, members in over_members.items():
+            if len(members) > 1:
+                means = np.array([rows[member].mean() for member in members])
+                table.add_row(name, *_summary(means), f"{means.size} members")
         self._console.print(table)
 
 

@@ -55,20 +55,24 @@ def train(algo_name: str, given: cli.Given) -> Run:
     schedule = Schedule(**run.record["schedule"])
     with Screen(handling.quiet) as screen:
         screen.say(_introduction(run, data_set))
-        if doubt := run.doubt(run.target_return):
+        for doubt in filter(None, map(run.doubt, run.target_returns)):
             screen.warn(doubt)
         stopped = offline.fit(run, schedule, task, handling.wandb, screen)
         if stopped:
             again = f"python -m rlp.train {algo_name} --resume={run.directory}"
             screen.say(f"stopped; to go on: {again}")
             raise SystemExit(128 + stopped)
-        rows = {f"data ({run.record['data']['name']})": data_set.returns}
+        rows = {
+            f"data ({run.record['data']['name']}){name}": data_set.returns[data_set.tasks == number]
+            for number, name in enumerate(run.tasks)
+        }
         if task.env:
-            env = envs.make(run.record["env"], schedule.num_episodes)
-            rows["random policy"] = evaluate_random(env, evaluation_seeds(schedule.num_episodes))
-        last = run.evaluations()[-len(run.seeds) :]
+            seeds = evaluation_seeds(schedule.num_episodes, len(run.tasks))
+            env = envs.make(run.record["env"], len(seeds))
+            rows |= run.by_task("random policy", evaluate_random(env, seeds))
+        last = run.evaluations()[-len(run.seeds) * len(run.tasks) :]
         rows.update((entry["member"], np.array(entry["returns"])) for entry in last)
-        screen.returns(rows, over_members=[entry["member"] for entry in last])
+        screen.returns(rows, run.over_members if last else {})
         result = {"returns": {name: values.tolist() for name, values in rows.items()}, **run.record}
         runs.write_json(run.directory / "result.json", result)
         policy, _ = offline.load_policy(run)
@@ -105,7 +109,10 @@ def _start(algo_name: str, given: cli.Given) -> tuple[Run, EpisodeSet, Task]:
         "schedule": asdict(schedule),
         "members": members,
         "env": env_name,
-        "target_return": settings.target_return or data_set.returns.max(),
+        "target_returns": [
+            settings.target_return or data_set.returns[data_set.tasks == number].max()
+            for number in range(len(env_name.split("+")))
+        ],
         "spec": _spec(data_set)._asdict(),
         "data": {
             "name": settings.dataset,
@@ -198,7 +205,8 @@ def _task(
                 f"{settings.dataset} does not say which environment it is from: give --env=NAME, "
                 "or --eval_every=0 to train without evaluation"
             )
-        env = envs.make(env_name, num_members * schedule.num_episodes)
+        num_tasks = len(env_name.split("+"))
+        env = envs.make(env_name, num_members * schedule.num_episodes * num_tasks)
         spec = _spec(data_set)
         envs.check_widths(env, env_name, spec.observation_dim, spec.action_dim, settings.dataset)
     width = data_set.episodes[0].observation.shape[1]

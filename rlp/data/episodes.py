@@ -21,7 +21,11 @@ class Episode(NamedTuple):
 
 @dataclass(frozen=True)
 class EpisodeSet:
-    """Episodes of one task, with the names they are known by."""
+    """Episodes, with the names they are known by.
+
+    Several tasks are one environment, named `walker-walk+walker-run`: then the last numbers of an
+    observation are the one-hot task.
+    """
 
     name: str  # as given to `load`
     env: str  # the environment they came from, "" where the data does not say
@@ -32,6 +36,12 @@ class EpisodeSet:
     def returns(self) -> np.ndarray:
         """Undiscounted return of every episode, [N] float64."""
         return np.array([episode.reward.sum(dtype=np.float64) for episode in self.episodes])
+
+    @property
+    def tasks(self) -> np.ndarray:
+        """The task of every episode, [N] int64: its place in `env`."""
+        count = len(self.env.split("+"))
+        return np.array([np.argmax(episode.observation[0, -count:]) for episode in self.episodes])
 
     @property
     def lengths(self) -> np.ndarray:
@@ -97,18 +107,37 @@ def check_set(data: EpisodeSet) -> EpisodeSet:
 def join(parts: Sequence[EpisodeSet]) -> EpisodeSet:
     """Returns one set with the episodes of all parts.
 
+    Those of different environments are different tasks: a one-hot task goes behind the observation.
+
     Raises:
-        InputError: if the parts come from different environments or differ in width.
+        InputError: if the parts differ in width, or it is not known of which task one is.
     """
     if len(parts) == 1:
         return parts[0]
-    envs = sorted({part.env for part in parts if part.env})
+    envs = list(dict.fromkeys(part.env for part in parts if part.env))
     if len(envs) > 1:
-        raise InputError(f"data of different environments cannot be joined: {', '.join(envs)}")
+        for part in parts:
+            if not part.env or "+" in part.env:
+                said = part.env or "no environment"
+                raise InputError(f"{part.name} says {said}: it cannot be joined with other tasks")
+        parts = [_with_task(part, envs) for part in parts]
     name = "+".join(part.name for part in parts)
     episodes = [episode for part in parts for episode in part.episodes]
     metadata = {part.name: part.metadata for part in parts}
-    return check_set(EpisodeSet(name, envs[0] if envs else "", episodes, metadata))
+    return check_set(EpisodeSet(name, "+".join(envs), episodes, metadata))
+
+
+def _with_task(part: EpisodeSet, envs: Sequence[str]) -> EpisodeSet:
+    task = np.eye(len(envs), dtype=np.float32)[envs.index(part.env)]
+    episodes = [
+        episode._replace(
+            observation=np.hstack(
+                [episode.observation, np.tile(task, (len(episode.observation), 1))]
+            )
+        )
+        for episode in part.episodes
+    ]
+    return replace(part, episodes=episodes)
 
 
 def top_fraction(data: EpisodeSet, fraction: float) -> EpisodeSet:
@@ -116,9 +145,14 @@ def top_fraction(data: EpisodeSet, fraction: float) -> EpisodeSet:
 
     The rule of the Decision Transformer's %BC: by undiscounted return, best first, until the first
     episode that does not fit; at least one.
+
+    Raises:
+        InputError: if there are several tasks, whose returns cannot be compared.
     """
     if fraction >= 1:
         return data
+    if "+" in data.env:
+        raise InputError(f"{data.name}: the best episodes of several tasks cannot be told")
     budget = max(int(fraction * data.lengths.sum()), 1)
     best_first = np.argsort(data.returns)[::-1]
     steps = np.cumsum(data.lengths[best_first])

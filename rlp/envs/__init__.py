@@ -41,9 +41,16 @@ class VectorEnv(Protocol):
 def make(name: str, num_envs: int = 1) -> VectorEnv:
     """Returns `num_envs` environments of that name: dm_control's as `walker-walk`.
 
+    `walker-walk+walker-run` is several tasks, in turn, with a one-hot task behind the observation.
+
     Raises:
         InputError: if there is no such environment, or its simulator is not installed.
     """
+    names = name.split("+")
+    if len(names) > 1:
+        from rlp.envs.tasks import Tasks
+
+        return Tasks(name, [make(each, num_envs // len(names)) for each in names])
     try:
         from rlp.envs import dm_control
     except ModuleNotFoundError as error:

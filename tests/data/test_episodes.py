@@ -10,6 +10,7 @@ from rlp.data.episodes import (
     check_set,
     fingerprint,
     join,
+    top_fraction,
 )
 from rlp.errors import InputError
 from tests.conftest import make_episode
@@ -48,12 +49,22 @@ def test_sets_are_of_one_width():
         check_set(EpisodeSet("x", "", []))
 
 
-def test_join_refuses_different_environments(episodes: EpisodeSet):
+def test_join_puts_a_one_hot_task_behind_the_observations(episodes: EpisodeSet):
     walk, run = replace(episodes, env="walker-walk"), replace(episodes, env="walker-run")
     joined = join([walk, replace(walk, name="other")])
     assert (joined.name, joined.env, len(joined.episodes)) == ("made+other", "walker-walk", 8)
-    with pytest.raises(InputError, match="walker-run, walker-walk"):
-        join([walk, run])
+    both = join([walk, run, walk])
+    assert both.env == "walker-walk+walker-run"
+    assert both.tasks.tolist() == [0] * 4 + [1] * 4 + [0] * 4
+    for number, task in ((0, [1, 0]), (4, [0, 1])):
+        before, after = episodes.episodes[0].observation, both.episodes[number].observation
+        np.testing.assert_array_equal(after[:, :-2], before)
+        np.testing.assert_array_equal(after[:, -2:], [task] * len(before))
+    assert walk.tasks.tolist() == [0] * 4
+    with pytest.raises(InputError, match="made says no environment"):
+        join([walk, run, replace(episodes, env="")])
+    with pytest.raises(InputError, match="several tasks"):
+        top_fraction(both, 0.5)
 
 
 def test_fingerprint_sees_every_array(episodes: EpisodeSet):
