@@ -1,4 +1,4 @@
-"""Measures training: `python -m rlp.bench [--members=1,4] [--json=PATH]`.
+"""Measures training: `python -m rlp.bench [--members=1,4] [--precisions=float32] [--json=PATH]`.
 
 Every case runs in a process of its own on synthetic data of HalfCheetah's size (observation 17,
 action 6, 100,000 transitions), with 2 layers of 256 and batches of 256, so that compile time, time
@@ -6,6 +6,7 @@ to first update and peak memory are its own. A float32 matmul ceiling is measure
 updates: what counts is the fraction of it, as machines are noisy. No environment is imported.
 """
 
+import itertools
 import math
 import resource
 import statistics
@@ -31,10 +32,12 @@ from rlp.algos import ALGOS
 from rlp.config import Positive
 from rlp.data.dataset import Dataset, make_dataset, unit_normalizer
 from rlp.data.episodes import Episode, EpisodeSet
+from rlp.errors import InputError
 from rlp.types import Algo, Spec, State
 
 SPEC = Spec(observation_dim=17, action_dim=6, max_episode_steps=1000)
 NUM_EPISODES = 100
+PRECISIONS = ("float32", "tensorfloat32", "bfloat16")  # of matrix products, in jax's names
 MATMUL_SIZE = 2048
 COPY_SIZE = 2**26  # float32: 268 MB, more than any cache
 MLP_WORK: dict[str, Any] = {"hidden_dims": (256, 256), "batch_size": 256}  # as peers were measured
@@ -47,6 +50,7 @@ class Settings:
 
     algos: str = ",".join(ALGOS)  # which, separated by commas
     members: tuple[Positive, ...] = (1, 4)  # population sizes
+    precisions: str = "float32"  # of matrix products; an accelerator has tensorfloat32, bfloat16
     num_rounds: Positive = 5  # measurements of about a second each; the median counts
     json: str = ""  # file to write the figures to
 
@@ -54,6 +58,9 @@ class Settings:
 def bench(given: cli.Given) -> None:
     """Measures every case, prints a table and writes the figures."""
     settings = cli.parse(Settings, given)
+    precisions = cli.chosen("precisions", settings.precisions, PRECISIONS)
+    if jax.default_backend() == "cpu" and precisions != ["float32"]:
+        raise InputError("--precisions: on a CPU, XLA takes float32 whatever the precision")
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for column in COLUMNS:
         table.add_column(column, justify="left" if column == "algorithm" else "right")
@@ -61,9 +68,9 @@ def bench(given: cli.Given) -> None:
     console = Console()
     console.width = max(console.width, 120)  # the table is of no use folded
     for algo_name in cli.chosen("algos", settings.algos, ALGOS):
-        for num_members in settings.members:
-            with console.status(f"{algo_name}, {num_members} members"):
-                result = _in_new_process(algo_name, num_members, settings.num_rounds)
+        for case in itertools.product(precisions, settings.members):
+            with console.status(f"{algo_name}, {case[0]}, {case[1]} members"):
+                result = _in_new_process(algo_name, *case, settings.num_rounds)
             results.append(result)
             table.add_row(*(show(result) for show in COLUMNS.values()))
     console.print(table)
@@ -81,6 +88,7 @@ def bench(given: cli.Given) -> None:
 
 COLUMNS: dict[str, Callable[[dict[str, Any]], str]] = {
     "algorithm": lambda r: r["algo"],
+    "precision": lambda r: r["precision"],
     "members": lambda r: str(r["members"]),
     "updates/s": lambda r: f"{r['updates_per_second']:,.0f}",
     "a member": lambda r: f"{r['updates_per_second'] / r['members']:,.0f}",
@@ -98,8 +106,11 @@ def _in_new_process(*case: Any) -> dict[str, Any]:
         return pool.submit(measure, *case, began=time.time()).result()
 
 
-def measure(algo_name: str, num_members: int, num_rounds: int, began: float) -> dict[str, Any]:
+def measure(
+    algo_name: str, precision: str, num_members: int, num_rounds: int, began: float
+) -> dict[str, Any]:
     """Returns the figures of one case; `began` is when its process was started (unix time)."""
+    jax.config.update("jax_default_matmul_precision", precision)
     algo = ALGOS[algo_name]
     dataset = _synthetic_dataset()
     config = algo.Config(**WORK.get(algo_name, MLP_WORK))
@@ -135,6 +146,7 @@ def measure(algo_name: str, num_members: int, num_rounds: int, began: float) -> 
     peak = _peak_megabytes()  # before the copy, which needs its own
     return {
         "algo": algo_name,
+        "precision": precision,
         "members": num_members,
         "updates_per_second": statistics.median(speeds),
         "updates_per_second_of_rounds": speeds,

@@ -84,7 +84,9 @@ def fit(run: Run, schedule: Schedule, task: Task, wandb: bool, screen: Screen) -
                 with screen.bar("evaluating", run.spec.max_episode_steps) as show:
                     returns = evaluate(run.algo, run.spec, actors, task.env, seeds, show, targets)
                 log.write_returns(step, returns)
-                screen.say(f"update {step:>9,}  return {spread(returns.mean(axis=1))}")
+                by_task = run.by_task("return", returns.T)  # [N, M]
+                means = "  ".join(f"{k} {spread(v.mean(axis=0))}" for k, v in by_task.items())
+                screen.say(f"update {step:>9,}  {means}")
             if step == end or received or (step % (schedule.checkpoint_every or end)) == 0:
                 checkpoint.save(run.checkpoints, step, Saved(states, task.normalizer))
             move(step, f"{speed:,.0f} updates/s  {losses}")

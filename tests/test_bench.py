@@ -13,7 +13,7 @@ from rlp import bench
 def test_one_case_has_every_figure():
     code = (
         "import json, sys, time; from rlp import bench;"
-        "print(json.dumps(bench.measure('bc', 2, 1, time.time())));"
+        "print(json.dumps(bench.measure('bc', 'float32', 2, 1, time.time())));"
         "found = {'dm_control', 'mujoco', 'gymnasium'} & sys.modules.keys();"
         "sys.exit(f'imported {found}' if found else 0)"
     )
@@ -45,7 +45,7 @@ def test_operations_in_a_branch_count_half():
 
 def test_figures_are_written(tmp_path: Path, monkeypatch, capsys):
     case = {
-        "algo": "bc", "members": 4, "updates_per_second": 400.0, "gflop_per_update": 0.1,
+        "algo": "bc", "precision": "float32", "members": 4, "updates_per_second": 400.0, "gflop_per_update": 0.1,
         "fraction_of_ceiling": 0.5, "ceiling_gflop_per_second": 80.0, "compile_seconds": 1.0,
         "first_update_seconds": 2.0, "copy_gigabytes_per_second": 10.0, "peak_megabytes": 300.0,
         "devices": ["cpu"], "machine": "a machine", "versions": {"jax": "0"},
@@ -56,3 +56,10 @@ def test_figures_are_written(tmp_path: Path, monkeypatch, capsys):
     out = capsys.readouterr().out
     assert "50%" in out
     assert "a machine" in out
+
+
+def test_a_precision_that_would_make_no_difference_is_refused(capsys):
+    if jax.default_backend() == "cpu":
+        with pytest.raises(SystemExit):
+            bench.main(["--precisions=float32,bfloat16"])
+        assert "on a CPU" in capsys.readouterr().err

@@ -1,0 +1,130 @@
+"""A study: algorithms by data sets, the seeds of a cell as one population, told as tables.
+
+A cell is a run of `rlp.train`: its record, with the return of every episode after the last update,
+is written to RESULTS/ROW_SET.json as soon as the run is done, and a cell that has its file is not
+run again. A member counts by the mean of its episodes; n is the number of members.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from rlp import cli, runs, stats
+from rlp.train import train
+
+
+class Study(NamedTuple):
+    """What is run, and where the results are."""
+
+    results: Path
+    rows: Mapping[str, tuple[str, Mapping[str, str]]]  # name -> algorithm and its flags
+    sets: Sequence[str]  # data sets
+    num_seeds: int
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The cells."""
+
+    rows: str = ""  # which, separated by commas (default: all)
+    sets: str = ""  # on which data sets, separated by commas (default: all)
+    runs: str = "runs"  # folder of the runs
+    quiet: bool = False  # print the results only
+
+
+class Cell(NamedTuple):
+    """The results of a row on one task of a data set."""
+
+    members: np.ndarray  # [M], each the mean of its episodes
+    data: np.ndarray  # returns of the data's episodes
+    random: np.ndarray  # returns of episodes of a random policy
+
+
+def main(prog: str, doc: str, study: Study, argv: Sequence[str] | None = None) -> None:
+    """The command line of a study: runs the cells that are missing, prints the tables of all."""
+
+    def run(given: cli.Given) -> None:
+        settings = cli.parse(Settings, given)
+        for data_set in cli.chosen("sets", settings.sets or ",".join(study.sets), study.sets):
+            for row in cli.chosen("rows", settings.rows or ",".join(study.rows), study.rows):
+                if not _path(study, row, data_set).exists():
+                    _run_cell(study, row, data_set, settings)
+        print(f"{table(study)}\n\n{details(study)}")
+
+    cli.main(prog, cli.Command(run, (Settings,), doc.splitlines()[0]), argv)
+
+
+def _run_cell(study: Study, row: str, data_set: str, settings: Settings) -> None:
+    algo_name, flags = study.rows[row]
+    shared = {
+        "dataset": data_set,
+        "num_seeds": str(study.num_seeds),
+        "runs": settings.runs,
+        "quiet": str(settings.quiet),
+        "name": runs.default_name(row, data_set),
+    }
+    run = train(algo_name, {**shared, **flags})
+    study.results.mkdir(parents=True, exist_ok=True)
+    runs.write_json(_path(study, row, data_set), runs.read_json(run.directory / "result.json"))
+
+
+def _path(study: Study, row: str, data_set: str) -> Path:
+    return study.results / f"{row}_{data_set.replace('/', '_')}.json"
+
+
+def cells(study: Study) -> dict[tuple[str, str], Cell]:
+    """Returns all results so far, by row and column; a column is a data set, or a task of one."""
+    found = {}
+    for data_set in study.sets:
+        for row in study.rows:
+            if (path := _path(study, row, data_set)).exists():
+                run = runs.Run(path, runs.read_json(path))
+                returns = {k: np.array(v) for k, v in run.record["returns"].items()}
+                for task in run.tasks:
+                    found[row, data_set + task] = Cell(
+                        members=np.array([returns[label + task].mean() for label in run.labels]),
+                        data=returns[f"data ({data_set}){task}"],
+                        random=returns[f"random policy{task}"],
+                    )
+    return found
+
+
+def table(study: Study) -> str:
+    """Returns mean and standard deviation over the members of all cells so far, in markdown."""
+    found = cells(study)
+    columns = list(dict.fromkeys(column for _, column in found))
+    any_row = {column: cell for (_, column), cell in found.items()}
+    rows = {
+        "random policy": {c: f"{cell.random.mean():.0f}" for c, cell in any_row.items()},
+        "data": {
+            c: f"{cell.data.mean():.0f} (best {cell.data.max():.0f})" for c, cell in any_row.items()
+        },
+    }
+    for (row, column), cell in found.items():
+        spread = f"{cell.members.mean():.0f} ± {cell.members.std():.0f}"
+        rows.setdefault(row, {})[column] = spread
+    ordered = ["random policy", "data", *(row for row in study.rows if row in rows)]
+    return _markdown(
+        ["", *columns], [[row, *(rows[row].get(c, "") for c in columns)] for row in ordered]
+    )
+
+
+def details(study: Study) -> str:
+    """Returns a line a cell: n, mean, interquartile mean and its interval, lowest and highest."""
+    header = ["", "data", "n", "mean", "std", "IQM", "of it: 95 % from", "to", "min", "max"]
+    lines = []
+    for (row, column), (members, _, _) in cells(study).items():
+        scores = members[:, None]
+        low, high = stats.interval(stats.iqm, scores)
+        numbers = [members.mean(), members.std(), stats.iqm(scores), low, high]
+        numbers += [members.min(), members.max()]
+        lines.append([row, column, str(len(members)), *(f"{number:.0f}" for number in numbers)])
+    return _markdown(header, lines)
+
+
+def _markdown(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    rows = [header, ["---"] * len(header), *lines]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)

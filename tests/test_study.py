@@ -1,0 +1,77 @@
+"""Tables from records; what is there already is not run again."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rlp import study
+from rlp.study import Study
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Study:
+    """A study with two of its four cells: one of one task, one of two."""
+    rows = {"a": ("bc", {}), "b": ("bc", {"batch_size": "8"})}
+    both = Study(tmp_path / "results", rows, ["walk", "walk+run"], num_seeds=2)
+    members = [{"seed": seed, "config": {}} for seed in (0, 1)]
+    one = {"data (walk)": [5, 7], "random policy": [1], "seed=0": [2, 4], "seed=1": [7, 7]}
+    two = {
+        "data (walk+run) walk": [5], "random policy walk": [1], "seed=0 walk": [10],
+        "seed=1 walk": [20], "data (walk+run) run": [8], "random policy run": [2],
+        "seed=0 run": [30], "seed=1 run": [30],
+    }  # fmt: skip
+    both.results.mkdir()
+    for name, env, returns in (("a_walk", "walk", one), ("b_walk+run", "walk+run", two)):
+        record = {"env": env, "members": members, "returns": returns}
+        (both.results / f"{name}.json").write_text(json.dumps(record))
+    return both
+
+
+def test_the_table_has_the_mean_and_spread_of_members(made: Study):
+    assert study.table(made).splitlines() == [
+        "|  | walk | walk+run walk | walk+run run |",
+        "| --- | --- | --- | --- |",
+        "| random policy | 1 | 1 | 2 |",
+        "| data | 6 (best 7) | 5 (best 5) | 8 (best 8) |",
+        "| a | 5 ± 2 |  |  |",
+        "| b |  | 15 ± 5 | 30 ± 0 |",
+    ]
+
+
+def test_the_details_have_a_line_a_cell(made: Study):
+    lines = study.details(made).splitlines()
+    assert lines[2] == "| a | walk | 2 | 5 | 2 | 5 | 3 | 7 | 3 | 7 |"
+    assert [line.split(" | ")[1] for line in lines[2:]] == ["walk", "walk+run walk", "walk+run run"]
+
+
+def test_only_missing_cells_are_run(made: Study, monkeypatch: pytest.MonkeyPatch, capsys: Any):
+    ran = []
+    monkeypatch.setattr(
+        study, "_run_cell", lambda _, row, data_set, __: ran.append((row, data_set))
+    )
+    study.main("study", "A study.", made, ["--sets=walk"])
+    study.main("study", "A study.", made, ["--rows=a"])
+    assert ran == [("b", "walk"), ("a", "walk+run")]
+    assert "| a | 5 ± 2 |" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        study.main("study", "A study.", made, ["--rows=aa"])
+    assert "--rows: no aa (did you mean a?)" in capsys.readouterr().err
+
+
+def test_a_cell_is_a_run_of_the_seeds(made: Study, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """With the flags of its row, and the record of the run as it is."""
+    seen = {}
+
+    def train(algo_name: str, given: dict[str, str]) -> Any:
+        seen.update(given, algo=algo_name)
+        (tmp_path / "result.json").write_text('{"env": "walk"}')
+        return study.runs.Run(tmp_path, {})
+
+    monkeypatch.setattr(study, "train", train)
+    study._run_cell(made, "b", "walk", study.Settings(quiet=True))
+    assert seen["algo"] == "bc"
+    expected = {"batch_size": "8", "num_seeds": "2", "dataset": "walk", "quiet": "True"}
+    assert expected.items() <= seen.items()
+    assert json.loads((made.results / "b_walk.json").read_text()) == {"env": "walk"}
