@@ -45,7 +45,8 @@ def test_operations_in_a_branch_count_half():
 
 def test_figures_are_written(tmp_path: Path, monkeypatch, capsys):
     case = {
-        "algo": "bc", "precision": "float32", "members": 4, "updates_per_second": 400.0, "gflop_per_update": 0.1,
+        "algo": "bc", "precision": "float32", "members": 4, "updates_per_second": 400.0,
+        "gflop_per_update": 0.1,
         "fraction_of_ceiling": 0.5, "ceiling_gflop_per_second": 80.0, "compile_seconds": 1.0,
         "first_update_seconds": 2.0, "copy_gigabytes_per_second": 10.0, "peak_megabytes": 300.0,
         "devices": ["cpu"], "machine": "a machine", "versions": {"jax": "0"},
