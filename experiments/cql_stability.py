@@ -21,7 +21,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rlp import cli, runs
+from rlp import cli, files, runs
 from rlp.config import Positive
 from rlp.runs import Curves
 from rlp.train import train
@@ -59,8 +59,8 @@ def experiment(given: cli.Given) -> None:
         if not _path(name).exists():
             label = runs.default_name(f"stability-{name}", "walker-walk")
             run = train("cqlsac", {**shared, **SETTINGS[name], "name": label})
-            result, curves = runs.read_json(run.directory / "result.json"), run.curves()
-            runs.write_json(_path(name), {**result, "curves": {m: curves[m] for m in METRICS}})
+            result, curves = files.read_json(run.directory / "result.json"), run.curves()
+            files.write_json(_path(name), {**result, "curves": {m: curves[m] for m in METRICS}})
     _draw(ROOT / "docs" / "cql_stability.png")
 
 
@@ -70,7 +70,7 @@ def _path(name: str) -> Path:
 
 def _draw(path: Path) -> None:
     """Draws a column for each setting that has a result: Q above, returns below."""
-    results = {name: runs.read_json(_path(name)) for name in SETTINGS if _path(name).exists()}
+    results = {name: files.read_json(_path(name)) for name in SETTINGS if _path(name).exists()}
     figure = Figure(figsize=(5.5 * len(results), 7), layout="constrained")
     columns = figure.subplots(2, len(results), squeeze=False, sharex="col").T
     for axes, (name, result) in zip(columns, results.items(), strict=True):

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from rlp import cli, runs
+from rlp import cli, files, runs
 
 ROOT = Path(__file__).parents[1]
 Curve = dict[int, list[float]]  # environment step -> the mean return of each seed
@@ -39,7 +39,7 @@ def compare(given: cli.Given) -> None:
     run = runs.load(Path(settings.run))
     env = run.record["env"]
     path = ROOT / "experiments" / "results" / f"sac_{env}.json"
-    runs.write_json(path, {"evaluations": run.evaluations(), **run.record})
+    files.write_json(path, {"evaluations": run.evaluations(), **run.record})
     ours: Curve = defaultdict(list)
     for entry in run.evaluations():
         ours[entry["step"]].append(float(np.mean(entry["returns"])))

@@ -27,7 +27,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from rlp import cli, population, runs
+from rlp import cli, files, population, runs
 from rlp.algos import ALGOS
 from rlp.config import Positive
 from rlp.data.dataset import Dataset, make_dataset, unit_normalizer
@@ -82,7 +82,7 @@ def bench(given: cli.Given) -> None:
         f"copy ceiling: {first['copy_gigabytes_per_second']:,.0f} GB/s read and written"
     )
     if settings.json:
-        runs.write_json(Path(settings.json), results)
+        files.write_json(Path(settings.json), results)
         console.print(f"written to {settings.json}")
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from rlp import checkpoint, cli, config, data, envs, online, policy, population, runs
+from rlp import checkpoint, cli, config, data, envs, files, online, policy, population, runs
 from rlp.algos import cqlsac
 from rlp.config import Positive
 from rlp.data.dataset import unit_normalizer
@@ -210,7 +210,7 @@ def _write_metadata(run: Run, folder: Path, name: str, step: int) -> None:
         "plan": run.record["plan"],
         **{key: run.record[key] for key in ("command", "versions", "git_commit", "machine")},
     }
-    runs.write_json(folder / "metadata.json", metadata)
+    files.write_json(folder / "metadata.json", metadata)
 
 
 def _folder(settings: Settings, name: str) -> Path:

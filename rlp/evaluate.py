@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rlp import cli, envs, offline, runs
+from rlp import cli, envs, files, offline, runs
 from rlp.config import Positive
 from rlp.errors import InputError
 from rlp.rollout import EVALUATION_SEED, evaluate, evaluation_seeds
@@ -69,7 +69,7 @@ def evaluate_run(given: cli.Given) -> None:
         path = run.directory / "evaluation.json"
         result = {"step": step, "env": env_name, "first_seed": settings.seed}
         by_name = {name: values.tolist() for name, values in rows.items()}
-        runs.write_json(path, {**result, "returns": by_name, **runs.environment()})
+        files.write_json(path, {**result, "returns": by_name, **runs.environment()})
         screen.say(f"written to {path}")
 
 

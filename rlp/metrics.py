@@ -10,7 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from rlp.errors import InputError
-from rlp.runs import Run, write_json, write_text
+from rlp.files import write_json, write_text
+from rlp.runs import Run
 
 Scalars = Mapping[str, float]
 

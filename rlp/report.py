@@ -9,7 +9,8 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from rlp.runs import Run, write_text
+from rlp.files import write_text
+from rlp.runs import Run
 from rlp.types import Params
 
 PAGE = """<!doctype html>

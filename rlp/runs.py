@@ -28,6 +28,7 @@ import rlp
 from rlp.algos import ALGOS
 from rlp.config import from_dict
 from rlp.errors import InputError
+from rlp.files import read_json, write_json
 from rlp.types import Algo, Spec
 
 Curves = dict[str, dict[str, list[tuple[int, float]]]]  # metric -> member -> [(step, value)]
@@ -217,30 +218,3 @@ def _git_commit() -> str:
         return subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
     except FileNotFoundError:
         return ""
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes a json file whole or not at all."""
-    write_text(path, json.dumps(value, indent=1) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a text file whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    try:
-        partial.write_text(text)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def read_json(path: Path) -> Any:
-    """Returns the value of a json file.
-
-    Raises:
-        InputError: if it is damaged.
-    """
-    try:
-        return json.loads(path.read_text())
-    except ValueError as error:
-        raise InputError(f"{path}: damaged json ({error})") from error

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rlp import cli, runs, stats
+from rlp import cli, files, runs, stats
 from rlp.train import train
 
 
@@ -68,7 +68,7 @@ def _run_cell(study: Study, row: str, data_set: str, settings: Settings) -> None
     }
     run = train(algo_name, {**shared, **flags})
     study.results.mkdir(parents=True, exist_ok=True)
-    runs.write_json(_path(study, row, data_set), runs.read_json(run.directory / "result.json"))
+    files.write_json(_path(study, row, data_set), files.read_json(run.directory / "result.json"))
 
 
 def _path(study: Study, row: str, data_set: str) -> Path:
@@ -81,7 +81,7 @@ def cells(study: Study) -> dict[tuple[str, str], Cell]:
     for data_set in study.sets:
         for row in study.rows:
             if (path := _path(study, row, data_set)).exists():
-                run = runs.Run(path, runs.read_json(path))
+                run = runs.Run(path, files.read_json(path))
                 returns = {k: np.array(v) for k, v in run.record["returns"].items()}
                 for task in run.tasks:
                     found[row, data_set + task] = Cell(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import rlp
-from rlp import cli, config, data, envs, offline, report, runs
+from rlp import cli, config, data, envs, files, offline, report, runs
 from rlp.algos import ALGOS, presets
 from rlp.config import Positive
 from rlp.data.dataset import fit_normalizer, make_dataset, unit_normalizer
@@ -74,7 +74,7 @@ def train(algo_name: str, given: cli.Given) -> Run:
         rows.update((entry["member"], np.array(entry["returns"])) for entry in last)
         screen.returns(rows, run.over_members if last else {})
         result = {"returns": {name: values.tolist() for name, values in rows.items()}, **run.record}
-        runs.write_json(run.directory / "result.json", result)
+        files.write_json(run.directory / "result.json", result)
         policy, _ = offline.load_policy(run)
         screen.say(f"report: {report.write(run, rows, policy.params)}")
     return run

@@ -12,6 +12,7 @@ from rlp.data import describe
 from rlp.data.episodes import EpisodeSet
 from rlp.data.formats import packed
 from rlp.errors import InputError
+from rlp.files import write_text
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def pack(given: cli.Given) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     packed.write(out, whole)
     written = replace(data.load(str(out)), name=f"{out.parent.name}/{out.stem}")
-    out.with_suffix(".md").write_text(describe.card(written))
+    write_text(out.with_suffix(".md"), describe.card(written))
     print(f"{out}: {len(written.episodes)} episodes, {out.stat().st_size / 1e6:.1f} MB")
 
 

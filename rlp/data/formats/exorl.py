@@ -6,7 +6,6 @@ optionally physics. Rows are aligned as reward-state-action: `action[t]`, `rewar
 in row t as taken AT observation t trains without complaint and walks nowhere.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from rich.progress import track
 from rlp.data.episodes import Episode, EpisodeSet, check, check_set
 from rlp.data.npz import read_npz
 from rlp.errors import InputError
+from rlp.files import json_object, whole
 
 LOOKS_FOR = "a folder of *.npz episodes (ExORL), or of buffer/*.npz"
 
@@ -42,20 +42,15 @@ def write_episode(folder: Path, number: int, episode: Episode, physics: np.ndarr
     discount = np.ones((length + 1, 1), np.float32)
     discount[-1] = 0 if episode.terminated else 1
     folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f"{number:06d}.partial"
-    try:
-        with partial.open("wb") as file:
-            np.savez_compressed(
-                file,
-                observation=episode.observation,
-                action=np.pad(episode.action, ((1, 0), (0, 0))),
-                reward=np.pad(episode.reward, (1, 0))[:, None],
-                discount=discount,
-                physics=physics,
-            )
-        partial.rename(folder / f"episode_{number:06d}_{length}.npz")
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole(folder / f"episode_{number:06d}_{length}.npz") as file:
+        np.savez_compressed(
+            file,
+            observation=episode.observation,
+            action=np.pad(episode.action, ((1, 0), (0, 0))),
+            reward=np.pad(episode.reward, (1, 0))[:, None],
+            discount=discount,
+            physics=physics,
+        )
 
 
 def _files(path: Path) -> list[Path]:
@@ -65,13 +60,8 @@ def _files(path: Path) -> list[Path]:
 def _metadata(path: Path) -> tuple[str, dict[str, Any]]:
     """Returns the environment's name, "" if it is not said, and the rest."""
     file = path / "metadata.json"
-    if not file.exists():
-        return "", {}
-    try:
-        metadata = dict(json.loads(file.read_text()))
-        return str(metadata.pop("env", "")), metadata
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{file}: not a json object ({error})") from error
+    metadata = json_object(file.read_text(), str(file)) if file.exists() else {}
+    return str(metadata.pop("env", "")), metadata
 
 
 def _read_episode(path: Path) -> Episode:

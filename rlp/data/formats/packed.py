@@ -7,13 +7,13 @@ terminated [E]. `metadata` is a json text: env (the environment's name), source,
 
 import json
 from pathlib import Path
-from typing import Any, BinaryIO
 
 import numpy as np
 
 from rlp.data.episodes import Episode, EpisodeSet, check, check_set
 from rlp.data.npz import read_npz
 from rlp.errors import InputError
+from rlp.files import json_object, whole
 
 LOOKS_FOR = "an .npz file of a whole data set (rlp's own)"
 
@@ -43,8 +43,8 @@ def read(path: Path) -> EpisodeSet:
         strict=True,
     )
     episodes = [check(Episode(*e), f"{path}, episode {i}") for i, e in enumerate(pieces)]
-    env, rest = _metadata(path, metadata)
-    return check_set(EpisodeSet(str(path), env, episodes, rest))
+    said = json_object(str(metadata), f"{path}, its metadata")
+    return check_set(EpisodeSet(str(path), str(said.pop("env", "")), episodes, said))
 
 
 def write(path: Path, data: EpisodeSet) -> None:
@@ -58,31 +58,13 @@ def write(path: Path, data: EpisodeSet) -> None:
         raise InputError(
             f"{data.name}: the last successor of {unknown} episodes is not known; {path} needs it"
         )
-    partial = path.with_suffix(".partial")
-    try:
-        with partial.open("wb") as file:
-            _write(file, data)
-        partial.rename(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _write(file: BinaryIO, data: EpisodeSet) -> None:
-    np.savez_compressed(
-        file,
-        observation=np.concatenate([episode.observation for episode in data.episodes]),
-        action=np.concatenate([episode.action for episode in data.episodes]),
-        reward=np.concatenate([episode.reward for episode in data.episodes]),
-        length=data.lengths,
-        terminated=np.array([episode.terminated for episode in data.episodes]),
-        metadata=np.array(json.dumps({"env": data.env, **data.metadata})),
-    )
-
-
-def _metadata(path: Path, text: np.ndarray) -> tuple[str, dict[str, Any]]:
-    """Returns the environment's name, and the rest."""
-    try:
-        metadata = dict(json.loads(str(text)))
-        return str(metadata.pop("env", "")), metadata
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{path}: its metadata is not a json object ({error})") from error
+    with whole(path) as file:
+        np.savez_compressed(
+            file,
+            observation=np.concatenate([episode.observation for episode in data.episodes]),
+            action=np.concatenate([episode.action for episode in data.episodes]),
+            reward=np.concatenate([episode.reward for episode in data.episodes]),
+            length=data.lengths,
+            terminated=np.array([episode.terminated for episode in data.episodes]),
+            metadata=np.array(json.dumps({"env": data.env, **data.metadata})),
+        )
