@@ -13,9 +13,10 @@ def test_what_fails_half_way_leaves_the_file_as_it_was(tmp_path: Path):
     def fail() -> None:
         with whole(path) as file:
             file.write(b"half")
-            raise OSError
+            raise OSError("disk full")
 
-    pytest.raises(OSError, fail)
+    with pytest.raises(OSError, match="disk"):
+        fail()
     assert read_json(path) == [1]
     assert list(tmp_path.iterdir()) == [path]
 
