@@ -1,4 +1,4 @@
-"""Reading network parameters from the golden vectors, where weights are [in, out]."""
+"""Reading networks and batches from the golden vectors, where weights are [in, out]."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rlp.types import Params
+from rlp.types import Params, Transition
 
 
 def layer_name(index: int, layers: int) -> str:
@@ -34,6 +34,21 @@ def assert_mlp_close(
         for name, letter in (("kernel", "w"), ("bias", "b")):
             expected = vectors[f"{prefix}_{letter}{i}"]
             np.testing.assert_allclose(layer[name], expected, rtol, atol, err_msg=f"{prefix} {i}")
+
+
+def read_hidden_dims(vectors: Any, prefix: str) -> tuple[int, ...]:
+    """Returns the widths of the hidden layers of the network `<prefix>_w0, ...`."""
+    layers = sum(name.startswith(f"{prefix}_w") for name in vectors)
+    return tuple(vectors[f"{prefix}_w{i}"].shape[1] for i in range(layers - 1))
+
+
+def read_transition(vectors: Any, prefix: str) -> Transition:
+    """Returns a stored batch."""
+    observation, action, reward, done, next_observation = (
+        jnp.asarray(vectors[prefix + name], jnp.float32)
+        for name in ("observations", "actions", "rewards", "dones", "next_observations")
+    )
+    return Transition(observation, action, reward[:, 0], 1 - done[:, 0], next_observation)
 
 
 def read_critics(vectors: Any, prefix: str, suffix: str = "") -> Params:

@@ -11,7 +11,7 @@ import pytest
 from rlp.algos import bc
 from rlp.optim import adam
 from rlp.types import Step
-from tests.vectors import assert_mlp_close, num_steps, read_mlp
+from tests.vectors import assert_mlp_close, num_steps, read_hidden_dims, read_mlp
 
 pytestmark = pytest.mark.golden
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.golden
 def test_updates_agree_with_corl(golden: Callable[[str], Any]):
     vectors = golden("bc")
     actor = read_mlp(vectors, "init_actor")
-    dims = tuple(actor[f"Dense_{i}"]["bias"].shape[0] for i in range(len(actor) - 1))
+    dims = read_hidden_dims(vectors, "init_actor")
     config = bc.Config(hidden_dims=dims, learning_rate=float(vectors["hp_lr"]))
     state = bc.State(actor, adam(config.learning_rate).init(actor))
     for step in range(num_steps(vectors, "step{}_prediction")):

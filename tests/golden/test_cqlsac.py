@@ -11,8 +11,15 @@ import pytest
 from rlp.algos import cqlsac
 from rlp.algos.cqlsac import Batch, Config, Noise, State
 from rlp.optim import adam
-from rlp.types import Transition
-from tests.vectors import assert_critics_close, assert_mlp_close, num_steps, read_critics, read_mlp
+from tests.vectors import (
+    assert_critics_close,
+    assert_mlp_close,
+    num_steps,
+    read_critics,
+    read_hidden_dims,
+    read_mlp,
+    read_transition,
+)
 
 pytestmark = pytest.mark.golden
 CLOSE: dict[str, Any] = {"rtol": 1e-5, "atol": 1e-5}
@@ -95,7 +102,7 @@ def read_config(vectors: Any, case: str, action_dim: int) -> Config:
         return vectors[key].item() if key in vectors else default
 
     return Config(
-        hidden_dims=tuple(vectors[f"{case}_init_q1_w{i}"].shape[1] for i in range(2)),
+        hidden_dims=read_hidden_dims(vectors, f"{case}_init_q1"),
         actor_rate=hp("policy_lr", None),
         critic_rate=hp("qf_lr", None),
         discount=hp("discount", None),
@@ -139,10 +146,7 @@ def test_complete_runs(golden: Callable[[str], Any], case: str):
         def read(name: str, prefix: str = prefix) -> jax.Array:
             return jnp.asarray(vectors[prefix + name], jnp.float32)
 
-        transition = Transition(
-            read("observations"), read("actions"), read("rewards")[:, 0],
-            1 - read("dones")[:, 0], read("next_observations"),
-        )  # fmt: skip
+        transition = read_transition(vectors, prefix)
         batch = Batch(transition, jnp.float32(jnp.inf))
         noise = Noise(
             read("noise_pi"), read("noise_next_backup"),

@@ -12,8 +12,15 @@ from rlp.algos import iql
 from rlp.algos.iql import Config, State
 from rlp.distributions import normal_log_prob
 from rlp.optim import adam
-from rlp.types import Transition
-from tests.vectors import assert_critics_close, assert_mlp_close, num_steps, read_critics, read_mlp
+from tests.vectors import (
+    assert_critics_close,
+    assert_mlp_close,
+    num_steps,
+    read_critics,
+    read_hidden_dims,
+    read_mlp,
+    read_transition,
+)
 
 pytestmark = pytest.mark.golden
 CLOSE: dict[str, Any] = {"rtol": 1e-5, "atol": 1e-5}
@@ -21,10 +28,9 @@ CLOSE: dict[str, Any] = {"rtol": 1e-5, "atol": 1e-5}
 
 def read_config(vectors: Any) -> Config:
     hp = {name[3:]: vectors[name].item() for name in vectors if name.startswith("hp_")}
-    layers = sum(name.startswith("init_v_w") for name in vectors)
     return Config(
         num_updates=hp["max_steps"],
-        hidden_dims=tuple(vectors[f"init_v_w{i}"].shape[1] for i in range(layers - 1)),
+        hidden_dims=read_hidden_dims(vectors, "init_v"),
         actor_rate=hp["actor_lr"],
         value_rate=hp["v_lr"],
         critic_rate=hp["q_lr"],
@@ -40,14 +46,6 @@ def read_actor(vectors: Any, prefix: str) -> Any:
     return {"mlp": read_mlp(vectors, f"{prefix}actor"), "log_std": log_std}
 
 
-def read_batch(vectors: Any, step: int) -> Transition:
-    observation, action, reward, done, next_observation = (
-        jnp.asarray(vectors[f"step{step}_{name}"], jnp.float32)
-        for name in ("observations", "actions", "rewards", "dones", "next_observations")
-    )
-    return Transition(observation, action, reward[:, 0], 1 - done[:, 0], next_observation)
-
-
 def test_the_authors_updates(golden: Callable[[str], Any]):
     vectors = golden("iql")
     config = read_config(vectors)
@@ -61,7 +59,11 @@ def test_the_authors_updates(golden: Callable[[str], Any]):
     update = jax.jit(iql.update)
     for step in range(num_steps(vectors, "official_step{}_adv")):
         state, metrics = update(
-            config, state, jnp.int32(step), jax.random.key(0), read_batch(vectors, step)
+            config,
+            state,
+            jnp.int32(step),
+            jax.random.key(0),
+            read_transition(vectors, f"step{step}_"),
         )
         prefix = f"official_step{step}_"
         for name in ("value_loss", "critic_loss", "actor_loss"):
@@ -89,7 +91,7 @@ def test_corls_losses_and_gradients(golden: Callable[[str], Any]):
         def read(name: str, prefix: str = prefix) -> jax.Array:
             return jnp.asarray(vectors[prefix + name], jnp.float32)
 
-        batch, after = read_batch(vectors, step), f"{prefix}after_"
+        batch, after = read_transition(vectors, f"step{step}_"), f"{prefix}after_"
         actor, value = read_actor(vectors, before), read_mlp(vectors, f"{before}v")
         critic, target = read_critics(vectors, before), read_critics(vectors, before, "t")
         target_q = jnp.min(iql._q(config, target, batch), axis=0)

@@ -11,8 +11,15 @@ import pytest
 from rlp.algos import td3bc
 from rlp.algos.td3bc import Config, Noise, State
 from rlp.optim import adam
-from rlp.types import Transition
-from tests.vectors import assert_critics_close, assert_mlp_close, num_steps, read_critics, read_mlp
+from tests.vectors import (
+    assert_critics_close,
+    assert_mlp_close,
+    num_steps,
+    read_critics,
+    read_hidden_dims,
+    read_mlp,
+    read_transition,
+)
 
 pytestmark = pytest.mark.golden
 CLOSE: dict[str, Any] = {"rtol": 1e-5, "atol": 1e-5}
@@ -24,7 +31,7 @@ def test_complete_updates(golden: Callable[[str], Any]):
     assert hp["max_action"] == 1
     actor, target_actor = (read_mlp(vectors, f"init_{name}") for name in ("actor", "actort"))
     config = Config(
-        hidden_dims=tuple(actor[f"Dense_{i}"]["bias"].size for i in range(len(actor) - 1)),
+        hidden_dims=read_hidden_dims(vectors, "init_actor"),
         actor_rate=hp["actor_lr"],
         critic_rate=hp["critic_lr"],
         discount=hp["discount"],
@@ -46,10 +53,7 @@ def test_complete_updates(golden: Callable[[str], Any]):
         def read(name: str, prefix: str = prefix) -> jax.Array:
             return jnp.asarray(vectors[prefix + name], jnp.float32)
 
-        batch = Transition(
-            read("observations"), read("actions"), read("rewards")[:, 0],
-            1 - read("dones")[:, 0], read("next_observations"),
-        )  # fmt: skip
+        batch = read_transition(vectors, prefix)
         noise = Noise(read("noise"))
         backup = td3bc._backup(config, state, batch, noise)
         np.testing.assert_allclose(backup, read("td_target")[:, 0], **CLOSE)
