@@ -19,15 +19,7 @@ from rlp import study
 TASKS = {task: f"{task}/medium+{task}/medium-replay" for task in ("walker-walk", "walker-run")}
 STUDY = study.Study(
     results=Path(__file__).parent / "results" / "walker_multitask",
-    rows={
-        "bc": ("bc", {}),
-        "bc-10%": ("bc", {"top_fraction": "0.1"}),
-        "td3bc": ("td3bc", {"num_updates": "50000"}),
-        "iql": ("iql", {"num_updates": "50000"}),
-        "rebrac": ("rebrac", {"num_updates": "50000"}),
-        "cqlsac": ("cqlsac", {}),
-        "dt": ("dt", {}),
-    },
+    rows=study.ALGORITHMS,
     sets=[*TASKS.values(), "+".join(TASKS.values())],
     num_seeds=5,
 )

@@ -15,12 +15,23 @@ import numpy as np
 from rlp import cli, files, runs, stats
 from rlp.train import train
 
+Rows = Mapping[str, tuple[str, Mapping[str, str]]]  # name -> algorithm and its flags
+ALGORITHMS: Rows = {  # updates such that 5 seeds take half an hour on 2 cores, or not much more
+    "bc": ("bc", {}),
+    "bc-10%": ("bc", {"top_fraction": "0.1"}),
+    "td3bc": ("td3bc", {"num_updates": "50000"}),
+    "iql": ("iql", {"num_updates": "50000"}),
+    "rebrac": ("rebrac", {"num_updates": "50000"}),
+    "cqlsac": ("cqlsac", {}),
+    "dt": ("dt", {}),
+}
+
 
 class Study(NamedTuple):
     """What is run, and where the results are."""
 
     results: Path
-    rows: Mapping[str, tuple[str, Mapping[str, str]]]  # name -> algorithm and its flags
+    rows: Rows
     sets: Sequence[str]  # data sets
     num_seeds: int
 

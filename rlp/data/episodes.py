@@ -141,23 +141,21 @@ def _with_task(part: EpisodeSet, envs: Sequence[str]) -> EpisodeSet:
 
 
 def top_fraction(data: EpisodeSet, fraction: float) -> EpisodeSet:
-    """Returns the best episodes that fit `fraction` of all steps, in ascending order of return.
+    """Returns the best episodes of each task that fit `fraction` of its steps, the best last.
 
     The rule of the Decision Transformer's %BC: by undiscounted return, best first, until the first
     episode that does not fit; at least one.
-
-    Raises:
-        InputError: if there are several tasks, whose returns cannot be compared.
     """
     if fraction >= 1:
         return data
-    if "+" in data.env:
-        raise InputError(f"{data.name}: the best episodes of several tasks cannot be told")
-    budget = max(int(fraction * data.lengths.sum()), 1)
-    best_first = np.argsort(data.returns)[::-1]
-    steps = np.cumsum(data.lengths[best_first])
-    kept = best_first[: max(1, int(np.sum(steps <= budget)))]
-    return replace(data, episodes=[data.episodes[i] for i in kept[::-1]])
+    kept: list[int] = []
+    for task in np.unique(data.tasks):
+        episodes = np.flatnonzero(data.tasks == task)
+        best_first = episodes[np.argsort(data.returns[episodes])[::-1]]
+        budget = max(int(fraction * data.lengths[episodes].sum()), 1)
+        fitting = np.sum(np.cumsum(data.lengths[best_first]) <= budget)
+        kept += best_first[: max(1, fitting)][::-1].tolist()
+    return replace(data, episodes=[data.episodes[i] for i in kept])
 
 
 def fingerprint(data: EpisodeSet) -> str:

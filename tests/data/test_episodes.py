@@ -63,8 +63,14 @@ def test_join_puts_a_one_hot_task_behind_the_observations(episodes: EpisodeSet):
     assert walk.tasks.tolist() == [0] * 4
     with pytest.raises(InputError, match="made says no environment"):
         join([walk, run, replace(episodes, env="")])
-    with pytest.raises(InputError, match="several tasks"):
-        top_fraction(both, 0.5)
+
+
+def test_the_best_are_chosen_in_each_task(episodes: EpisodeSet):
+    walk, run = replace(episodes, env="walk"), replace(episodes, env="run")
+    alone, both = top_fraction(walk, 0.6), top_fraction(join([walk, run]), 0.6)
+    assert len(alone.episodes) > 1
+    assert both.tasks.tolist() == [0] * len(alone.episodes) + [1] * len(alone.episodes)
+    assert both.returns.tolist() == [*alone.returns, *alone.returns]
 
 
 def test_fingerprint_sees_every_array(episodes: EpisodeSet):
