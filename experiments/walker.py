@@ -21,7 +21,6 @@ STUDY = study.Study(
     sets=[
         "walker-walk/medium",
         "walker-walk/medium-replay",
-        "walker-walk/medium+walker-walk/medium-replay",  # what rlp.train takes by default
         "walker-run/medium",
         "walker-run/medium-replay",
     ],

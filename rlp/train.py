@@ -25,7 +25,7 @@ from rlp.types import Spec, no_memory
 class Settings:
     """The run."""
 
-    dataset: str = "walker-walk/medium+walker-walk/medium-replay"  # a name or a path; a+b joins
+    dataset: str = "walker-walk/medium"  # a bundled name or a path; a+b joins data sets
     top_fraction: float = 1.0  # keep the best episodes that hold this fraction of all steps
     preset: str = ""  # a named setting of the hyperparameters (default: the first it has)
     normalize: bool = True  # observations to mean 0 and standard deviation 1

@@ -293,7 +293,7 @@ def test_training_with_evaluation_and_evaluate(
     train.main(["bc", *words.split(), "--batch_size=8", "--hidden_dims=8"])
     out = capsys.readouterr().out
     for shown in (
-        "walker-walk/medium+walker-walk/medium-replay  100 episodes, 100,000 steps",
+        "walker-walk/medium  50 episodes, 50,000 steps",
         "random policy",
         "seed=1",
         "members' means",
@@ -309,8 +309,7 @@ def test_training_with_evaluation_and_evaluate(
     assert result["returns"] == {entry["member"]: entry["returns"] for entry in entries[2:]}
     final = json.loads(Path("runs/a/result.json").read_text())
     assert {name: len(values) for name, values in final["returns"].items()} == {
-        "data (walker-walk/medium+walker-walk/medium-replay)": 100, "random policy": 1,
-        "seed=0": 1, "seed=1": 1,
+        "data (walker-walk/medium)": 50, "random policy": 1, "seed=0": 1, "seed=1": 1,
     }  # fmt: skip
     assert Path("runs/a/plots/return.png").stat().st_size > 1000
     assert "cheetah-run has 17 and 6" in refused(

@@ -37,6 +37,7 @@ class Config:
     critic_rate: float = 3e-4  # Adam's for the critics and alpha'
     discount: float = 0.99  # gamma
     tau: float = 0.005  # Polyak step of the target critics
+    actor_tau: float = 1.0  # Polyak step of the actor that acts (not in the paper); 1: no average
     reward_scale: float = 1.0  # factor of the rewards
     # SAC
     alpha: float = 1.0  # temperature of the entropy, at the start where it is learned
@@ -67,13 +68,15 @@ class Config:
 PRESETS: dict[str, dict[str, Any]] = {
     "light": {  # a good policy within minutes on two CPU cores
         "num_updates": 12_000,
+        "alpha": 0.1,
+        "actor_tau": 0.002,
         "hidden_dims": (256, 256),
         "actor_rate": 3e-4,
         "critic_rate": 1e-3,
         "discount": 0.97,
         "num_actions": 4,
         "num_penalised": 64,
-        "cql_weight": 1.0,
+        "cql_weight": 2.0,
         "bound_backup": True,
         "clip_gap_min": 0.0,
     },
@@ -85,6 +88,7 @@ class State(NamedTuple):
     """What training carries."""
 
     actor: Params
+    average_actor: Params  # which acts
     critic: Params  # [E]
     target_critic: Params  # [E]
     log_alpha: jax.Array
@@ -132,6 +136,7 @@ def init(config: Config, key: jax.Array, spec: Spec) -> State:
     actor_tx, critic_tx = optim.adam(config.actor_rate), optim.adam(config.critic_rate)
     return State(
         actor=actor,
+        average_actor=actor,
         critic=critic,
         target_critic=critic,
         log_alpha=log_alpha,
@@ -191,6 +196,7 @@ def _update(
     critic, critic_opt = optim.step(critic_tx, critic_grads, state.critic_opt, state.critic)
     state = state._replace(
         actor=actor,
+        average_actor=optim.polyak(actor, state.average_actor, config.actor_tau),
         actor_opt=actor_opt,
         critic=critic,
         critic_opt=critic_opt,
@@ -362,9 +368,9 @@ limits = q_limits
 
 
 def actor(config: Config, state: State) -> Params:
-    """Returns the actor's parameters."""
+    """Returns the averaged actor's parameters: the actor's own where `actor_tau` is 1."""
     del config
-    return state.actor
+    return state.average_actor
 
 
 remember = no_memory

@@ -98,3 +98,13 @@ def test_the_warm_up_clones_the_data():
     config, state = learn(bandit(action, np.zeros(100)), 1000, bc_updates=1000, alpha=0.01)
     mean, _ = cqlsac._head(config, state.actor, jnp.ones((1, 1)))
     assert float(jnp.tanh(mean[0, 0])) == pytest.approx(-0.7, abs=0.05)
+
+
+def test_the_acting_actor_is_an_average_of_those_before():
+    action = np.random.default_rng(0).uniform(-1, 1, (50, 1))
+    data = bandit(action, action[:, 0])
+    _, before = learn(data, 1, actor_tau=0.25)
+    config, after = learn(data, 2, actor_tau=0.25)
+    expected = jax.tree.map(lambda a, b: 0.75 * a + 0.25 * b, before.average_actor, after.actor)
+    acting = cqlsac.actor(config, after)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), acting, expected)

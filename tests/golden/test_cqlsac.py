@@ -132,7 +132,8 @@ def test_complete_runs(golden: Callable[[str], Any], case: str):
     )
     actor_tx, critic_tx = adam(config.actor_rate), adam(config.critic_rate)
     state = State(
-        actor, critic, read_critics(vectors, f"{case}_init_", "t"), log_alpha, log_alpha_prime,
+        actor, actor, critic, read_critics(vectors, f"{case}_init_", "t"),
+        log_alpha, log_alpha_prime,
         actor_tx.init(actor), critic_tx.init(critic),
         actor_tx.init(log_alpha), critic_tx.init(log_alpha_prime),
     )  # fmt: skip
