@@ -63,6 +63,18 @@ class Spec(NamedTuple):
     max_episode_steps: int
 
 
+def state_actor(config: Any, state: State) -> Params:
+    """Returns the state's field `actor`: the `actor` of most algorithms."""
+    del config
+    return state.actor
+
+
+def no_limits(config: Any, dataset: Any) -> dict[str, jax.Array]:
+    """Returns nothing: the `limits` of an algorithm that does not bootstrap."""
+    del config, dataset
+    return {}
+
+
 def no_memory(config: Any, spec: Spec, target: jax.Array) -> Memory:
     """Returns nothing: the `remember` of a Markov policy."""
     del config, spec, target

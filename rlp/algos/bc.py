@@ -15,7 +15,7 @@ from rlp import networks, optim
 from rlp.config import Positive, config
 from rlp.data.dataset import Dataset, sample_steps
 from rlp.distributions import tanh_normal_log_prob, tanh_normal_sample
-from rlp.types import Memory, Metrics, Params, Spec, Step, no_memory
+from rlp.types import Memory, Metrics, Params, Spec, Step, no_limits, no_memory, state_actor
 
 LOG_STD_MIN, LOG_STD_MAX = -5.0, 2.0
 
@@ -94,18 +94,8 @@ def _head(config: Config, actor: Params, observation: jax.Array) -> tuple[jax.Ar
     return mean, jnp.clip(log_std, LOG_STD_MIN, LOG_STD_MAX)
 
 
-def limits(config: Config, dataset: Dataset) -> dict[str, jax.Array]:
-    """Returns no limits: nothing is bootstrapped."""
-    del config, dataset
-    return {}
-
-
-def actor(config: Config, state: State) -> Params:
-    """Returns the actor's parameters."""
-    del config
-    return state.actor
-
-
+limits = no_limits
+actor = state_actor
 remember = no_memory
 
 

@@ -15,7 +15,7 @@ from rlp import networks, optim
 from rlp.config import Positive, config
 from rlp.data.dataset import Dataset, sample_segments
 from rlp.errors import InputError
-from rlp.types import Metrics, Params, Segment, Spec
+from rlp.types import Metrics, Params, Segment, Spec, no_limits, state_actor
 
 
 @config
@@ -124,16 +124,8 @@ def _network(config: Config, action_dim: int, num_timesteps: int) -> networks.Ne
     )
 
 
-def limits(config: Config, dataset: Dataset) -> dict[str, jax.Array]:
-    """Returns no limits: nothing is bootstrapped."""
-    del config, dataset
-    return {}
-
-
-def actor(config: Config, state: State) -> Params:
-    """Returns the transformer's parameters."""
-    del config
-    return state.actor
+limits = no_limits
+actor = state_actor
 
 
 def remember(config: Config, spec: Spec, target: jax.Array) -> Memory:

@@ -18,7 +18,7 @@ from rlp.config import Positive, config
 from rlp.critics import bellman_loss, q_limits
 from rlp.data.dataset import Dataset, sample_transitions
 from rlp.distributions import normal_log_prob
-from rlp.types import Memory, Metrics, Params, Spec, Transition, no_memory
+from rlp.types import Memory, Metrics, Params, Spec, Transition, no_memory, state_actor
 
 LOG_STD_MIN, LOG_STD_MAX = -5.0, 2.0
 NUM_CRITICS = 2
@@ -184,14 +184,7 @@ def _head(config: Config, actor: Params, observation: jax.Array) -> tuple[jax.Ar
 
 
 limits = q_limits
-
-
-def actor(config: Config, state: State) -> Params:
-    """Returns the actor's parameters."""
-    del config
-    return state.actor
-
-
+actor = state_actor
 remember = no_memory
 
 

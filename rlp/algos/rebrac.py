@@ -16,7 +16,7 @@ from rlp import networks, optim
 from rlp.config import Positive, config
 from rlp.critics import bellman_loss, lowest, q_limits
 from rlp.data.dataset import Dataset, sample_sarsa
-from rlp.types import Memory, Metrics, Params, Sarsa, Spec, Transition, no_memory
+from rlp.types import Memory, Metrics, Params, Sarsa, Spec, Transition, no_memory, state_actor
 
 NUM_CRITICS = 2
 
@@ -185,14 +185,7 @@ def _actor(config: Config, action_dim: int) -> networks.Network:
 
 
 limits = q_limits
-
-
-def actor(config: Config, state: State) -> Params:
-    """Returns the actor's parameters."""
-    del config
-    return state.actor
-
-
+actor = state_actor
 remember = no_memory
 
 

@@ -14,7 +14,7 @@ from rlp import networks, optim
 from rlp.config import Positive, config
 from rlp.critics import bellman_loss, q_limits
 from rlp.data.dataset import Dataset, sample_transitions
-from rlp.types import Memory, Metrics, Params, Spec, Transition, no_memory
+from rlp.types import Memory, Metrics, Params, Spec, Transition, no_memory, state_actor
 
 NUM_CRITICS = 2
 
@@ -165,14 +165,7 @@ def _policy(config: Config, actor: Params, observation: jax.Array) -> jax.Array:
 
 
 limits = q_limits
-
-
-def actor(config: Config, state: State) -> Params:
-    """Returns the actor's parameters."""
-    del config
-    return state.actor
-
-
+actor = state_actor
 remember = no_memory
 
 
