@@ -96,10 +96,13 @@ class Run:
 
     @property
     def over_members(self) -> dict[str, list[str]]:
-        """The names under which `by_member` has returns of a task, for the mean over members."""
-        return {
-            f"members' means{task}": [label + task for label in self.labels] for task in self.tasks
-        }
+        """The names under which `by_member` has the seeds of a setting, for each task."""
+        seeds: dict[str, list[str]] = defaultdict(list)
+        for label in self.labels:
+            setting = label.partition(",")[2]
+            for task in self.tasks:
+                seeds[f"members' means {setting}".rstrip() + task].append(label + task)
+        return seeds
 
     def doubt(self, target_return: float) -> str:
         """Returns what to warn of a return to aim for, "" where it is near the data's."""

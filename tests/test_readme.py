@@ -1,0 +1,32 @@
+"""What the README says is what the repository has."""
+
+import importlib.util
+import re
+from pathlib import Path
+from typing import Any
+
+from rlp import study
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def experiment(name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "experiments" / f"{name}.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_table_of_results_is_that_of_the_records():
+    assert study.table(experiment("walker").STUDY) in README
+
+
+def test_what_it_points_at_is_there():
+    paths = re.findall(r"\]\(([^)#]+)\)", README) + re.findall(
+        r"`((?:rlp|docs|experiments|tests)/[\w/.]+)`", README
+    )
+    assert len(paths) > 10
+    assert [path for path in paths if not (ROOT / path).exists()] == []
