@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 import rlp
@@ -18,7 +19,7 @@ from rlp.offline import Schedule, Task
 from rlp.rollout import evaluate_random, evaluation_seeds
 from rlp.runs import Run
 from rlp.screen import Screen
-from rlp.types import Spec, no_memory
+from rlp.types import Algo, Spec, no_memory
 
 
 @dataclass(frozen=True)
@@ -89,8 +90,10 @@ def _start(algo_name: str, given: cli.Given) -> tuple[Run, EpisodeSet, Task]:
     values = {name: [value] for name, value in preset.items()} | cli.parse_sweep(algo.Config, given)
     configs = config.sweep(algo.Config, values)
     data_set = _load(settings)
-    env_name = settings.env or data_set.env
-    task = _task(settings, schedule, data_set, env_name, len(configs) * settings.num_seeds)
+    task = _task(settings, schedule, data_set, len(configs) * settings.num_seeds)
+    if settings.target_return and algo.remember is no_memory:
+        raise InputError(f"--target_return: {algo_name} does not aim for a return")
+    _try(algo, configs[0], _spec(data_set), task)
     members = [
         {
             "seed": seed,
@@ -100,19 +103,14 @@ def _start(algo_name: str, given: cli.Given) -> tuple[Run, EpisodeSet, Task]:
         for setting in configs
         for seed in range(settings.seed, settings.seed + settings.num_seeds)
     ]
-    if settings.target_return and algo.remember is no_memory:
-        raise InputError(f"--target_return: {algo_name} does not aim for a return")
-    name = settings.name or runs.default_name(algo_name, settings.dataset)
+    best = [data_set.returns[data_set.tasks == task].max() for task in np.unique(data_set.tasks)]
     record = {
         "algo": algo_name,
         "settings": asdict(settings),
         "schedule": asdict(schedule),
         "members": members,
-        "env": env_name,
-        "target_returns": [
-            settings.target_return or data_set.returns[data_set.tasks == number].max()
-            for number in range(len(env_name.split("+")))
-        ],
+        "env": data_set.env,
+        "target_returns": [settings.target_return or each for each in best],
         "spec": _spec(data_set)._asdict(),
         "data": {
             "name": settings.dataset,
@@ -120,7 +118,14 @@ def _start(algo_name: str, given: cli.Given) -> tuple[Run, EpisodeSet, Task]:
             "returns": data_set.returns.tolist(),
         },
     }
+    name = settings.name or runs.default_name(algo_name, settings.dataset)
     return runs.create(Path(settings.runs) / name, record), data_set, task
+
+
+def _try(algo: Algo, setting: Any, spec: Spec, task: Task) -> None:
+    """Traces the start of training, so that what cannot be is refused before anything is made."""
+    key = jax.random.key(0)
+    jax.eval_shape(lambda: (algo.init(setting, key, spec), algo.sample(setting, key, task.dataset)))
 
 
 def _preset(algo_name: str, name: str) -> tuple[str, dict[str, Any]]:
@@ -151,7 +156,7 @@ def _resume(algo_name: str, given: cli.Given) -> tuple[Run, EpisodeSet, Task]:
             f"its fingerprint is {found[:12]}, not {expected[:12]}"
         )
     schedule = Schedule(**run.record["schedule"])
-    task = _task(settings, schedule, data_set, run.record["env"], len(run.seeds))
+    task = _task(settings, schedule, data_set, len(run.seeds))
     if "num_updates" in given:
         run = runs.extend(run, num_updates=int(given["num_updates"]))
     return run, data_set, task
@@ -183,7 +188,9 @@ def _refuse_changes(run: Run, given: cli.Given, allow_length: bool) -> None:
 def _load(settings: Settings) -> EpisodeSet:
     if not 0 < settings.top_fraction <= 1:
         raise InputError(f"--top_fraction={settings.top_fraction}: must be above 0 and at most 1")
-    return top_fraction(data.load(settings.dataset), settings.top_fraction)
+    data_set = data.load(settings.dataset)
+    data_set = replace(data_set, env=settings.env or data_set.env)
+    return top_fraction(data_set, settings.top_fraction)
 
 
 def _spec(data_set: EpisodeSet) -> Spec:
@@ -195,10 +202,8 @@ def _spec(data_set: EpisodeSet) -> Spec:
     )
 
 
-def _task(
-    settings: Settings, schedule: Schedule, data_set: EpisodeSet, env_name: str, num_members: int
-) -> Task:
-    env = None
+def _task(settings: Settings, schedule: Schedule, data_set: EpisodeSet, num_members: int) -> Task:
+    env, env_name = None, data_set.env
     if schedule.eval_every:
         if not env_name:
             raise InputError(

@@ -144,12 +144,23 @@ def test_a_finished_run_can_be_resumed_and_made_longer(command: Callable[..., No
         ("--top_fraction=0", "--top_fraction=0.0: must be above 0 and at most 1"),
         ("--batch_size=8,16", "--batch_size=8,16: must be a whole number"),
         ("--resume=runs/nowhere", "runs/nowhere holds no run"),
+        ("--target_return=5", "--target_return: bc does not aim for a return"),
     ],
 )
 def test_bad_flags_write_nothing(
     command: Callable[..., None], capsys: Any, words: str, message: str
 ):
     assert message in refused(capsys, lambda: command(*words.split()))
+    assert not Path("runs").exists()
+
+
+def test_data_that_an_algorithm_cannot_use_writes_nothing(
+    exorl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+):
+    monkeypatch.chdir(tmp_path)
+    words = [f"--dataset={exorl}", "--eval_every=0"]
+    error = refused(capsys, lambda: train.main(["dt", *words, "--context=13"]))
+    assert "--context=13: the longest episode has 12 steps" in error
     assert not Path("runs").exists()
 
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rlp.data.episodes import Episode, EpisodeSet
+from rlp.errors import InputError
 from rlp.types import Sarsa, Segment, Step, Transition
 
 STD_FLOOR = 1e-3  # a constant feature must not explode
@@ -156,6 +157,8 @@ def _segment(dataset: Dataset, start: jax.Array, length: int, delayed: bool) -> 
 
 
 def _transition_rows(dataset: Dataset, key: jax.Array, batch_size: int) -> jax.Array:
+    if not len(dataset.transition_rows):
+        raise InputError("the data has no transition: of no step is the next observation known")
     index = jax.random.randint(key, (batch_size,), 0, dataset.num_transitions)
     return dataset.transition_rows[index]
 

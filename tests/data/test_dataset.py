@@ -12,11 +12,13 @@ from rlp.data.dataset import (
     make_dataset,
     normalize,
     sample_sarsa,
+    sample_segments,
     sample_steps,
     sample_transitions,
     unit_normalizer,
 )
 from rlp.data.episodes import EpisodeSet
+from rlp.errors import InputError
 
 
 def expected_transitions(episodes: EpisodeSet) -> set[tuple[float, ...]]:
@@ -68,6 +70,17 @@ def test_a_step_without_successor_is_no_transition_but_a_step(episodes: EpisodeS
     assert drawn == allowed
 
 
+def test_data_without_any_transition_is_refused(episodes: EpisodeSet):
+    single = [
+        e._replace(observation=e.observation[:1], action=e.action[:1], reward=e.reward[:1])
+        for e in episodes.episodes
+        if not e.terminated
+    ]
+    dataset = make_dataset(replace(episodes, episodes=single), unit_normalizer(4))
+    with pytest.raises(InputError, match="no transition"):
+        sample_transitions(dataset, jax.random.key(0), 2)
+
+
 def test_the_action_that_followed_and_none_at_the_end_of_an_episode(
     episodes: EpisodeSet, dataset: Dataset
 ):
@@ -85,6 +98,27 @@ def test_the_action_that_followed_and_none_at_the_end_of_an_episode(
         (*o, *(a if has else ())) for o, a, has in zip(observation, action, has_action, strict=True)
     }
     assert drawn == followed
+
+
+def test_segments_are_stretches_of_an_episode_padded_on_the_left(
+    episodes: EpisodeSet, dataset: Dataset
+):
+    batch = sample_segments(dataset, jax.random.key(0), 500, length=4)
+    starts, steps = set(), {}
+    for number, episode in enumerate(episodes.episodes):
+        steps.update({tuple(o.tolist()): (number, t) for t, o in enumerate(episode.observation)})
+    for observation, action, to_go, timestep, mask in zip(*map(np.asarray, batch), strict=True):
+        real = np.flatnonzero(mask)
+        assert real.tolist() == list(range(4 - len(real), 4))
+        number, start = steps[tuple(observation[real[0]].tolist())]
+        episode, length = episodes.episodes[number], len(real)
+        assert length == min(4, len(episode.action) - start)
+        np.testing.assert_array_equal(action[real], episode.action[start : start + length])
+        np.testing.assert_array_equal(timestep[real], np.arange(start, start + length))
+        left = [episode.reward[t:].sum() for t in range(start, start + length)]
+        np.testing.assert_allclose(to_go[real], left, rtol=1e-5)
+        starts.add((number, start))
+    assert len(starts) == episodes.lengths.sum()  # every step begins one, the last one too
 
 
 def test_steps_pair_the_observation_with_the_action_taken_there(
