@@ -12,7 +12,7 @@ import rlp
 from rlp import cli, config, data, envs, files, offline, report, runs
 from rlp.algos import ALGOS, presets
 from rlp.config import Positive
-from rlp.data.dataset import fit_normalizer, make_dataset, unit_normalizer
+from rlp.data.dataset import fit_normalizer, hide_task, make_dataset, unit_normalizer
 from rlp.data.episodes import EpisodeSet, fingerprint, top_fraction
 from rlp.errors import InputError
 from rlp.offline import Schedule, Task
@@ -30,6 +30,7 @@ class Settings:
     top_fraction: float = 1.0  # keep the best episodes that hold this fraction of all steps
     preset: str = ""  # a named setting of the hyperparameters (default: the first it has)
     normalize: bool = True  # observations to mean 0 and standard deviation 1
+    show_task: bool = True  # of several tasks, which one it is
     env: str = ""  # environment to evaluate in (default: the one the data names)
     target_return: float = 0.0  # return that a Decision Transformer aims for; 0: the data's best
     seed: int = 0  # the first seed
@@ -216,6 +217,10 @@ def _task(settings: Settings, schedule: Schedule, data_set: EpisodeSet, num_memb
         envs.check_widths(env, env_name, spec.observation_dim, spec.action_dim, settings.dataset)
     width = data_set.episodes[0].observation.shape[1]
     normalizer = fit_normalizer(data_set) if settings.normalize else unit_normalizer(width)
+    if not settings.show_task:
+        if "+" not in env_name:
+            raise InputError(f"--show_task=False: {settings.dataset} has one task")
+        normalizer = hide_task(normalizer, len(env_name.split("+")))
     return Task(make_dataset(data_set, normalizer), normalizer, env)
 
 

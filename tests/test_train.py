@@ -144,6 +144,7 @@ def test_a_finished_run_can_be_resumed_and_made_longer(command: Callable[..., No
         ("--top_fraction=0", "--top_fraction=0.0: must be above 0 and at most 1"),
         ("--batch_size=8,16", "--batch_size=8,16: must be a whole number"),
         ("--resume=runs/nowhere", "runs/nowhere holds no run"),
+        ("--show_task=False", "has one task"),
         ("--target_return=5", "--target_return: bc does not aim for a return"),
     ],
 )

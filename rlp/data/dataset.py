@@ -25,6 +25,11 @@ def normalize(normalizer: Normalizer, observation: jax.Array) -> jax.Array:
     return (observation - normalizer.mean) / jnp.maximum(normalizer.std, STD_FLOOR)
 
 
+def hide_task(normalizer: Normalizer, num_tasks: int) -> Normalizer:
+    """Returns the statistics that make the one-hot task behind the observations zeros."""
+    return normalizer._replace(std=normalizer.std.at[-num_tasks:].set(jnp.inf))
+
+
 class Dataset(NamedTuple):
     """All episodes in flat columns, T + 1 rows each.
 

@@ -8,7 +8,9 @@ import pytest
 from rlp.data.dataset import (
     STD_FLOOR,
     Dataset,
+    Normalizer,
     fit_normalizer,
+    hide_task,
     make_dataset,
     normalize,
     sample_sarsa,
@@ -145,6 +147,14 @@ def test_normalised_observations_have_mean_zero_and_deviation_one(episodes: Epis
     rows = np.asarray(dataset.observation)[np.asarray(dataset.step_rows)]
     np.testing.assert_allclose(rows.mean(axis=0), 0, atol=1e-6)
     np.testing.assert_allclose(rows.std(axis=0), 1, atol=1e-5)
+
+
+def test_a_hidden_task_is_zeros_whatever_it_is():
+    shown = Normalizer(jnp.full(5, 0.5), jnp.full(5, 0.5))
+    observation = jnp.array([1.0, 2.0, 3.0, 0.0, 1.0])
+    hidden = normalize(hide_task(shown, 2), observation)
+    np.testing.assert_array_equal(hidden[:3], normalize(shown, observation)[:3])
+    np.testing.assert_array_equal(hidden[3:], 0)
 
 
 def test_a_constant_feature_does_not_explode(episodes: EpisodeSet):
