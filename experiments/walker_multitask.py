@@ -7,17 +7,17 @@ Every algorithm learns from medium and medium-replay of walker-walk, of walker-r
 tasks, told apart by a one-hot task. Updates are fixed for each algorithm; settings that are not the
 authors' were chosen on other seeds. The last checkpoint counts, over 10 episodes a task.
 
-What such a study varies is one command each, here on seeds that are not reported:
+What such a study varies is one command each:
 
     python -m rlp.train bc --seed=100 --num_seeds=2 --input_noise=0,1e-5,1e-3,1e-1
     python -m rlp.train iql --seed=100 --num_seeds=2 --reward_scale=1,10 --discount=0.95,0.97,0.99
     python -m rlp.train iql --seed=100 --num_seeds=2 --dataset=walker-walk/medium-replay
-    python -m rlp.train bc --seed=100 --dataset=walker-walk/medium+walker-run/medium
-    python -m rlp.train bc --seed=100 --dataset=walker-walk/medium+walker-run/medium --show_task=False
+    python -m rlp.train bc --dataset=walker-walk/medium+walker-run/medium
+    python -m rlp.train bc --dataset=walker-walk/medium+walker-run/medium --show_task=False
 
-On TD3's data (51 episodes of each kind; best episode 963 on walk, 318 on run) a study had, over 10
-episodes: BC 855 +- 207 and 308 +- 25, TD3+BC 934 +- 102 and 275 +- 70, CQL 935 +- 103 and 292 +- 58,
-DT 956 +- 15 and 258 +- 4.
+On TD3's data (51 episodes of each kind; best episode 963 on walk, 318 on run) a study had, over
+10 episodes: BC 855 +- 207 and 308 +- 25, TD3+BC 934 +- 102 and 275 +- 70, CQL 935 +- 103 and
+292 +- 58, DT 956 +- 15 and 258 +- 4.
 """
 
 from pathlib import Path
