@@ -13,7 +13,7 @@ from rlp import cli, config, data, envs, files, offline, report, runs
 from rlp.algos import ALGOS, presets
 from rlp.config import Positive
 from rlp.data.dataset import fit_normalizer, hide_task, make_dataset, unit_normalizer
-from rlp.data.episodes import EpisodeSet, fingerprint, top_fraction
+from rlp.data.episodes import EpisodeSet, drop_last_successors, fingerprint, top_fraction
 from rlp.errors import InputError
 from rlp.offline import Schedule, Task
 from rlp.rollout import evaluate_random, evaluation_seeds
@@ -29,6 +29,7 @@ class Settings:
     dataset: str = "walker-walk/medium"  # a bundled name or a path; a+b joins data sets
     top_fraction: float = 1.0  # keep the best episodes that hold this fraction of all steps
     preset: str = ""  # a named setting of the hyperparameters (default: the first it has)
+    d4rl_compat: bool = False  # drop each last transition before a time limit, as D4RL's loader
     normalize: bool = True  # observations to mean 0 and standard deviation 1
     show_task: bool = True  # of several tasks, which one it is
     env: str = ""  # environment to evaluate in (default: the one the data names)
@@ -191,6 +192,7 @@ def _load(settings: Settings) -> EpisodeSet:
         raise InputError(f"--top_fraction={settings.top_fraction}: must be above 0 and at most 1")
     data_set = data.load(settings.dataset)
     data_set = replace(data_set, env=settings.env or data_set.env)
+    data_set = drop_last_successors(data_set) if settings.d4rl_compat else data_set
     return top_fraction(data_set, settings.top_fraction)
 
 

@@ -140,6 +140,15 @@ def _with_task(part: EpisodeSet, envs: Sequence[str]) -> EpisodeSet:
     return replace(part, episodes=episodes)
 
 
+def drop_last_successors(data: EpisodeSet) -> EpisodeSet:
+    """Returns the set as if no observation after an episode's last action were known.
+
+    The last step before a time limit then is no transition, as in `d4rl.qlearning_dataset`.
+    """
+    episodes = [e._replace(observation=e.observation[: len(e.action)]) for e in data.episodes]
+    return replace(data, episodes=episodes)
+
+
 def top_fraction(data: EpisodeSet, fraction: float) -> EpisodeSet:
     """Returns the best episodes of each task that fit `fraction` of its steps, the best last.
 

@@ -1,0 +1,70 @@
+"""Reading HDF5 files without trust: nothing outside the file, no size its bytes cannot hold."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rlp.errors import InputError
+
+MAX_COMPRESSION = 1100  # deflate reaches 1032; beyond it an array is mostly never written
+
+
+@contextmanager
+def open_hdf5(path: Path) -> Iterator[Any]:
+    """Opens an HDF5 file for reading.
+
+    Raises:
+        InputError: if it is damaged or no HDF5 file, or h5py is not installed.
+    """
+    try:
+        import h5py  # training on arrays in memory does not need it
+    except ModuleNotFoundError:
+        raise InputError(f"{path}: install h5py to read it") from None
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except InputError:
+        raise
+    except (OSError, KeyError, RuntimeError, ValueError) as error:  # what h5py raises on damage
+        raise InputError(f"{path}: damaged or no HDF5 file ({error})") from error
+
+
+def names(group: Any) -> list[str]:
+    """Returns the names of a group's members that lie in the same file."""
+    import h5py
+
+    return [name for name in group if isinstance(group.get(name, getlink=True), h5py.HardLink)]
+
+
+def read_arrays(
+    group: Any, required: Sequence[str], optional: Sequence[str] = ()
+) -> dict[str, np.ndarray]:
+    """Returns the named arrays of an HDF5 group.
+
+    Raises:
+        InputError: if a required one is missing, or one is no array of numbers of this very file,
+            or its size is more than its bytes can hold.
+    """
+    import h5py
+
+    here, where = names(group), f"{group.file.filename}:{group.name}"
+    missing = [name for name in required if name not in here]
+    if missing:
+        raise InputError(
+            f"{where}: no array {', '.join(missing)}; it has {', '.join(here[:20]) or 'none'}"
+        )
+    arrays = {}
+    for name in (*required, *(name for name in optional if name in here)):
+        dataset = group[name]
+        if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind not in "biuf":
+            raise InputError(f"{where}: {name} is not an array of numbers")
+        stored = dataset.id.get_storage_size()
+        if dataset.external or dataset.is_virtual or dataset.nbytes > MAX_COMPRESSION * stored:
+            raise InputError(
+                f"{where}: {name} {dataset.shape} has {stored:,} bytes in this file, too few for it"
+            )
+        arrays[name] = dataset[()]
+    return arrays
