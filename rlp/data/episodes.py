@@ -50,12 +50,16 @@ class EpisodeSet:
 
 
 def check(episode: Episode, where: str) -> Episode:
-    """Returns the episode unchanged.
+    """Returns the episode in float32.
 
     Raises:
         InputError: if a shape or a value cannot be right, naming the array and `where` it is.
     """
-    observation, action, reward, _ = episode
+    for name, array in zip(Episode._fields, episode[:3], strict=False):
+        if array.dtype.kind not in "biuf":
+            raise InputError(f"{where}: {name} is not numbers but {array.dtype}")
+    with np.errstate(over="ignore"):  # what is too large is infinite, and told below
+        observation, action, reward = (x.astype(np.float32, copy=False) for x in episode[:3])
     length = len(action)
     if observation.ndim != 2 or action.ndim != 2 or reward.ndim != 1:
         shapes = f"{observation.shape}, {action.shape}, {reward.shape}"
@@ -81,7 +85,7 @@ def check(episode: Episode, where: str) -> Episode:
             f"{where}: actions reach {np.abs(action).max():.3g}, outside [-1, 1]: "
             "scale them by the bounds of their environment"
         )
-    return episode
+    return Episode(observation, action, reward, bool(episode.terminated))
 
 
 def check_set(data: EpisodeSet) -> EpisodeSet:

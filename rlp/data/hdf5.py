@@ -12,6 +12,11 @@ from rlp.errors import InputError
 MAX_COMPRESSION = 1100  # deflate reaches 1032; beyond it an array is mostly never written
 
 
+def is_hdf5(path: Path) -> bool:
+    """Returns whether `path` is named as an HDF5 file is."""
+    return path.is_file() and path.suffix in (".hdf5", ".h5")
+
+
 @contextmanager
 def open_hdf5(path: Path) -> Iterator[Any]:
     """Opens an HDF5 file for reading.

@@ -34,6 +34,8 @@ def test_returns_and_lengths(episodes: EpisodeSet):
         ),
         ({"action": np.full((7, 2), 1.5)}, r"actions reach 1.5, outside \[-1, 1\]"),
         ({"action": np.zeros((0, 2)), "reward": np.zeros(0)}, "no steps"),
+        ({"reward": np.array(["a"] * 7)}, "reward is not numbers but <U1"),
+        ({"reward": np.full(7, 1e300)}, "reward has 7 NaN or infinite"),
     ],
 )
 def test_impossible_episodes_are_refused(change: dict[str, np.ndarray], message: str):

@@ -80,9 +80,9 @@ def _read_episode(path: Path) -> Episode:
     if np.any(discount[:-1] == 0):
         raise InputError(f"{path}: discount is 0 before the last row: split it into episodes")
     episode = Episode(
-        observation=arrays["observation"].astype(np.float32),
-        action=arrays["action"][1:].astype(np.float32),
-        reward=reward[1:, 0].astype(np.float32),
+        observation=arrays["observation"],
+        action=arrays["action"][1:],
+        reward=reward[1:, 0],
         terminated=bool(rows and discount[-1] == 0),
     )
     return check(episode, str(path))

@@ -38,12 +38,8 @@ def read(path: Path) -> EpisodeSet:
     episodes = []
     for name, each in zip(groups, arrays, strict=True):
         action = (each["actions"] - low) / (high - low) * 2 - 1
-        episode = Episode(
-            each["observations"].astype(np.float32),
-            action.astype(np.float32),
-            each["rewards"].astype(np.float32),
-            bool(each["terminations"][-1:].any()),
-        )
+        terminated = bool(each["terminations"][-1:].any())
+        episode = Episode(each["observations"], action, each["rewards"], terminated)
         episodes.append(check(episode, f"{file}, {name}"))
     said = {k: v for k, v in metadata.items() if isinstance(v, str) and "space" not in k}
     return check_set(EpisodeSet(str(path), "", episodes, said))

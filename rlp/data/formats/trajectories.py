@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from rlp.data.episodes import Episode, EpisodeSet, check, check_set
+from rlp.data.flat import vector
 from rlp.data.pickles import read_pickle
 from rlp.errors import InputError
 
@@ -41,9 +42,7 @@ def _episode(trajectory: Mapping[str, Any], where: str) -> Episode:
     singular = "observation" in trajectory  # CS285
     columns = {name: _column(trajectory, name, where) for name in NAMES}
     observation, action, reward, terminal = columns.values()
-    reward, terminal = (
-        x[:, 0] if x.ndim == 2 and x.shape[1] == 1 else x for x in (reward, terminal)
-    )
+    reward, terminal = vector(reward), vector(terminal)
     following = trajectory.get("next_observation", trajectory.get("next_observations"))
     if following is not None:
         if np.shape(following) != observation.shape:
@@ -53,7 +52,6 @@ def _episode(trajectory: Mapping[str, Any], where: str) -> Episode:
     if singular:
         terminated &= len(action) < MAX_EPISODE_STEPS
         action = np.clip(action, -1, 1)
-    observation, action, reward = (x.astype(np.float32) for x in (observation, action, reward))
     return check(Episode(observation, action, reward, terminated), where)
 
 
