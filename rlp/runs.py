@@ -33,7 +33,9 @@ from rlp.types import Algo, Spec
 
 Curves = dict[str, dict[str, list[tuple[int, float]]]]  # metric -> member -> [(step, value)]
 LAYOUT = 1  # of the directory; another one is refused
-PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "dm_control", "mujoco")
+PACKAGES = (
+    "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "dm_control", "mujoco", "gymnasium",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

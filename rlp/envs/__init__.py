@@ -39,7 +39,7 @@ class VectorEnv(Protocol):
 
 
 def make(name: str, num_envs: int = 1) -> VectorEnv:
-    """Returns `num_envs` environments of that name: dm_control's as `walker-walk`.
+    """Returns `num_envs` environments: dm_control's as `walker-walk`, `gym:Hopper-v4` gymnasium's.
 
     `walker-walk+walker-run` is several tasks, in turn, with a one-hot task behind the observation.
 
@@ -52,13 +52,18 @@ def make(name: str, num_envs: int = 1) -> VectorEnv:
 
         return Tasks(name, [make(each, num_envs // len(names)) for each in names])
     try:
-        from rlp.envs import dm_control
+        if name.startswith("gym:"):
+            from rlp.envs.gymnasium import Gymnasium
+
+            return Gymnasium(name, num_envs)
+        from rlp.envs.dm_control import DmControl
+
+        return DmControl(name, num_envs)
     except ModuleNotFoundError as error:
         raise InputError(
             f"environment {name}: {error.name} is not installed "
-            "(pip install dm_control, or --eval_every=0 to train without evaluation)"
+            f"(pip install {error.name}, or --eval_every=0 to train without evaluation)"
         ) from error
-    return dm_control.DmControl(name, num_envs)
 
 
 def check_widths(

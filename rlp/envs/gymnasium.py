@@ -1,0 +1,75 @@
+"""Gymnasium's environments with vectors for observations and actions, as `gym:HalfCheetah-v5`.
+
+Bit for bit what stepping gymnasium gives. Data of D4RL and CS285 was made with older versions:
+Walker2d-v5 has other dynamics than -v4, so evaluate in the version that the data came from.
+"""
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box
+
+from rlp.envs import Outcome
+from rlp.errors import InputError, nearest
+
+
+class Gymnasium:
+    """N copies of one environment; one that has ended waits for its reset."""
+
+    def __init__(self, name: str, num_envs: int) -> None:
+        self.num_envs = num_envs
+        self._envs = [_make(name) for _ in range(num_envs)]
+        first = self._envs[0]
+        spaces = first.observation_space, first.action_space
+        if not all(isinstance(space, Box) and len(space.shape) == 1 for space in spaces):
+            raise InputError(f"{name}: observations and actions must be vectors, not {spaces}")
+        self.observation_dim, self.action_dim = (space.shape[0] for space in spaces)
+        low, high = (np.asarray(bound, np.float64) for bound in (spaces[1].low, spaces[1].high))
+        if not np.isfinite([low, high]).all():
+            raise InputError(f"{name}: its actions have no bounds to scale them by")
+        self._center, self._scale = (high + low) / 2, (high - low) / 2
+        if not first.spec.max_episode_steps:
+            raise InputError(f"{name}: it has no time limit, so an evaluation might never end")
+        self.max_episode_steps = first.spec.max_episode_steps
+        self._observation = np.zeros((num_envs, self.observation_dim))
+        self._running = np.zeros(num_envs, bool)
+
+    def reset(self, seeds: Sequence[int] | None = None) -> np.ndarray:
+        """Returns the first observations [N, O] of new episodes."""
+        chosen = [None] * self.num_envs if seeds is None else seeds
+        for i, (env, seed) in enumerate(zip(self._envs, chosen, strict=True)):
+            self._observation[i], _ = env.reset(seed=seed)
+        self._running[:] = True
+        return self._observation.copy()
+
+    def physics(self) -> np.ndarray:
+        """Returns positions and velocities [N, P] of MuJoCo environments."""
+        states = [env.unwrapped.data for env in self._envs]
+        return np.stack([np.concatenate([state.qpos, state.qvel]) for state in states])
+
+    def step(self, action: np.ndarray) -> Outcome:
+        """Applies actions [N, A] in [-1, 1], scaled to the bounds."""
+        scaled = self._center + self._scale * np.asarray(action, np.float64)
+        reward = np.zeros(self.num_envs)
+        terminated, truncated = np.zeros((2, self.num_envs), bool)
+        for i in np.flatnonzero(self._running):
+            self._observation[i], reward[i], terminated[i], truncated[i], _ = self._envs[i].step(
+                scaled[i]
+            )
+        self._running &= ~(terminated | truncated)
+        return Outcome(self._observation.copy(), reward, terminated, truncated & ~terminated)
+
+
+def _make(name: str) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # an older version may be what is meant
+        try:
+            return gymnasium.make(name.removeprefix("gym:"), disable_env_checker=True)
+        except gymnasium.error.UnregisteredEnv:
+            known = [f"gym:{each}" for each in gymnasium.registry]
+            raise InputError(f"no environment {name}{nearest(name, known)}") from None
+        except (gymnasium.error.Error, ModuleNotFoundError) as error:
+            raise InputError(f"environment {name}: {error}") from None

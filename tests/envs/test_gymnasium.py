@@ -1,0 +1,67 @@
+import warnings
+
+import gymnasium
+import numpy as np
+import pytest
+
+from rlp import envs
+from rlp.errors import InputError
+
+SEEDS = (5, 9, 5)
+
+
+def reference(name: str) -> gymnasium.Env:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return gymnasium.make(name)
+
+
+@pytest.mark.parametrize("name", ["HalfCheetah-v5", "Hopper-v4", "Pendulum-v1"])
+def test_bit_for_bit_as_stepping_gymnasium(name: str):
+    env = envs.make(f"gym:{name}", len(SEEDS))
+    references = [reference(name) for _ in SEEDS]
+    spaces = [r.action_space for r in references]
+    rng = np.random.default_rng(0)
+    first = env.reset(SEEDS)
+    expected = [r.reset(seed=seed)[0] for r, seed in zip(references, SEEDS, strict=True)]
+    np.testing.assert_array_equal(first, expected)
+    running = np.ones(len(SEEDS), bool)
+    for _ in range(40):
+        action = rng.uniform(-1, 1, (len(SEEDS), env.action_dim))
+        outcome = env.step(action)
+        for i in np.flatnonzero(running):
+            space = spaces[i]
+            assert isinstance(space, gymnasium.spaces.Box)
+            center = (space.high.astype(float) + space.low) / 2
+            scaled = center + (space.high.astype(float) - space.low) / 2 * action[i]
+            observation, reward, terminated, truncated, _ = references[i].step(scaled)
+            np.testing.assert_array_equal(outcome.observation[i], observation)
+            assert outcome.reward[i] == reward
+            assert (outcome.terminated[i], outcome.truncated[i]) == (terminated, truncated)
+            running[i] = not (terminated or truncated)
+    if name == "Hopper-v4":
+        assert not running.all()  # one fell: terminations were compared, too
+
+
+def test_an_ended_episode_waits_for_its_reset():
+    env = envs.make("gym:Hopper-v4", 1)
+    env.reset([0])
+    ended = [bool(env.step(np.ones((1, 3))).terminated[0]) for _ in range(100)]
+    assert sum(ended) == 1
+    assert env.step(np.ones((1, 3))).reward[0] == 0
+    env.reset([0])
+    assert env.step(np.ones((1, 3))).reward[0] > 0
+    assert env.physics().shape == (1, 12)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("gym:Hoper-v4", "did you mean gym:Hopper-v4"),
+        ("gym:CartPole-v1", "must be vectors"),
+        ("gym:Hopper-v99", "Hopper-v99"),
+    ],
+)
+def test_environments_that_cannot_be(name: str, message: str):
+    with pytest.raises(InputError, match=message):
+        envs.make(name, 1)
