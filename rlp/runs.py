@@ -34,7 +34,8 @@ from rlp.types import Algo, Spec
 Curves = dict[str, dict[str, list[tuple[int, float]]]]  # metric -> member -> [(step, value)]
 LAYOUT = 1  # of the directory; another one is refused
 PACKAGES = (
-    "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "dm_control", "mujoco", "gymnasium",
+    "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy",
+    "dm_control", "mujoco", "gymnasium",
 )  # fmt: skip
 
 
