@@ -22,6 +22,15 @@ READ_ERRORS = (
 )
 
 
+def npz_names(path: Path) -> list[str]:
+    """Returns the names of an npz file's arrays, none of a damaged file."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            return [name.removesuffix(".npy") for name in file.namelist()]
+    except READ_ERRORS:
+        return []
+
+
 def read_npz(
     path: Path, required: Sequence[str] = (), optional: Sequence[str] | None = None
 ) -> dict[str, np.ndarray]:
