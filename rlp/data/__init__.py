@@ -1,9 +1,13 @@
 """Data: names and paths to episodes, episodes to replay arrays on the device."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from rlp.data.episodes import EpisodeSet, join
+import numpy as np
+
+from rlp.data.episodes import Episode, EpisodeSet, check, check_set, join, problems
+from rlp.data.flat import check_rows, cut, vector
 from rlp.data.formats import FORMATS
 from rlp.errors import InputError, nearest
 
@@ -39,3 +43,65 @@ def _load_one(name_or_path: str) -> EpisodeSet:
             return replace(reader.read(path), name=name_or_path)
     looked_for = "; ".join(reader.LOOKS_FOR for reader in FORMATS)
     raise InputError(f"{path}: no data found there; looked for {looked_for}")
+
+
+def from_episodes(episodes: Sequence[Episode], env: str = "", name: str = "episodes") -> EpisodeSet:
+    """Returns a data set of episodes made in Python.
+
+    Args:
+        episodes: observation [T + 1, O] (or [T, O] where the last successor is not known), action
+            [T, A] taken at the observation of the same row, in [-1, 1], reward [T], terminated.
+        env: the environment to evaluate in, as `walker-walk` or `gym:Hopper-v4`.
+        name: what messages call the set.
+
+    Raises:
+        InputError: if anything cannot be right: every problem of every episode, a line each.
+    """
+    wrong = [
+        f"{name}, episode {number}: {problem}"
+        for number, episode in enumerate(episodes)
+        for problem in problems(episode)
+    ]
+    if wrong:
+        raise InputError("\n".join(wrong))
+    checked = [check(episode, f"{name}, episode {i}") for i, episode in enumerate(episodes)]
+    return check_set(EpisodeSet(name, env, checked))
+
+
+def from_arrays(
+    observation: np.ndarray,
+    action: np.ndarray,
+    reward: np.ndarray,
+    terminated: np.ndarray,
+    truncated: np.ndarray,
+    next_observation: np.ndarray | None = None,
+    env: str = "",
+    name: str = "arrays",
+) -> EpisodeSet:
+    """Returns a data set of flat columns, a row a step; episodes end where one of the flags is set.
+
+    Args:
+        observation: [N, O].
+        action: [N, A], taken at the observation of the same row, in [-1, 1].
+        reward: [N].
+        terminated: [N], whether the MDP ended with that step.
+        truncated: [N], whether the episode was cut there, as by a time limit.
+        next_observation: [N, O]; without it the last step before a cut is no transition.
+        env: the environment to evaluate in.
+        name: what messages call the set.
+
+    Raises:
+        InputError: if the columns differ in length, or anything in an episode cannot be right.
+    """
+    columns = {
+        "observation": observation, "action": action, "reward": reward,
+        "terminated": terminated, "truncated": truncated,
+    }  # fmt: skip
+    if next_observation is not None:
+        columns["next_observation"] = next_observation
+    check_rows(columns, name)
+    ended = vector(terminated).astype(bool)
+    last = ended | vector(truncated).astype(bool)
+    return from_episodes(
+        cut(observation, action, vector(reward), ended, last, next_observation), env, name
+    )

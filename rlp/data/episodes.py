@@ -9,6 +9,8 @@ import numpy as np
 
 from rlp.errors import InputError
 
+LARGEST = np.finfo(np.float32).max  # what is larger is infinite in float32
+
 
 class Episode(NamedTuple):
     """One episode of T steps; the action in row t was taken AT the observation in row t."""
@@ -53,39 +55,45 @@ def check(episode: Episode, where: str) -> Episode:
     """Returns the episode in float32.
 
     Raises:
-        InputError: if a shape or a value cannot be right, naming the array and `where` it is.
+        InputError: if anything in it cannot be right, naming `where` it is and all that is wrong.
     """
-    for name, array in zip(Episode._fields, episode[:3], strict=False):
-        if array.dtype.kind not in "biuf":
-            raise InputError(f"{where}: {name} is not numbers but {array.dtype}")
-    with np.errstate(over="ignore"):  # what is too large is infinite, and told below
-        observation, action, reward = (x.astype(np.float32, copy=False) for x in episode[:3])
+    if found := problems(episode):
+        raise InputError(f"{where}: {'; '.join(found)}")
+    observation, action, reward = (x.astype(np.float32, copy=False) for x in episode[:3])
+    return Episode(observation, action, reward, bool(episode.terminated))
+
+
+def problems(episode: Episode) -> list[str]:
+    """Returns all that cannot be right in an episode, in words."""
+    arrays = dict(zip(Episode._fields, episode[:3], strict=False))
+    if wrong := [
+        f"{k} is not numbers but {v.dtype}" for k, v in arrays.items() if v.dtype.kind not in "biuf"
+    ]:
+        return wrong
+    observation, action, reward = arrays.values()
     length = len(action)
     if observation.ndim != 2 or action.ndim != 2 or reward.ndim != 1:
         shapes = f"{observation.shape}, {action.shape}, {reward.shape}"
-        raise InputError(
-            f"{where}: observation, action and reward must be [T + 1, O], [T, A], [T], not {shapes}"
-        )
+        return [f"observation, action and reward must be [T + 1, O], [T, A], [T], not {shapes}"]
     if length == 0:
-        raise InputError(f"{where}: the episode has no steps")
+        return ["the episode has no steps"]
+    found = []
     if len(observation) not in (length, length + 1) or len(reward) != length:
-        raise InputError(
-            f"{where}: {length} actions do not fit {len(observation)} observations "
-            f"and {len(reward)} rewards"
+        found.append(
+            f"{length} actions do not fit {len(observation)} observations and {len(reward)} rewards"
         )
-    for name, array in zip(Episode._fields, (observation, action, reward), strict=False):
-        bad = ~np.isfinite(array)
+    for name, array in arrays.items():
+        bad = ~(np.abs(array) <= LARGEST)
         if bad.any():
             row = np.argwhere(bad)[0][0]
-            raise InputError(
-                f"{where}: {name} has {bad.sum()} NaN or infinite values, first in row {row}"
-            )
-    if np.abs(action).max() > 1:
-        raise InputError(
-            f"{where}: actions reach {np.abs(action).max():.3g}, outside [-1, 1]: "
+            found.append(f"{name} has {bad.sum()} NaN or infinite values, first in row {row}")
+    beyond = np.abs(action[np.isfinite(action)]).max(initial=0)
+    if beyond > 1:
+        found.append(
+            f"actions reach {beyond:.3g}, outside [-1, 1]: "
             "scale them by the bounds of their environment"
         )
-    return Episode(observation, action, reward, bool(episode.terminated))
+    return found
 
 
 def check_set(data: EpisodeSet) -> EpisodeSet:

@@ -1,6 +1,6 @@
 """Data that stores all steps one after the other: columns with a row a step, cut into episodes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -25,16 +25,15 @@ def check_rows(columns: Mapping[str, np.ndarray], where: str) -> None:
         raise InputError(f"{where}: the arrays need a row for each step, but have {shapes}")
 
 
-def split(
+def cut(
     observation: np.ndarray,
     action: np.ndarray,
     reward: np.ndarray,
     terminated: np.ndarray,
     last: np.ndarray,
-    following: np.ndarray | None,
-    where: str,
+    following: np.ndarray | None = None,
 ) -> list[Episode]:
-    """Returns the episodes of flat columns [N, ...].
+    """Returns the episodes of flat columns [N, ...], not checked.
 
     Args:
         observation: [N, O].
@@ -43,7 +42,6 @@ def split(
         terminated: [N] bool, whether the MDP ended with that step.
         last: [N] bool, whether an episode ended there, for whatever reason; the last row does.
         following: [N, O] observations after the steps, where they are stored.
-        where: what the columns were found in.
     """
     episodes = []
     ends = np.flatnonzero(np.append(last[:-1], True)) + 1
@@ -51,6 +49,15 @@ def split(
         states = observation[start:stop]
         if following is not None:
             states = np.concatenate([states, following[stop - 1 : stop]])
-        episode = Episode(states, action[start:stop], reward[start:stop], terminated[stop - 1])
-        episodes.append(check(episode, f"{where}, rows {start} to {stop - 1}"))
+        ended = bool(terminated[stop - 1])
+        episodes.append(Episode(states, action[start:stop], reward[start:stop], ended))
     return episodes
+
+
+def checked(episodes: Sequence[Episode], where: str) -> list[Episode]:
+    """Returns episodes that were cut from flat columns, each checked and named by its rows."""
+    ends = np.cumsum([len(episode.action) for episode in episodes])
+    return [
+        check(episode, f"{where}, rows {end - len(episode.action)} to {end - 1}")
+        for episode, end in zip(episodes, ends, strict=True)
+    ]

@@ -11,7 +11,7 @@ import numpy as np
 
 from rlp.data import hdf5
 from rlp.data.episodes import Episode, EpisodeSet, check, check_set
-from rlp.data.flat import check_rows, split, vector
+from rlp.data.flat import check_rows, checked, cut, vector
 from rlp.errors import InputError
 
 LOOKS_FOR = "a d3rlpy file (.h5)"
@@ -41,9 +41,8 @@ def _read_flat(file: Any, where: str) -> list[Episode]:
     check_rows(arrays, where)
     observation, action, *columns = arrays.values()
     reward, terminal, ended = map(vector, columns)
-    return split(
-        observation, action, reward, terminal.astype(bool), ended.astype(bool), None, where
-    )
+    episodes = cut(observation, action, reward, terminal.astype(bool), ended.astype(bool))
+    return checked(episodes, where)
 
 
 def _read_each(file: Any, where: str) -> list[Episode]:

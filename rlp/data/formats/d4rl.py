@@ -12,7 +12,7 @@ import numpy as np
 
 from rlp.data import hdf5
 from rlp.data.episodes import EpisodeSet, check_set
-from rlp.data.flat import check_rows, split, vector
+from rlp.data.flat import check_rows, checked, cut, vector
 
 LOOKS_FOR = "a D4RL file (.hdf5: observations, actions, rewards, terminals)"
 COLUMNS = ("observations", "actions", "rewards", "terminals")
@@ -33,16 +33,15 @@ def read(path: Path) -> EpisodeSet:
         arrays = hdf5.read_arrays(file, COLUMNS, ("timeouts", "next_observations"))
     check_rows(arrays, str(path))
     terminal = vector(arrays["terminals"]).astype(bool)
-    episodes = split(
+    episodes = cut(
         arrays["observations"],
         arrays["actions"],
         vector(arrays["rewards"]),
         terminal,
         _ends(arrays, terminal),
         arrays.get("next_observations"),
-        str(path),
     )
-    return check_set(EpisodeSet(str(path), "", episodes))
+    return check_set(EpisodeSet(str(path), "", checked(episodes, str(path))))
 
 
 def _ends(arrays: dict[str, np.ndarray], terminal: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from rlp.data.episodes import EpisodeSet, check_set
-from rlp.data.flat import check_rows, split, vector
+from rlp.data.flat import check_rows, checked, cut, vector
 from rlp.data.npz import npz_names, read_npz
 
 LOOKS_FOR = "an OGBench file (.npz: observations, actions, terminals)"
@@ -28,14 +28,12 @@ def read(path: Path) -> EpisodeSet:
     check_rows(arrays, str(path))
     last = vector(arrays["terminals"]).astype(bool)
     done = vector(arrays["masks"]) == 0 if "masks" in arrays else np.zeros(len(last), bool)
-    episodes = split(
+    episodes = cut(
         arrays["observations"],
         arrays["actions"],
         vector(arrays["rewards"]) if "rewards" in arrays else np.zeros(len(last), np.float32),
         done,
         last | done,
-        None,
-        str(path),
     )
     metadata = {} if "rewards" in arrays else {"rewards": "none in the file: read as zeros"}
-    return check_set(EpisodeSet(str(path), "", episodes, metadata))
+    return check_set(EpisodeSet(str(path), "", checked(episodes, str(path)), metadata))

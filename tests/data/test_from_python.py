@@ -1,0 +1,54 @@
+"""Data made in Python: every problem is told at once."""
+
+import numpy as np
+import pytest
+
+from rlp import data
+from rlp.data.episodes import Episode
+from rlp.errors import InputError
+from tests.conftest import make_episode
+
+
+def test_episodes_are_a_data_set():
+    made = [make_episode(5), make_episode(7, seed=1)]
+    read = data.from_episodes(made, env="walker-walk", name="mine")
+    assert (read.name, read.env, read.lengths.tolist()) == ("mine", "walker-walk", [5, 7])
+
+
+def test_every_problem_is_told_at_once():
+    good = make_episode(5)
+    made = [
+        good._replace(action=2 * np.ones((5, 2)), reward=np.full(5, np.nan)),
+        good,
+        good._replace(observation=good.observation[:3]),
+    ]
+    with pytest.raises(InputError) as raised:
+        data.from_episodes(made)
+    lines = str(raised.value).splitlines()
+    assert len(lines) == 3
+    assert lines[0].startswith("episodes, episode 0: reward has 5 NaN")
+    assert lines[1].startswith("episodes, episode 0: actions reach 2")
+    assert lines[2].startswith("episodes, episode 2: 5 actions do not fit 3 observations")
+
+
+def test_flat_columns_end_where_a_flag_is_set():
+    observation = np.arange(12.0).reshape(6, 2)
+    flags = np.zeros((2, 6), bool)
+    flags[0, 1] = flags[1, 3] = True
+    action, reward = np.zeros((6, 1)), np.ones((6, 1))
+    read = data.from_arrays(observation, action, reward, *flags, next_observation=observation + 2)
+    assert read.lengths.tolist() == [2, 2, 2]
+    assert [e.terminated for e in read.episodes] == [True, False, False]
+    np.testing.assert_array_equal(read.episodes[1].observation, observation[2:5])
+    without = data.from_arrays(observation, action, reward, *flags)
+    assert [len(e.observation) for e in without.episodes] == [2, 2, 2]
+    with pytest.raises(InputError, match="a row for each step"):
+        data.from_arrays(observation[:4], action, reward, *flags)
+
+
+def test_nothing_is_no_data():
+    empty = Episode(np.zeros((1, 2)), np.zeros((0, 1)), np.zeros(0), False)
+    with pytest.raises(InputError, match="episode 0: the episode has no steps"):
+        data.from_episodes([empty])
+    with pytest.raises(InputError, match="no episodes"):
+        data.from_episodes([])
