@@ -33,17 +33,16 @@ def test_every_problem_is_told_at_once():
 
 def test_flat_columns_end_where_a_flag_is_set():
     observation = np.arange(12.0).reshape(6, 2)
-    flags = np.zeros((2, 6), bool)
-    flags[0, 1] = flags[1, 3] = True
+    ended, cut = np.arange(6) == 1, np.arange(6) == 3
     action, reward = np.zeros((6, 1)), np.ones((6, 1))
-    read = data.from_arrays(observation, action, reward, *flags, next_observation=observation + 2)
+    read = data.from_arrays(observation, action, reward, ended, cut, observation + 2)
     assert read.lengths.tolist() == [2, 2, 2]
     assert [e.terminated for e in read.episodes] == [True, False, False]
     np.testing.assert_array_equal(read.episodes[1].observation, observation[2:5])
-    without = data.from_arrays(observation, action, reward, *flags)
+    without = data.from_arrays(observation, action, reward, ended, cut)
     assert [len(e.observation) for e in without.episodes] == [2, 2, 2]
     with pytest.raises(InputError, match="a row for each step"):
-        data.from_arrays(observation[:4], action, reward, *flags)
+        data.from_arrays(observation[:4], action, reward, ended, cut)
 
 
 def test_nothing_is_no_data():
