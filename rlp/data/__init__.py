@@ -29,6 +29,13 @@ def load(name_or_path: str) -> EpisodeSet:
     return join([_load_one(part) for part in parts])
 
 
+def load_physics(path: str) -> list[np.ndarray] | None:
+    """Returns the simulator's states in each episode of a data set, None where there are none."""
+    readers = (reader for reader in FORMATS if reader.matches(Path(path)))
+    read_physics = getattr(next(readers, None), "read_physics", lambda _: None)
+    return read_physics(Path(path))
+
+
 def _load_one(name_or_path: str) -> EpisodeSet:
     names = bundled_names()
     bundled = name_or_path in names

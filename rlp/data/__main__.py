@@ -1,5 +1,6 @@
 """Looks at data: `python -m rlp.data info walker-walk/medium`."""
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,12 +8,15 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from rlp import cli, data
+from rlp import cli, data, envs
+from rlp import verify as replay
+from rlp.config import Positive
 from rlp.data import describe
 from rlp.data.episodes import EpisodeSet
-from rlp.data.formats import packed
+from rlp.data.formats import exorl, packed
 from rlp.errors import InputError
-from rlp.files import write_text
+from rlp.files import write_json, write_text
+from rlp.screen import Screen, spread
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,82 @@ def pack(given: cli.Given) -> None:
     print(f"{out}: {len(written.episodes)} episodes, {out.stat().st_size / 1e6:.1f} MB")
 
 
+@dataclass(frozen=True)
+class Verify:
+    """The data and its environment."""
+
+    dataset: str  # a path
+    env: str = ""  # the environment to replay in (default: the one the data names)
+    num_rows: Positive = 300  # steps to replay, evenly spaced
+
+
+def verify(given: cli.Given) -> None:
+    """Replays steps of a data set in the simulator; exit code 1 if one does not repeat."""
+    settings = cli.parse(Verify, given)
+    read = data.load(settings.dataset)
+    name = settings.env or read.env
+    if not name:
+        raise InputError(
+            f"{settings.dataset} does not say which environment it is from: --env=NAME"
+        )
+    env = envs.make(name)
+    first = read.episodes[0]
+    envs.check_widths(
+        env, name, first.observation.shape[1], first.action.shape[1], settings.dataset
+    )
+    if not isinstance(env, envs.Simulator):
+        raise InputError(f"{name}: its simulator cannot be set to a state")
+    with Screen(quiet=False) as screen:
+        physics = data.load_physics(settings.dataset)
+        found = replay.verify(read, physics, env, settings.num_rows, screen)
+        states = "stored states" if physics else "states rebuilt from observations"
+        screen.say(
+            f"{settings.dataset} in {name}: {found.num_rows} steps from {states}\n"
+            f"next observations repeated: {found.observations:.1%}, worst error {found.worst:.2g}\n"
+            f"rewards repeated: {found.rewards:.1%}"
+        )
+        screen.say("it replays" if found.repeats else f"it does not replay: {found.cause}")
+    if not found.repeats:
+        raise SystemExit(1)
+
+
+@dataclass(frozen=True)
+class Relabel:
+    """The data and its new task."""
+
+    dataset: str  # a path, with stored states
+    out: str  # a new folder, in the layout of ExORL
+    env: str = "walker-run"  # the task whose rewards are wanted
+
+
+def relabel(given: cli.Given) -> None:
+    """Writes a data set with the rewards that another task gives for its stored states."""
+    from rlp.envs.dm_control import DmControl  # not where nothing is simulated
+
+    settings = cli.parse(Relabel, given)
+    read, out = data.load(settings.dataset), Path(settings.out)
+    physics = data.load_physics(settings.dataset)
+    if physics is None:
+        raise InputError(f"{settings.dataset}: no states are stored, so no reward can be computed")
+    if out.exists():
+        raise InputError(f"{out} exists: choose a new folder")
+    env = envs.make(settings.env)
+    if not isinstance(env, DmControl):
+        raise InputError(f"{settings.env}: its rewards are not a function of its states alone")
+    partial = out.with_name(out.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    with Screen(quiet=False) as screen, screen.bar("relabelling", len(physics)) as move:
+        for number, (episode, states) in enumerate(zip(read.episodes, physics, strict=True)):
+            reward = np.array([env.reward_of(state) for state in states[1:]], np.float32)
+            exorl.write_episode(partial, number, episode._replace(reward=reward), states)
+            move(number + 1)
+        metadata = {**read.metadata, "env": settings.env, "relabelled": f"from {read.env}"}
+        write_json(partial / "metadata.json", metadata)
+        partial.rename(out)
+        returns = data.load(str(out)).returns
+        screen.say(f"{out}: {len(returns)} episodes, return {spread(returns)} in {settings.env}")
+
+
 def _evenly_spaced(data_set: EpisodeSet, count: int) -> EpisodeSet:
     every = len(data_set.episodes)
     if count > every:
@@ -68,6 +148,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     """The command line."""
     commands = {
         "info": cli.Command(info, (Info,), "Prints what there is to know of a data set."),
+        "verify": cli.Command(
+            verify, (Verify,), "Replays steps in the simulator: were they read right?"
+        ),
+        "relabel": cli.Command(relabel, (Relabel,), "Computes the rewards of another task."),
         "pack": cli.Command(pack, (Pack,), "Writes a data set as one .npz file, with a data card."),
     }
     cli.main("python -m rlp.data", commands, argv)

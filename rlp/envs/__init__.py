@@ -1,7 +1,7 @@
 """Vector environments by name. A simulator is imported when one of its environments is made."""
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -35,6 +35,23 @@ class VectorEnv(Protocol):
 
     def step(self, action: np.ndarray) -> Outcome:
         """Applies actions [N, A] in [-1, 1]. What an ended environment returns has no meaning."""
+        ...
+
+
+@runtime_checkable
+class Simulator(VectorEnv, Protocol):
+    """A vector environment whose first simulator can be set to any state."""
+
+    def step_from(self, physics: np.ndarray, action: np.ndarray) -> Outcome:
+        """Returns what follows [1, ...] on an action [A] in a state [P] of the simulator."""
+        ...
+
+    def observe(self, physics: np.ndarray) -> np.ndarray:
+        """Returns the observation [O] of a state [P]."""
+        ...
+
+    def rebuild(self, observation: np.ndarray) -> np.ndarray | None:
+        """Returns a state [P] with this observation [O], None where it does not tell enough."""
         ...
 
 

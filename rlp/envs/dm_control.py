@@ -31,7 +31,8 @@ class DmControl:
             )
         domain, task = name.split("-", 1)
         first = suite.load(domain, task)
-        self.num_envs = num_envs
+        first.reset()
+        self._name, self.num_envs = name, num_envs
         self._envs = [first, *(_copy(first) for _ in range(num_envs - 1))]
         spec: Any = first.action_spec()
         self.action_dim = int(np.prod(spec.shape))
@@ -55,6 +56,38 @@ class DmControl:
     def physics(self) -> np.ndarray:
         """Returns positions and velocities [N, P] of the simulators."""
         return np.stack([env.physics.get_state() for env in self._envs])
+
+    def step_from(self, physics: np.ndarray, action: np.ndarray) -> Outcome:
+        """Returns what follows [1, ...] on an action [A] in a state [P]."""
+        first, *others = self._envs
+        self._set(physics)
+        first._reset_next_step, first._step_count = False, 0
+        self._envs = [first]
+        try:
+            return self.step(action[None])
+        finally:
+            self._envs = [first, *others]
+
+    def observe(self, physics: np.ndarray) -> np.ndarray:
+        """Returns the observation [O] of a state [P]."""
+        self._set(physics)
+        return _flat(self._envs[0].task.get_observation(self._envs[0].physics))
+
+    def reward_of(self, physics: np.ndarray) -> float:
+        """Returns the reward for having come to a state [P]: the suite's depend on nothing else."""
+        self._set(physics)
+        return self._envs[0].task.get_reward(self._envs[0].physics)
+
+    def rebuild(self, observation: np.ndarray) -> np.ndarray | None:
+        """Returns None: the suite's observations leave out what a state has."""
+        del observation
+        return None
+
+    def _set(self, state: np.ndarray) -> None:
+        if state.shape != self._envs[0].physics.get_state().shape:
+            raise InputError(f"its states have {state.size} numbers, {self._name}'s have others")
+        with self._envs[0].physics.reset_context():
+            self._envs[0].physics.set_state(state)
 
     def step(self, action: np.ndarray) -> Outcome:
         """Applies actions [N, A] in [-1, 1], scaled to the task's bounds."""

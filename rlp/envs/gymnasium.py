@@ -15,12 +15,14 @@ from gymnasium.spaces import Box
 from rlp.envs import Outcome
 from rlp.errors import InputError, nearest
 
+VELOCITY_CLIP = 10.0  # of the observations of Hopper and Walker2d
+
 
 class Gymnasium:
     """N copies of one environment; one that has ended waits for its reset."""
 
     def __init__(self, name: str, num_envs: int) -> None:
-        self.num_envs = num_envs
+        self._name, self.num_envs, self._ready = name, num_envs, False
         self._envs = [_make(name) for _ in range(num_envs)]
         first = self._envs[0]
         spaces = first.observation_space, first.action_space
@@ -49,6 +51,41 @@ class Gymnasium:
         """Returns positions and velocities [N, P] of MuJoCo environments."""
         states = [env.unwrapped.data for env in self._envs]
         return np.stack([np.concatenate([state.qpos, state.qvel]) for state in states])
+
+    def step_from(self, physics: np.ndarray, action: np.ndarray) -> Outcome:
+        """Returns what follows [1, ...] on an action [A] in a state [P]."""
+        self._set(physics)
+        scaled = self._center + self._scale * np.asarray(action, np.float64)
+        observation, reward, terminated, *_ = self._envs[0].unwrapped.step(scaled)
+        return Outcome(
+            observation[None], np.array([reward]), np.array([terminated]), np.zeros(1, bool)
+        )
+
+    def observe(self, physics: np.ndarray) -> np.ndarray:
+        """Returns the observation [O] of a state [P]."""
+        self._set(physics)
+        return self._envs[0].unwrapped._get_obs()
+
+    def rebuild(self, observation: np.ndarray) -> np.ndarray | None:
+        """Returns the state of a MuJoCo environment that observes all but its first position.
+
+        That position (how far it got) has no effect; velocities beyond 10 are clipped by some.
+        """
+        model = getattr(self._envs[0].unwrapped, "model", None)
+        if model is None or self.observation_dim != model.nq - 1 + model.nv:
+            return None
+        if np.abs(observation[model.nq - 1 :]).max() >= VELOCITY_CLIP:
+            return None
+        return np.concatenate([[0.0], observation])
+
+    def _set(self, state: np.ndarray) -> None:
+        simulator = self._envs[0].unwrapped
+        if state.size != simulator.model.nq + simulator.model.nv:
+            raise InputError(f"its states have {state.size} numbers, {self._name}'s have others")
+        if not self._ready:
+            self._envs[0].reset()
+            self._ready = True
+        simulator.set_state(state[: simulator.model.nq], state[simulator.model.nq :])
 
     def step(self, action: np.ndarray) -> Outcome:
         """Applies actions [N, A] in [-1, 1], scaled to the bounds."""

@@ -36,6 +36,13 @@ def read(path: Path) -> EpisodeSet:
     return check_set(EpisodeSet(str(path), env, [_read_episode(file) for file in shown], metadata))
 
 
+def read_physics(path: Path) -> list[np.ndarray] | None:
+    """Returns the simulator's states [T + 1, P] in each episode, None where they are not stored."""
+    found = [read_npz(file, (), ("physics",)).get("physics") for file in _files(path)]
+    states = [state for state in found if state is not None]
+    return states if len(states) == len(found) else None
+
+
 def write_episode(folder: Path, number: int, episode: Episode, physics: np.ndarray) -> None:
     """Writes an episode whole or not at all, physics [T + 1, P] with it."""
     length = len(episode.action)
