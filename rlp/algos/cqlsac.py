@@ -59,7 +59,7 @@ class Config:
     max_target_backup: bool = False  # max over N next actions in the backup
     lagrange: bool = False  # learn the weight alpha' so that the weighted gap is `target_gap`
     target_gap: float = 10.0  # tau of equation 30; CORL's `cql_target_action_gap` times the weight
-    bound_backup: bool = False  # clip the backup to +- max |r| / (1 - discount) (not in the paper)
+    bound_q: bool = False  # no backup, and no lift by the penalty, beyond max |r| / (1 - discount)
     clip_gap_min: float = -1e9  # clip of logsumexp - Q, for each state
     clip_gap_max: float = 1e9  # clip of logsumexp - Q, for each state
     bc_updates: int = 0  # first updates in which the actor clones the data instead of maximising Q
@@ -77,7 +77,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "num_actions": 4,
         "num_penalised": 64,
         "cql_weight": 2.0,
-        "bound_backup": True,
+        "bound_q": True,
         "clip_gap_min": 0.0,
     },
     "paper": {},
@@ -182,7 +182,7 @@ def _update(
     )
     metrics = {**actor_metrics, **critic_metrics, "alpha": alpha}
     if config.num_actions:
-        penalty_grads, gap = _penalty_grad(config, state, alpha_prime, transition, noise)
+        penalty_grads, gap = _penalty_grad(config, state, alpha_prime, batch, noise)
         critic_grads = jax.tree.map(jnp.add, critic_grads, penalty_grads)
         metrics["gap"] = jnp.mean(gap)
         if config.lagrange:
@@ -226,7 +226,7 @@ def _backup(
         next_q -= alpha * jnp.take_along_axis(log_prob, best, axis=1)[:, 0]
     backup = config.reward_scale * transition.reward
     backup += config.discount * transition.discount * next_q
-    return jnp.clip(backup, -bound, bound) if config.bound_backup else backup
+    return jnp.clip(backup, -bound, bound) if config.bound_q else backup
 
 
 def _critic_loss(
@@ -239,13 +239,13 @@ def _critic_loss(
 
 
 def _penalty_grad(
-    config: Config, state: State, alpha_prime: jax.Array, batch: Transition, noise: Noise
+    config: Config, state: State, alpha_prime: jax.Array, batch: Batch, noise: Noise
 ) -> tuple[Params, jax.Array]:
     """Returns the penalty's gradient and the mean gap of each critic [E], of the first P states."""
-    penalised = jax.tree.map(lambda x: x[: len(noise.uniform)], batch)
+    penalised = jax.tree.map(lambda x: x[: len(noise.uniform)], batch.transition)
     actions, log_probs = _sampled_actions(config, state.actor, penalised, noise)
     grads, gap = optim.grad_in_blocks(
-        lambda critic, *block: _penalty_loss(critic, config, alpha_prime, *block),
+        lambda critic, *block: _penalty_loss(critic, config, alpha_prime, batch.bound, *block),
         state.critic, penalised, actions, log_probs,
         rows=1 + actions.shape[1],
     )  # fmt: skip
@@ -270,6 +270,7 @@ def _penalty_loss(
     critic: Params,
     config: Config,
     alpha_prime: jax.Array,
+    bound: jax.Array,
     batch: Transition,
     actions: jax.Array,
     log_probs: jax.Array,
@@ -277,7 +278,8 @@ def _penalty_loss(
     """Returns the penalty, the sum over the critics, and the gap [B, E]."""
     scored = jnp.concatenate([batch.action[:, None], actions], axis=1)  # [B, 1 + 3N, A]
     q = _q(config, critic, batch.observation, scored)  # [E, B, 1 + 3N]
-    gap = _gap(config, q[..., 0], q[..., 1:], log_probs)  # [E, B]
+    q_data = jnp.clip(q[..., 0], -bound, bound) if config.bound_q else q[..., 0]
+    gap = _gap(config, q_data, q[..., 1:], log_probs)  # [E, B]
     return jnp.sum(_penalty(config, alpha_prime, jnp.mean(gap, axis=1))), gap.T
 
 

@@ -80,7 +80,7 @@ def test_a_bounded_backup_is_never_worth_more_than_rewards_allow():
     """Critics that start too high stay there by themselves, but not where the backup is bounded."""
     data = chain(3, terminated=False)
     free = Config(hidden_dims=(32,), batch_size=64, discount=0.5)
-    bounded = Config(hidden_dims=(32,), batch_size=64, discount=0.5, bound_backup=True)
+    bounded = Config(hidden_dims=(32,), batch_size=64, discount=0.5, bound_q=True)
     state = cqlsac.init(free, jax.random.key(0), Spec(4, 1, 10))
     raised = jax.tree.map(lambda leaf: leaf + 1, state.target_critic)
     state = state._replace(target_critic=raised)

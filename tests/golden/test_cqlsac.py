@@ -158,7 +158,7 @@ def test_complete_runs(golden: Callable[[str], Any], case: str):
         np.testing.assert_allclose(backup, read("td_target"), **CLOSE)
         alpha_prime = cqlsac._alpha_prime(state.log_alpha_prime)
         bellman_grads, _ = critic_gradient(state.critic, config, transition, backup)
-        penalty_grads, gap = penalty_gradient(config, state, alpha_prime, transition, noise)
+        penalty_grads, gap = penalty_gradient(config, state, alpha_prime, batch, noise)
         critic_grads = jax.tree.map(jnp.add, bellman_grads, penalty_grads)
         assert_critics_close(critic_grads, vectors, f"{prefix}grad_", **CLOSE)
         actor_grads, _ = actor_gradient(
