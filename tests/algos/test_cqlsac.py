@@ -100,6 +100,27 @@ def test_the_warm_up_clones_the_data():
     assert float(jnp.tanh(mean[0, 0])) == pytest.approx(-0.7, abs=0.05)
 
 
+def test_the_penalty_lifts_nothing_beyond_the_bound():
+    """There its gradient lacks that of Q of the data, which is what lifts it."""
+    config = Config(hidden_dims=(8,), batch_size=4, num_actions=1, bound_q=True, cql_weight=1.0)
+    state = cqlsac.init(config, jax.random.key(0), Spec(4, 1, 10))
+    batch = cqlsac.sample(config, jax.random.key(1), make_dataset(chain(3), unit_normalizer(4)))
+    noise = Noise(*(jnp.zeros((4, 1)),) * 2, *(jnp.full((4, 1, 1), 0.5),) * 3)
+
+    def penalty_grad(bound: float) -> Any:
+        bounded = batch._replace(bound=jnp.float32(bound))
+        return cqlsac._penalty_grad(config, state, jnp.ones(()), bounded, noise)[0]
+
+    def q_of_data(critic: Any) -> jax.Array:
+        transition = batch.transition
+        q = cqlsac._q(config, critic, transition.observation, transition.action[:, None])
+        return jnp.sum(jnp.mean(q, axis=1))
+
+    lift = jax.grad(q_of_data)(state.critic)
+    free, held = penalty_grad(1e6), penalty_grad(0.0)
+    jax.tree.map(lambda f, h, g: np.testing.assert_allclose(h - f, g, atol=1e-5), free, held, lift)
+
+
 def test_the_acting_actor_is_an_average_of_those_before():
     action = np.random.default_rng(0).uniform(-1, 1, (50, 1))
     data = bandit(action, action[:, 0])
