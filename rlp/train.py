@@ -126,8 +126,9 @@ def _start(algo_name: str, given: cli.Given) -> tuple[Run, EpisodeSet, Task]:
 
 def _try(algo: Algo, setting: Any, spec: Spec, task: Task) -> None:
     """Traces the start of training, so that what cannot be is refused before anything is made."""
-    key = jax.random.key(0)
-    jax.eval_shape(lambda: (algo.init(setting, key, spec), algo.sample(setting, key, task.dataset)))
+    keys = jax.random.split(jax.random.key(0))
+    jax.eval_shape(lambda: algo.init(setting, keys[0], spec))
+    jax.eval_shape(lambda: algo.sample(setting, keys[1], task.dataset))
 
 
 def _preset(algo_name: str, name: str) -> tuple[str, dict[str, Any]]:

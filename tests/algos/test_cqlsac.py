@@ -49,15 +49,14 @@ def test_the_penalty_of_some_states_is_that_of_a_smaller_batch():
     config = Config(hidden_dims=(8,), num_actions=2, num_penalised=16, batch_size=64)
     state = cqlsac.init(config, jax.random.key(0), Spec(3, 2, 10))
     keys = jax.random.split(jax.random.key(1), 5)
-    batch = Transition(
+    transition = Transition(
         jax.random.normal(keys[0], (64, 3)), jax.random.uniform(keys[1], (64, 2)),
         jnp.zeros(64), jnp.ones(64), jax.random.normal(keys[2], (64, 3)),
     )  # fmt: skip
-    _, metrics = jax.jit(cqlsac.update)(
-        config, state, jnp.int32(0), keys[3], Batch(batch, jnp.ones(()))
-    )
+    batch = Batch(transition, jnp.ones(()))
+    _, metrics = jax.jit(cqlsac.update)(config, state, jnp.int32(0), keys[3], batch)
     noise = Noise(*(jnp.zeros((size, 2, 2)) for size in (64, 64, 16, 16, 16)))
-    small = jax.tree.map(lambda leaf: leaf[:16], batch)
+    small = Batch(jax.tree.map(lambda leaf: leaf[:16], transition), batch.bound)
     penalty_grad = jax.jit(cqlsac._penalty_grad)
     some, of_small = (penalty_grad(config, state, jnp.ones(()), x, noise) for x in (batch, small))
     chex.assert_trees_all_close(some, of_small, rtol=1e-5)
