@@ -2,9 +2,9 @@
 
 Every case runs in a process of its own on synthetic data of HalfCheetah's size (observation 17,
 action 6, 100,000 transitions), with 2 layers of 256 and batches of 256 (the Decision Transformer
-with its defaults), so that compile time, time to first update and peak memory are its own. A float32
-matmul ceiling is measured in turn with the updates: what counts is the fraction of it, as machines
-are noisy. No environment is imported.
+with its defaults), so that compile time, time to first update and peak memory are its own. A
+float32 matmul ceiling is measured in turn with the updates: what counts is the fraction of it, as
+machines are noisy. No environment is imported.
 """
 
 import itertools
