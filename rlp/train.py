@@ -214,16 +214,15 @@ def _task(settings: Settings, schedule: Schedule, data_set: EpisodeSet, num_memb
                 f"{settings.dataset} does not say which environment it is from: give --env=NAME, "
                 "or --eval_every=0 to train without evaluation"
             )
-        num_tasks = len(env_name.split("+"))
-        env = envs.make(env_name, num_members * schedule.num_episodes * num_tasks)
+        env = envs.make(env_name, num_members * schedule.num_episodes * data_set.num_tasks)
         spec = _spec(data_set)
         envs.check_widths(env, env_name, spec.observation_dim, spec.action_dim, settings.dataset)
     width = data_set.episodes[0].observation.shape[1]
     normalizer = fit_normalizer(data_set) if settings.normalize else unit_normalizer(width)
     if not settings.show_task:
-        if "+" not in env_name:
+        if data_set.num_tasks == 1:
             raise InputError(f"--show_task=False: {settings.dataset} has one task")
-        normalizer = hide_task(normalizer, len(env_name.split("+")))
+        normalizer = hide_task(normalizer, data_set.num_tasks)
     return Task(make_dataset(data_set, normalizer), normalizer, env)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rlp.data.episodes import Episode, EpisodeSet, check, check_set, join, problems
+from rlp.data.episodes import Episode, EpisodeSet, check_set, in_float32, join, problems
 from rlp.data.flat import check_rows, cut, vector
 from rlp.data.formats import FORMATS
 from rlp.errors import InputError, nearest
@@ -71,8 +71,7 @@ def from_episodes(episodes: Sequence[Episode], env: str = "", name: str = "episo
     ]
     if wrong:
         raise InputError("\n".join(wrong))
-    checked = [check(episode, f"{name}, episode {i}") for i, episode in enumerate(episodes)]
-    return check_set(EpisodeSet(name, env, checked))
+    return check_set(EpisodeSet(name, env, [in_float32(episode) for episode in episodes]))
 
 
 def from_arrays(

@@ -40,10 +40,15 @@ class EpisodeSet:
         return np.array([episode.reward.sum(dtype=np.float64) for episode in self.episodes])
 
     @property
+    def num_tasks(self) -> int:
+        """How many tasks there are."""
+        return len(self.env.split("+"))
+
+    @property
     def tasks(self) -> np.ndarray:
         """The task of every episode, [N] int64: its place in `env`."""
-        count = len(self.env.split("+"))
-        return np.array([np.argmax(episode.observation[0, -count:]) for episode in self.episodes])
+        one_hots = [episode.observation[0, -self.num_tasks :] for episode in self.episodes]
+        return np.array([np.argmax(one_hot) for one_hot in one_hots])
 
     @property
     def lengths(self) -> np.ndarray:
@@ -59,6 +64,11 @@ def check(episode: Episode, where: str) -> Episode:
     """
     if found := problems(episode):
         raise InputError(f"{where}: {'; '.join(found)}")
+    return in_float32(episode)
+
+
+def in_float32(episode: Episode) -> Episode:
+    """Returns the episode in float32, not checked."""
     observation, action, reward = (x.astype(np.float32, copy=False) for x in episode[:3])
     return Episode(observation, action, reward, bool(episode.terminated))
 

@@ -15,6 +15,7 @@ from rlp.data.flat import check_rows, checked, cut, vector
 from rlp.errors import InputError
 
 LOOKS_FOR = "a d3rlpy file (.h5)"
+DISCRETE = "its actions are discrete, which no algorithm here takes yet"
 FLAT = ("observations", "actions", "rewards", "terminals", "episode_terminals")
 
 
@@ -37,7 +38,7 @@ def read(path: Path) -> EpisodeSet:
 def _read_flat(file: Any, where: str) -> list[Episode]:
     arrays = hdf5.read_arrays(file, FLAT, ("discrete_action",))
     if arrays.pop("discrete_action", False):
-        raise InputError(f"{where}: its actions are discrete, which no algorithm here takes yet")
+        raise InputError(f"{where}: {DISCRETE}")
     check_rows(arrays, where)
     observation, action, *columns = arrays.values()
     reward, terminal, ended = map(vector, columns)
@@ -54,9 +55,7 @@ def _read_each(file: Any, where: str) -> list[Episode]:
         ]
         observation, action, reward, terminated = hdf5.read_arrays(file, names).values()
         if action.dtype.kind in "biu":
-            raise InputError(
-                f"{where}: its actions are discrete, which no algorithm here takes yet"
-            )
+            raise InputError(f"{where}: {DISCRETE}")
         episode = Episode(observation, action, vector(reward), bool(np.any(terminated)))
         episodes.append(check(episode, f"{where}, episode {number}"))
     return episodes
