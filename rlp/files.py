@@ -1,6 +1,7 @@
 """Files that are written whole or not at all, and json that is refused in words."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,25 @@ def whole(path: Path) -> Iterator[BinaryIO]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Yields a new folder that takes its place when all of it is written, and else leaves no trace.
+
+    Raises:
+        InputError: if there is something in that place.
+    """
+    if path.exists():
+        raise InputError(f"{path} exists: choose a new folder")
+    partial = path.with_name(path.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        partial.rename(path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -41,6 +61,20 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text())
     except ValueError as error:
+        raise InputError(f"{path}: damaged json ({error})") from error
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Returns the names and values of a json object in a file, none if there is no such file.
+
+    Raises:
+        InputError: if it is damaged or no object.
+    """
+    if not path.exists():
+        return {}
+    try:
+        return json_object(path.read_text(), str(path))
+    except UnicodeDecodeError as error:
         raise InputError(f"{path}: damaged json ({error})") from error
 
 

@@ -18,6 +18,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from rlp.stats import d4rl_score
 from rlp.types import NEVER
 
 
@@ -90,23 +91,31 @@ class Screen:
         self,
         rows: Mapping[str, np.ndarray],
         over_members: Mapping[str, Sequence[str]] = MappingProxyType({}),
+        env: str = "",
     ) -> None:
         """Prints a table of returns; members are summed up in rows of their means.
 
         Args:
             rows: the returns of the episodes of each name.
             over_members: for a row of means, the names of the members; shown from two on.
+            env: the environment; the mean has a column of D4RL's scores where it has those.
         """
         table = Table(box=SIMPLE_HEAD, pad_edge=False)
-        for column in ("return", "mean", "std", "min", "max", "n"):
+        scored = d4rl_score(env, np.zeros(1)) is not None
+        for column in ("return", "mean", "std", "min", "max", "n", *(["D4RL score"] * scored)):
             table.add_column(column, justify="left" if column == "return" else "right")
+
+        def add(name: str, values: np.ndarray, what: str) -> None:
+            score = d4rl_score(env, values.mean())
+            scores = [] if score is None else [f"{score:.1f}"]
+            table.add_row(name, *_summary(values), f"{values.size} {what}", *scores)
+
         for name, values in rows.items():
-            table.add_row(name, *_summary(values), f"{values.size} episodes")
+            add(name, values, "episodes")
         table.add_section()
         for name, members in over_members.items():
             if len(members) > 1:
-                means = np.array([rows[member].mean() for member in members])
-                table.add_row(name, *_summary(means), f"{means.size} members")
+                add(name, np.array([rows[member].mean() for member in members]), "members")
         self._console.print(table)
 
 

@@ -1,7 +1,8 @@
 """Aggregates of returns over runs and tasks, with bootstrap intervals (2108.13264).
 
 Scores are [R, T]: a run's final mean return in each task; runs of different tasks are independent.
-As rliable's, whose generator cannot be seeded.
+As rliable's, whose generator cannot be seeded. D4RL (2004.07219) compares returns on a scale of its
+own.
 """
 
 from collections.abc import Callable
@@ -11,6 +12,23 @@ from scipy.stats import rankdata, trim_mean
 
 NUM_RESAMPLES = 2000
 Statistic = Callable[..., float]  # from scores [R, T], one array or two
+D4RL_REFERENCES = {  # returns of a random policy and of an expert, d4rl/infos.py
+    "gym:HalfCheetah": (-280.178953, 12135.0),
+    "gym:Hopper": (-20.272305, 3234.3),
+    "gym:Walker2d": (1.629008, 4592.3),
+}
+
+
+def d4rl_score(env: str, returns: np.ndarray) -> np.ndarray | None:
+    """Returns D4RL's normalised scores, 0 a random policy's and 100 an expert's.
+
+    None for environments that have none, among them version 5 of gymnasium's, which pays otherwise.
+    """
+    name, _, version = env.partition("-v")
+    if name not in D4RL_REFERENCES or version not in ("2", "3", "4"):
+        return None
+    random, expert = D4RL_REFERENCES[name]
+    return 100 * (returns - random) / (expert - random)
 
 
 def mean(scores: np.ndarray) -> float:

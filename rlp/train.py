@@ -31,6 +31,7 @@ class Settings:
     preset: str = ""  # a named setting of the hyperparameters (default: the first it has)
     d4rl_compat: bool = False  # drop each last transition before a time limit, as D4RL's loader
     normalize: bool = True  # observations to mean 0 and standard deviation 1
+    float16: bool = False  # keep observations in half precision, where memory is short
     show_task: bool = True  # of several tasks, which one it is
     env: str = ""  # environment to evaluate in (default: the one the data names)
     target_return: float = 0.0  # return that a Decision Transformer aims for; 0: the data's best
@@ -75,7 +76,7 @@ def train(algo_name: str, given: cli.Given) -> Run:
             rows |= run.by_task("random policy", evaluate_random(env, seeds))
         last = run.evaluations()[-len(run.seeds) * len(run.tasks) :]
         rows.update((entry["member"], np.array(entry["returns"])) for entry in last)
-        screen.returns(rows, run.over_members if last else {})
+        screen.returns(rows, run.over_members if last else {}, run.record["env"])
         result = {"returns": {name: values.tolist() for name, values in rows.items()}, **run.record}
         files.write_json(run.directory / "result.json", result)
         policy, _ = offline.load_policy(run)
@@ -223,7 +224,8 @@ def _task(settings: Settings, schedule: Schedule, data_set: EpisodeSet, num_memb
         if data_set.num_tasks == 1:
             raise InputError(f"--show_task=False: {settings.dataset} has one task")
         normalizer = hide_task(normalizer, data_set.num_tasks)
-    return Task(make_dataset(data_set, normalizer), normalizer, env)
+    dtype = np.float16 if settings.float16 else np.float32
+    return Task(make_dataset(data_set, normalizer, dtype), normalizer, env)
 
 
 def _introduction(run: Run, data_set: EpisodeSet) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -31,8 +32,7 @@ def load(name_or_path: str) -> EpisodeSet:
 
 def load_physics(path: str) -> list[np.ndarray] | None:
     """Returns the simulator's states in each episode of a data set, None where there are none."""
-    readers = (reader for reader in FORMATS if reader.matches(Path(path)))
-    read_physics = getattr(next(readers, None), "read_physics", lambda _: None)
+    read_physics = getattr(_reader(Path(path)), "read_physics", lambda _: None)
     return read_physics(Path(path))
 
 
@@ -45,11 +45,19 @@ def _load_one(name_or_path: str) -> EpisodeSet:
             f"no data set {name_or_path}{nearest(name_or_path, names)}: "
             f"neither a path nor one of {', '.join(names)}"
         )
-    for reader in FORMATS:
-        if reader.matches(path):
-            return replace(reader.read(path), name=name_or_path)
-    looked_for = "; ".join(reader.LOOKS_FOR for reader in FORMATS)
-    raise InputError(f"{path}: no data found there; looked for {looked_for}")
+    return replace(_reader(path).read(path), name=name_or_path)
+
+
+def _reader(path: Path) -> Any:
+    """Returns the module of the one format that a path has."""
+    fitting = [reader for reader in FORMATS if reader.matches(path)]
+    if len(fitting) > 1:
+        found = " and ".join(reader.LOOKS_FOR for reader in fitting)
+        raise InputError(f"{path}: it could be {found}; name the file or folder that is meant")
+    if not fitting:
+        looked_for = "; ".join(reader.LOOKS_FOR for reader in FORMATS)
+        raise InputError(f"{path}: no data found there; looked for {looked_for}")
+    return fitting[0]
 
 
 def from_episodes(episodes: Sequence[Episode], env: str = "", name: str = "episodes") -> EpisodeSet:

@@ -1,9 +1,9 @@
 """Looks at data: `python -m rlp.data info walker-walk/medium`."""
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from rich.console import Console
@@ -12,11 +12,14 @@ from rlp import cli, data, envs
 from rlp import verify as replay
 from rlp.config import Positive
 from rlp.data import describe
-from rlp.data.episodes import EpisodeSet
-from rlp.data.formats import exorl, packed
+from rlp.data.episodes import EpisodeSet, fingerprint
+from rlp.data.formats import d4rl, exorl, minari, packed
 from rlp.errors import InputError
-from rlp.files import write_json, write_text
+from rlp.files import whole_folder, write_json, write_text
 from rlp.screen import Screen, spread
+
+FILES = {"npz": (packed, ".npz"), "d4rl": (d4rl, ".hdf5")}
+FOLDERS = {"minari": minari, "exorl": exorl}
 
 
 @dataclass(frozen=True)
@@ -33,28 +36,40 @@ def info(given: cli.Given) -> None:
 
 
 @dataclass(frozen=True)
-class Pack:
-    """The data and its file."""
+class Convert:
+    """The data and its new form."""
 
     dataset: str  # a bundled name or a path; a+b joins data sets
-    out: str  # the file, NAME.npz; its data card is NAME.md
+    out: str  # a new file (npz: NAME.npz, d4rl: NAME.hdf5) or folder (minari, exorl)
+    to: Literal["npz", "d4rl", "minari", "exorl"] = "npz"  # npz (packed, with a data card NAME.md)
     num_episodes: int = 0  # keep this many, evenly spaced among all; 0: all
 
 
-def pack(given: cli.Given) -> None:
-    """Writes a data set as one file, with its data card."""
-    settings = cli.parse(Pack, given)
-    out = Path(settings.out)
-    if out.suffix != ".npz":
-        raise InputError(f"{out}: must end in .npz")
-    whole = data.load(settings.dataset)
+def convert(given: cli.Given) -> None:
+    """Writes a data set in another format, whole or not at all, and reads it again."""
+    settings = cli.parse(Convert, given)
+    form, out = settings.to, Path(settings.out)
+    if form in FILES and out.suffix != FILES[form][1]:
+        raise InputError(f"{out}: must end in {FILES[form][1]}")
+    if out.exists():
+        raise InputError(f"{out} exists: choose a new name")
+    wanted = data.load(settings.dataset)
     if settings.num_episodes:
-        whole = _evenly_spaced(whole, settings.num_episodes)
+        wanted = _evenly_spaced(wanted, settings.num_episodes)
     out.parent.mkdir(parents=True, exist_ok=True)
-    packed.write(out, whole)
+    if form in FILES:
+        FILES[form][0].write(out, wanted)
+    else:
+        with whole_folder(out) as folder:
+            FOLDERS[form].write(folder, wanted)
     written = replace(data.load(str(out)), name=f"{out.parent.name}/{out.stem}")
-    write_text(out.with_suffix(".md"), describe.card(written))
-    print(f"{out}: {len(written.episodes)} episodes, {out.stat().st_size / 1e6:.1f} MB")
+    if form == "npz":
+        write_text(out.with_suffix(".md"), describe.card(written))
+    same = fingerprint(written) == fingerprint(wanted)
+    print(
+        f"{out}: {len(written.episodes)} episodes, {written.lengths.sum():,} steps, "
+        f"{'the same data' if same else 'NOT the same data'} when read again"
+    )
 
 
 @dataclass(frozen=True)
@@ -114,21 +129,17 @@ def relabel(given: cli.Given) -> None:
     physics = data.load_physics(settings.dataset)
     if physics is None:
         raise InputError(f"{settings.dataset}: no states are stored, so no reward can be computed")
-    if out.exists():
-        raise InputError(f"{out} exists: choose a new folder")
     env = envs.make(settings.env)
     if not isinstance(env, DmControl):
         raise InputError(f"{settings.env}: its rewards are not a function of its states alone")
-    partial = out.with_name(out.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    with Screen(quiet=False) as screen, screen.bar("relabelling", len(physics)) as move:
-        for number, (episode, states) in enumerate(zip(read.episodes, physics, strict=True)):
-            reward = np.array([env.reward_of(state) for state in states[1:]], np.float32)
-            exorl.write_episode(partial, number, episode._replace(reward=reward), states)
-            move(number + 1)
-        metadata = {**read.metadata, "env": settings.env, "relabelled": f"from {read.env}"}
-        write_json(partial / "metadata.json", metadata)
-        partial.rename(out)
+    with Screen(quiet=False) as screen:
+        with whole_folder(out) as folder, screen.bar("relabelling", len(physics)) as move:
+            for number, (episode, states) in enumerate(zip(read.episodes, physics, strict=True)):
+                reward = np.array([env.reward_of(state) for state in states[1:]], np.float32)
+                exorl.write_episode(folder, number, episode._replace(reward=reward), states)
+                move(number + 1)
+            metadata = {**read.metadata, "env": settings.env, "relabelled": f"from {read.env}"}
+            write_json(folder / "metadata.json", metadata)
         returns = data.load(str(out)).returns
         screen.say(f"{out}: {len(returns)} episodes, return {spread(returns)} in {settings.env}")
 
@@ -152,7 +163,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             verify, (Verify,), "Replays steps in the simulator: were they read right?"
         ),
         "relabel": cli.Command(relabel, (Relabel,), "Computes the rewards of another task."),
-        "pack": cli.Command(pack, (Pack,), "Writes a data set as one .npz file, with a data card."),
+        "convert": cli.Command(convert, (Convert,), "Writes a data set in another format."),
     }
     cli.main("python -m rlp.data", commands, argv)
 

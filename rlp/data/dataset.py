@@ -1,12 +1,15 @@
 """The replay arrays on the device, and how batches are drawn from them inside the program."""
 
+import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 
-from rlp.data.episodes import Episode, EpisodeSet
+from rlp.data.episodes import EpisodeSet
 from rlp.errors import InputError
 from rlp.types import Sarsa, Segment, Step, Transition
 
@@ -37,7 +40,7 @@ class Dataset(NamedTuple):
     are stored once. An episode's last row has no action: the row lists name the rows that count.
     """
 
-    observation: jax.Array  # [N, O], normalised
+    observation: jax.Array  # [N, O], normalised; float16 where memory is short
     action: jax.Array  # [N, A]
     reward: jax.Array  # [N]
     discount: jax.Array  # [N], 0 where the MDP terminated
@@ -53,9 +56,16 @@ class Dataset(NamedTuple):
 
 def fit_normalizer(data: EpisodeSet) -> Normalizer:
     """Returns mean and standard deviation of the observations in which an action was taken."""
-    rows = np.concatenate([e.observation[: len(e.action)] for e in data.episodes])
-    mean, std = rows.mean(axis=0, dtype=np.float64), rows.std(axis=0, dtype=np.float64)
+    count = data.lengths.sum()
+    mean = _sum(data, lambda rows: rows) / count
+    std = np.sqrt(_sum(data, lambda rows: np.square(rows - mean)) / count)
     return Normalizer(jnp.asarray(mean, jnp.float32), jnp.asarray(std, jnp.float32))
+
+
+def _sum(data: EpisodeSet, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Returns the sum of a function of observations, episode by episode: there may be many."""
+    rows = (e.observation[: len(e.action)].astype(np.float64) for e in data.episodes)
+    return sum((function(each).sum(axis=0) for each in rows), start=np.zeros(()))
 
 
 def unit_normalizer(observation_dim: int) -> Normalizer:
@@ -63,51 +73,74 @@ def unit_normalizer(observation_dim: int) -> Normalizer:
     return Normalizer(jnp.zeros(observation_dim), jnp.ones(observation_dim))
 
 
-def make_dataset(data: EpisodeSet, normalizer: Normalizer) -> Dataset:
-    """Returns the episodes as replay arrays on the default device, observations normalised."""
-    columns = [_rows(episode) for episode in data.episodes]
-    observation, action, reward, discount, has_successor = map(
-        np.concatenate, zip(*columns, strict=True)
-    )
-    timestep = np.concatenate([np.arange(n + 1) for n in data.lengths])
-    is_step = np.concatenate([np.arange(n + 1) < n for n in data.lengths])
-    return_to_go = np.concatenate([_return_to_go(episode.reward) for episode in data.episodes])
-    transition_rows, step_rows = np.flatnonzero(has_successor), np.flatnonzero(is_step)
+def make_dataset(
+    data: EpisodeSet, normalizer: Normalizer, dtype: DTypeLike = jnp.float32
+) -> Dataset:
+    """Returns the episodes as replay arrays on the default device, observations normalised.
+
+    Args:
+        data: the episodes.
+        normalizer: statistics of the observations.
+        dtype: what observations are kept in.
+
+    Raises:
+        InputError: if an observation is too large for `dtype`.
+    """
+    rows = _rows(data)
+    observation = _normalized(normalizer, rows.pop("observation"), dtype)
+    if not jnp.isfinite(observation).all():
+        raise InputError(f"{data.name}: an observation is too large for {observation.dtype}")
+    transition_rows = np.flatnonzero(rows.pop("has_successor"))
+    step_rows = np.flatnonzero(rows["is_step"])
     return Dataset(
-        observation=jax.vmap(normalize, (None, 0))(normalizer, jnp.asarray(observation)),
-        action=jnp.asarray(action),
-        reward=jnp.asarray(reward),
-        discount=jnp.asarray(discount),
-        is_step=jnp.asarray(is_step),
-        timestep=jnp.asarray(timestep, jnp.int32),
-        return_to_go=jnp.asarray(return_to_go, jnp.float32),
+        observation=observation,
+        **{name: jnp.asarray(column) for name, column in rows.items()},
         transition_rows=jnp.asarray(transition_rows, jnp.int32),
         step_rows=jnp.asarray(step_rows, jnp.int32),
         num_transitions=jnp.int32(len(transition_rows)),
         num_steps=jnp.int32(len(step_rows)),
-        max_abs_reward=jnp.float32(np.abs(reward).max()),
+        max_abs_reward=jnp.float32(np.abs(rows["reward"]).max()),
     )
 
 
-def _rows(episode: Episode) -> tuple[np.ndarray, ...]:
-    """Returns the columns of one episode, T + 1 rows each, and which rows have a successor.
+@functools.partial(jax.jit, static_argnames="dtype")
+def _normalized(normalizer: Normalizer, observation: jax.Array, dtype: DTypeLike) -> jax.Array:
+    return jax.vmap(normalize, (None, 0))(normalizer, observation).astype(dtype)
+
+
+def _rows(data: EpisodeSet) -> dict[str, np.ndarray]:
+    """Returns the columns, T + 1 rows an episode, and which rows have a successor.
 
     Where the last successor is not known, its row is zeros; the last step then is a transition only
     if the MDP terminated, as a discount of 0 masks whatever follows.
     """
-    length = len(episode.action)
-    missing = length + 1 - len(episode.observation)
-    discount = np.ones(length, np.float32)
-    discount[-1] = 0 if episode.terminated else 1
-    has_successor = np.arange(length + 1) < length
-    has_successor[length - 1] = not missing or episode.terminated
-    return (
-        np.pad(episode.observation, ((0, missing), (0, 0))),
-        np.pad(episode.action, ((0, 1), (0, 0))),
-        np.pad(episode.reward, (0, 1)),
-        np.pad(discount, (0, 1)),
-        has_successor,
-    )
+    num_rows, first = int((data.lengths + 1).sum()), data.episodes[0]
+    rows = {
+        "observation": np.zeros((num_rows, first.observation.shape[1]), np.float32),
+        "action": np.zeros((num_rows, first.action.shape[1]), np.float32),
+        "reward": np.zeros(num_rows, np.float32),
+        "discount": np.zeros(num_rows, np.float32),
+        "is_step": np.zeros(num_rows, bool),
+        "timestep": np.zeros(num_rows, np.int32),
+        "return_to_go": np.zeros(num_rows, np.float32),
+        "has_successor": np.zeros(num_rows, bool),
+    }
+    start = 0
+    for episode in data.episodes:
+        length = len(episode.action)
+        steps, end = slice(start, start + length), start + length
+        rows["observation"][start : start + len(episode.observation)] = episode.observation
+        rows["action"][steps] = episode.action
+        rows["reward"][steps] = episode.reward
+        rows["discount"][steps] = 1
+        rows["discount"][end - 1] = 0 if episode.terminated else 1
+        rows["is_step"][steps] = True
+        rows["timestep"][start : end + 1] = np.arange(length + 1)
+        rows["return_to_go"][start : end + 1] = _return_to_go(episode.reward)
+        rows["has_successor"][steps] = True
+        rows["has_successor"][end - 1] = episode.terminated or len(episode.observation) > length
+        start = end + 1
+    return rows
 
 
 def _return_to_go(reward: np.ndarray) -> np.ndarray:
@@ -119,7 +152,7 @@ def sample_steps(dataset: Dataset, key: jax.Array, batch_size: int) -> Step:
     """Returns states and actions drawn uniformly with replacement, [B, ...]."""
     index = jax.random.randint(key, (batch_size,), 0, dataset.num_steps)
     row = dataset.step_rows[index]
-    return Step(dataset.observation[row], dataset.action[row])
+    return Step(_observation(dataset, row), dataset.action[row])
 
 
 def sample_transitions(dataset: Dataset, key: jax.Array, batch_size: int) -> Transition:
@@ -153,7 +186,7 @@ def _segment(dataset: Dataset, start: jax.Array, length: int, delayed: bool) -> 
     row = jnp.maximum(start + place - padding, start)
     timestep = dataset.timestep[row]
     return Segment(
-        observation=dataset.observation[row],
+        observation=_observation(dataset, row),
         action=dataset.action[row],
         return_to_go=dataset.return_to_go[row - timestep if delayed else row],
         timestep=timestep,
@@ -168,11 +201,15 @@ def _transition_rows(dataset: Dataset, key: jax.Array, batch_size: int) -> jax.A
     return dataset.transition_rows[index]
 
 
+def _observation(dataset: Dataset, row: jax.Array) -> jax.Array:
+    return dataset.observation[row].astype(jnp.float32)
+
+
 def _transitions(dataset: Dataset, row: jax.Array) -> Transition:
     return Transition(
-        observation=dataset.observation[row],
+        observation=_observation(dataset, row),
         action=dataset.action[row],
         reward=dataset.reward[row],
         discount=dataset.discount[row],
-        next_observation=dataset.observation[row + 1],
+        next_observation=_observation(dataset, row + 1),
     )

@@ -9,7 +9,8 @@ from rich.console import Console, Group
 from rich.table import Table
 
 from rlp.data.dataset import make_dataset, unit_normalizer
-from rlp.data.episodes import EpisodeSet, fingerprint
+from rlp.data.episodes import EpisodeSet, fingerprint, has_successors
+from rlp.stats import d4rl_score
 
 SATURATED = 0.99  # an action beyond it, in magnitude, counts as at its bound
 
@@ -35,7 +36,7 @@ def facts(data: EpisodeSet) -> dict[str, str]:
     returns, lengths = data.returns, data.lengths
     action, reward = (_all_steps(data, name) for name in ("action", "reward"))
     terminated = sum(episode.terminated for episode in data.episodes)
-    unknown = sum(len(episode.observation) == len(episode.action) for episode in data.episodes)
+    unknown = int((~has_successors(data)).sum())
     arrays = make_dataset(data, unit_normalizer(data.episodes[0].observation.shape[1]))
     found = {
         "environment": data.env or "not said: give --env=NAME to train",
@@ -49,6 +50,8 @@ def facts(data: EpisodeSet) -> dict[str, str]:
         "on the device": f"{sum(leaf.nbytes for leaf in tree.leaves(arrays)) / 1e6:,.1f} MB",
         "fingerprint": fingerprint(data),
     }
+    if (score := d4rl_score(data.env, returns)) is not None:
+        found["D4RL score"] = f"{score.mean():.1f} ({score.min():.1f} to {score.max():.1f})"
     said = {name: text for name, text in data.metadata.items() if isinstance(text, str)}
     return found | {name: text for name, text in said.items() if name not in found}
 

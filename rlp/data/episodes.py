@@ -162,6 +162,23 @@ def _with_task(part: EpisodeSet, envs: Sequence[str]) -> EpisodeSet:
     return replace(part, episodes=episodes)
 
 
+def has_successors(data: EpisodeSet) -> np.ndarray:
+    """Returns of which episodes the observation after the last action is known, [N] bool."""
+    return np.array([len(e.observation) > len(e.action) for e in data.episodes])
+
+
+def check_successors(data: EpisodeSet, where: str) -> None:
+    """Checks that the last successor of every episode is known.
+
+    Raises:
+        InputError: if it is not; `where` says what needs it.
+    """
+    if unknown := int((~has_successors(data)).sum()):
+        raise InputError(
+            f"{data.name}: the last successor of {unknown} episodes is not known; {where} needs it"
+        )
+
+
 def drop_last_successors(data: EpisodeSet) -> EpisodeSet:
     """Returns the set as if no observation after an episode's last action were known.
 

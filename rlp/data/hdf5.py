@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from rlp.errors import InputError
+from rlp.files import whole
 
 MAX_COMPRESSION = 1100  # deflate reaches 1032; beyond it an array is mostly never written
 
@@ -37,6 +38,15 @@ def open_hdf5(path: Path) -> Iterator[Any]:
         raise InputError(f"{path}: damaged or no HDF5 file ({error})") from error
 
 
+@contextmanager
+def new_hdf5(path: Path) -> Iterator[Any]:
+    """Opens an HDF5 file that takes its place when all of it is written."""
+    import h5py
+
+    with whole(path) as file, h5py.File(file, "w") as opened:
+        yield opened
+
+
 def names(group: Any) -> list[str]:
     """Returns the names of a group's members that lie in the same file."""
     import h5py
@@ -44,10 +54,8 @@ def names(group: Any) -> list[str]:
     return [name for name in group if isinstance(group.get(name, getlink=True), h5py.HardLink)]
 
 
-def read_arrays(
-    group: Any, required: Sequence[str], optional: Sequence[str] = ()
-) -> dict[str, np.ndarray]:
-    """Returns the named arrays of an HDF5 group.
+def columns(group: Any, required: Sequence[str], optional: Sequence[str] = ()) -> dict[str, Any]:
+    """Returns the named h5py data sets of an HDF5 group, to be read by slices.
 
     Raises:
         InputError: if a required one is missing, or one is no array of numbers of this very file,
@@ -61,7 +69,7 @@ def read_arrays(
         raise InputError(
             f"{where}: no array {', '.join(missing)}; it has {', '.join(here[:20]) or 'none'}"
         )
-    arrays = {}
+    found = {}
     for name in (*required, *(name for name in optional if name in here)):
         dataset = group[name]
         if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind not in "biuf":
@@ -71,5 +79,12 @@ def read_arrays(
             raise InputError(
                 f"{where}: {name} {dataset.shape} has {stored:,} bytes in this file, too few for it"
             )
-        arrays[name] = dataset[()]
-    return arrays
+        found[name] = dataset
+    return found
+
+
+def read_arrays(
+    group: Any, required: Sequence[str], optional: Sequence[str] = ()
+) -> dict[str, np.ndarray]:
+    """Returns the named arrays of an HDF5 group, as `columns` does, but read."""
+    return {name: column[()] for name, column in columns(group, required, optional).items()}

@@ -23,12 +23,16 @@ READ_ERRORS = (
 
 
 def npz_names(path: Path) -> list[str]:
-    """Returns the names of an npz file's arrays, none of a damaged file."""
+    """Returns the names of an npz file's arrays.
+
+    Raises:
+        InputError: if the file is damaged or no npz file.
+    """
     try:
         with zipfile.ZipFile(path) as file:
             return [name.removesuffix(".npy") for name in file.namelist()]
-    except READ_ERRORS:
-        return []
+    except READ_ERRORS as error:
+        raise InputError(f"{path}: damaged or no npz file ({error})") from error
 
 
 def read_npz(

@@ -12,17 +12,19 @@ def test_info_prints_the_facts(exorl: Path, episodes: EpisodeSet, capsys):
     assert fingerprint(episodes) in capsys.readouterr().out
 
 
-def test_pack_writes_the_same_data_and_its_card(tmp_path: Path, exorl: Path, episodes: EpisodeSet):
+def test_convert_writes_the_same_data_and_its_card(
+    tmp_path: Path, exorl: Path, episodes: EpisodeSet
+):
     out = tmp_path / "sets" / "mine.npz"
-    main(["pack", str(exorl), str(out)])
+    main(["convert", str(exorl), str(out)])
     assert fingerprint(data.load(str(out))) == fingerprint(episodes)
     assert fingerprint(episodes) in out.with_suffix(".md").read_text()
 
 
-def test_pack_chooses_episodes_evenly_and_says_so(tmp_path: Path, exorl: Path):
+def test_convert_chooses_episodes_evenly_and_says_so(tmp_path: Path, exorl: Path):
     (exorl / "metadata.json").write_text('{"licence": "CC0", "fingerprint": "of the whole"}')
     out = tmp_path / "few.npz"
-    main(["pack", str(exorl), str(out), "--num_episodes=2"])
+    main(["convert", str(exorl), str(out), "--num_episodes=2"])
     read = data.load(str(out))
     assert read.returns.tolist() == data.load(str(exorl)).returns[[0, 3]].tolist()
     assert read.metadata == {"licence": "CC0", "chosen": "2 of 4 episodes, evenly spaced"}
@@ -33,8 +35,8 @@ def test_pack_chooses_episodes_evenly_and_says_so(tmp_path: Path, exorl: Path):
     [
         (["info", "no-such-set"], "no data set no-such-set"),
         (["info"], "DATASET is missing"),
-        (["pack", "walker-walk/medium", "out.txt"], "out.txt: must end in .npz"),
-        (["pack", "walker-walk/medium", "o.npz", "--num_episodes=99"], "walker-walk/medium has"),
+        (["convert", "walker-walk/medium", "out.txt"], "out.txt: must end in .npz"),
+        (["convert", "walker-walk/medium", "o.npz", "--num_episodes=99"], "walker-walk/medium has"),
     ],
 )
 def test_bad_input_is_one_line(words: list[str], message: str, capsys):

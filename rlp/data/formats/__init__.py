@@ -1,5 +1,20 @@
 """The data formats, one file each: `matches(path)` looks, `read(path)` yields episodes."""
 
-from rlp.data.formats import d3rlpy, d4rl, exorl, minari, ogbench, packed, trajectories
+from rlp.data.formats import (
+    columns,
+    d3rlpy,
+    d4rl,
+    exorl,
+    huggingface,
+    minari,
+    ogbench,
+    packed,
+    rlds,
+    stable_baselines3,
+    trajectories,
+)
 
-FORMATS = (minari, exorl, ogbench, packed, d4rl, d3rlpy, trajectories)
+FORMATS = (
+    minari, exorl, huggingface, rlds, ogbench, packed, columns, d4rl, d3rlpy,
+    stable_baselines3, trajectories,
+)  # fmt: skip

@@ -6,13 +6,15 @@ transition: a time limit bootstraps. `d4rl.qlearning_dataset` takes the next row
 and drops the last row before a time limit: `--d4rl_compat` does the same.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from rlp.data import hdf5
-from rlp.data.episodes import EpisodeSet, check_set
-from rlp.data.flat import check_rows, checked, cut, vector
+from rlp.data.episodes import EpisodeSet, check_set, check_successors, has_successors
+from rlp.data.flat import check_rows, checked, cut, jumps, vector
 
 LOOKS_FOR = "a D4RL file (.hdf5: observations, actions, rewards, terminals)"
 COLUMNS = ("observations", "actions", "rewards", "terminals")
@@ -30,29 +32,71 @@ def matches(path: Path) -> bool:
 def read(path: Path) -> EpisodeSet:
     """Returns the episodes of a D4RL file."""
     with hdf5.open_hdf5(path) as file:
-        arrays = hdf5.read_arrays(file, COLUMNS, ("timeouts", "next_observations"))
-    check_rows(arrays, str(path))
-    terminal = vector(arrays["terminals"]).astype(bool)
-    episodes = cut(
-        arrays["observations"],
-        arrays["actions"],
-        vector(arrays["rewards"]),
-        terminal,
-        _ends(arrays, terminal),
-        arrays.get("next_observations"),
-    )
-    return check_set(EpisodeSet(str(path), "", checked(episodes, str(path))))
+        columns = hdf5.columns(file, COLUMNS, ("timeouts", "next_observations"))
+        check_rows(columns, str(path))
+        terminal = vector(columns["terminals"]).astype(bool)
+        episodes = cut(
+            columns["observations"],
+            columns["actions"],
+            vector(columns["rewards"]),
+            terminal,
+            _ends(columns, terminal),
+            columns.get("next_observations"),
+            str(path),
+        )
+        env = file.attrs.get("env", "")
+    return check_set(EpisodeSet(str(path), str(env), checked(episodes, str(path))))
 
 
-def _ends(arrays: dict[str, np.ndarray], terminal: np.ndarray) -> np.ndarray:
+def read_physics(path: Path) -> list[np.ndarray] | None:
+    """Returns positions and velocities [T, nq + nv] of each episode, None if not stored."""
+    with hdf5.open_hdf5(path) as file:
+        if "infos" not in hdf5.names(file):
+            return None
+        stored = hdf5.read_arrays(file["infos"], (), ("qpos", "qvel")).values()
+    if len(stored) < 2:
+        return None
+    states = np.concatenate(list(stored), axis=1, dtype=np.float64)
+    return np.split(states, np.cumsum(read(path).lengths)[:-1])
+
+
+def write(path: Path, data: EpisodeSet) -> None:
+    """Writes a data set whole or not at all.
+
+    Raises:
+        InputError: if the last successor is known of some episodes and not of others.
+    """
+    known = has_successors(data)
+    if known.any():
+        check_successors(data, str(path))
+    episodes = data.episodes
+    last = np.zeros(data.lengths.sum(), bool)
+    last[np.cumsum(data.lengths) - 1] = True
+    terminals = last.copy()
+    terminals[last] = [episode.terminated for episode in episodes]
+    columns = {
+        "observations": np.concatenate([e.observation[: len(e.action)] for e in episodes]),
+        "actions": np.concatenate([e.action for e in episodes]),
+        "rewards": np.concatenate([e.reward for e in episodes]),
+        "terminals": terminals,
+        "timeouts": last & ~terminals,
+    }
+    if known.any():
+        columns["next_observations"] = np.concatenate([e.observation[1:] for e in episodes])
+    with hdf5.new_hdf5(path) as file:
+        for name, column in columns.items():
+            file.create_dataset(name, data=column, compression="gzip")
+        file.attrs["env"] = data.env  # D4RL's own files do not say it
+
+
+def _ends(columns: Mapping[str, Any], terminal: np.ndarray) -> np.ndarray:
     """Returns which rows are the last of their episode, [N] bool."""
-    following = arrays.get("next_observations")
     ends = terminal.copy()
-    if "timeouts" in arrays:
-        ends |= vector(arrays["timeouts"]).astype(bool)
-    if following is not None:
-        ends[:-1] |= np.any(following[:-1] != arrays["observations"][1:], axis=1)
-    elif "timeouts" not in arrays:
+    if "timeouts" in columns:
+        ends |= vector(columns["timeouts"]).astype(bool)
+    if "next_observations" in columns:
+        ends |= jumps(columns["observations"], columns["next_observations"])
+    elif "timeouts" not in columns:
         steps = 0
         for row, ended in enumerate(ends):
             steps = 0 if ended else steps + 1

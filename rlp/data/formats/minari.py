@@ -1,65 +1,180 @@
-"""Minari data sets (Farama), read without the minari package: data/main_data.hdf5.
+"""Minari data sets (Farama), read without the minari package: HDF5, Arrow or Parquet.
 
-`path` is the data set's folder, that of `data` in it, or the file. Every episode is a group with
-T + 1 observations and T actions, rewards, terminations and truncations. Actions are scaled by the
-bounds of their space to [-1, 1].
+`path` is the data set's folder, or that of `data` in it. HDF5 has a group an episode with T + 1
+observations and T of everything else; Arrow and Parquet have a folder an episode, where T + 1 rows
+of all end with one of padding. Actions are scaled by the bounds of their space to [-1, 1];
+observations that are a dict are put together in the order of their space.
 """
 
 import json
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from rlp.data import hdf5
-from rlp.data.episodes import Episode, EpisodeSet, check, check_set
+from rlp.data.arrow import numbers, read_batches
+from rlp.data.episodes import Episode, EpisodeSet, check, check_set, check_successors
+from rlp.data.reading import announced
 from rlp.errors import InputError
-from rlp.files import json_object
+from rlp.files import json_object, read_object
 
-LOOKS_FOR = "a Minari data set (a folder with data/main_data.hdf5)"
-COLUMNS = ("observations", "actions", "rewards", "terminations", "truncations")
+LOOKS_FOR = "a Minari data set (a folder with data/main_data.hdf5 or data/0/*.arrow, *.parquet)"
+COLUMNS = ("actions", "rewards", "terminations", "truncations")
+SPECS = ("observation_space", "action_space", "env_spec", "eval_env_spec")
+
+Stored = tuple[str, np.ndarray, list[np.ndarray]]  # where, observations, COLUMNS
 
 
 def matches(path: Path) -> bool:
-    """Returns whether `path` is, or has, a main_data.hdf5."""
-    return _file(path) is not None
+    """Returns whether `path` is the folder of a Minari data set, or that of its data."""
+    return _folder(path) is not None
 
 
 def read(path: Path) -> EpisodeSet:
     """Returns the episodes in the order of their numbers."""
-    file = _file(path)
-    assert file is not None
-    described = file.with_name("metadata.json")
-    metadata = json_object(described.read_text(), str(described)) if described.exists() else {}
+    folder = _folder(path)
+    assert folder is not None
+    described = folder / "metadata.json"
+    metadata = read_object(described)
+    low, high = _bounds(metadata, str(described))
+    parts = _parts(metadata, str(described))
+    episodes = []
+    main = folder / "main_data.hdf5"
+    found = _hdf5_episodes(main, parts) if main.exists() else _arrow_episodes(folder, parts)
+    for where, observation, (action, reward, ended, _) in found:
+        scaled = (action - (high + low) / 2) / ((high - low) / 2)
+        episode = Episode(observation, scaled, reward, bool(ended[-1:].any()))
+        episodes.append(check(episode, where))
+    said = {k: v for k, v in metadata.items() if isinstance(v, str) and k not in SPECS}
+    return check_set(EpisodeSet(str(path), _environment(metadata, str(described)), episodes, said))
+
+
+def write(folder: Path, data: EpisodeSet) -> None:
+    """Writes a data set into an empty folder, as `minari.MinariDataset(folder / "data")` opens it.
+
+    Raises:
+        InputError: if the last successor of an episode is not known, or minari is not installed.
+    """
+    check_successors(data, str(folder))
+    try:
+        import gymnasium
+        from minari.data_collector import EpisodeBuffer
+        from minari.dataset.minari_storage import MinariStorage
+    except ModuleNotFoundError:
+        raise InputError("install minari[hdf5] to write its data sets") from None
+    observation, action, *_ = data.episodes[0]
+    is_gym = data.env.startswith("gym:") and "+" not in data.env
+    storage = MinariStorage.new(
+        folder / "data",
+        gymnasium.spaces.Box(-np.inf, np.inf, observation.shape[1:], np.float32),
+        gymnasium.spaces.Box(-1, 1, action.shape[1:], np.float32),
+        gymnasium.spec(data.env.removeprefix("gym:")) if is_gym else None,
+        data_format="hdf5",
+    )
+    storage.update_episodes(
+        EpisodeBuffer(
+            id=number,
+            observations=list(episode.observation),
+            actions=list(episode.action),
+            rewards=list(episode.reward.astype(float)),
+            terminations=[*[False] * (len(episode.action) - 1), episode.terminated],
+            truncations=[*[False] * (len(episode.action) - 1), not episode.terminated],
+        )
+        for number, episode in enumerate(data.episodes)
+    )
+    storage.update_metadata({"dataset_id": f"{folder.stem}-v0", "description": data.name})
+
+
+def _folder(path: Path) -> Path | None:
+    for folder in (path / "data", path):
+        if (folder / "main_data.hdf5").is_file() or _episode_folders(folder):
+            return folder
+    return None
+
+
+def _episode_folders(folder: Path) -> list[Path]:
+    """Returns the folders 0, 1, ... of Arrow or Parquet files, in the order of their numbers."""
+    if not (folder / "metadata.json").is_file():
+        return []
+    return sorted((f for f in folder.glob("[0-9]*") if f.is_dir()), key=lambda f: int(f.name))
+
+
+def _hdf5_episodes(file: Path, parts: Sequence[str]) -> Iterator[Stored]:
     with hdf5.open_hdf5(file) as opened:
         groups = sorted(hdf5.names(opened), key=lambda name: int(name.removeprefix("episode_")))
-        arrays = [hdf5.read_arrays(opened[name], COLUMNS) for name in groups]
-    low, high = _bounds(metadata, str(described))
-    episodes = []
-    for name, each in zip(groups, arrays, strict=True):
-        action = (each["actions"] - low) / (high - low) * 2 - 1
-        terminated = bool(each["terminations"][-1:].any())
-        episode = Episode(each["observations"], action, each["rewards"], terminated)
-        episodes.append(check(episode, f"{file}, {name}"))
-    said = {k: v for k, v in metadata.items() if isinstance(v, str) and "space" not in k}
-    return check_set(EpisodeSet(str(path), "", episodes, said))
+        for name in announced(groups, str(file), file.stat().st_size):
+            group = opened[name]
+            columns = hdf5.read_arrays(group, COLUMNS)
+            if parts:
+                found = hdf5.read_arrays(group["observations"], parts)
+            else:
+                found = hdf5.read_arrays(group, ["observations"])
+            yield f"{file}, {name}", _together(found.values()), [*columns.values()]
 
 
-def _file(path: Path) -> Path | None:
-    candidates = [path / "data" / "main_data.hdf5", path / "main_data.hdf5", path]
-    found = (file for file in candidates if file.is_file() and file.name == "main_data.hdf5")
-    return next(found, None)
+def _arrow_episodes(folder: Path, parts: Sequence[str]) -> Iterator[Stored]:
+    episodes = _episode_folders(folder)
+    files = [sorted([*each.glob("*.arrow"), *each.glob("*.parquet")]) for each in episodes]
+    size = sum(file.stat().st_size for each in files for file in each)
+    for (file, *more), each in zip(announced(files, str(folder), size), episodes, strict=True):
+        if more:
+            raise InputError(f"{each}: more than one file of an episode")
+        rows = [
+            [_observation(batch, parts, str(file))]
+            + [numbers(batch.column(name), f"{file}, {name}") for name in COLUMNS]
+            for batch in read_batches(file, ("observations", *COLUMNS))
+        ]
+        observation, *padded = map(np.concatenate, zip(*rows, strict=True))
+        yield str(file), observation, [column[:-1] for column in padded]
+
+
+def _observation(batch: Any, parts: Sequence[str], where: str) -> np.ndarray:
+    column = batch.column("observations")
+    found = [column.field(name) for name in parts] if parts else [column]
+    return _together(numbers(each, f"{where}, observations") for each in found)
+
+
+def _together(parts: Iterable[np.ndarray]) -> np.ndarray:
+    """Returns the parts of observations [T, ...] behind one another, [T, O]."""
+    return np.hstack([part.reshape(len(part), -1) for part in parts])
+
+
+def _space(metadata: dict[str, Any], name: str, where: str) -> dict[str, Any]:
+    return json_object(metadata[name], f"{where}, its {name}") if name in metadata else {}
+
+
+def _parts(metadata: dict[str, Any], where: str) -> list[str]:
+    """Returns the names of an observation's parts, none if it is a vector."""
+    space = _space(metadata, "observation_space", where)
+    if space.get("type", "Box") == "Box":
+        return []
+    parts = space.get("subspaces")
+    if not isinstance(parts, dict) or not all('"Box"' in json.dumps(p) for p in parts.values()):
+        raise InputError(f"{where}: observations must be numbers, or a dict of them")
+    return [*parts]
 
 
 def _bounds(metadata: dict[str, Any], where: str) -> tuple[np.ndarray, np.ndarray]:
     """Returns the bounds of the actions, [A] each, or -1 and 1 where they are not said."""
-    if "action_space" not in metadata:
+    space = _space(metadata, "action_space", where)
+    if not space:
         return np.array(-1.0), np.array(1.0)
-    space = json_object(metadata["action_space"], f"{where}, its action_space")
     if space.get("type") != "Box" or len(space.get("shape", ())) != 1:
         said = json.dumps({k: space.get(k) for k in ("type", "shape")})
         raise InputError(f"{where}: actions must be vectors of numbers, not {said}")
-    low, high = (np.array(space[name], np.float64) for name in ("low", "high"))
-    if not np.isfinite([low, high]).all():
+    try:
+        low, high = np.array([space["low"], space["high"]], np.float64)
+    except (KeyError, ValueError, TypeError) as error:
+        raise InputError(f"{where}: the bounds of the actions are damaged ({error})") from error
+    if not np.isfinite([low, high]).all() or not (low < high).all():
         raise InputError(f"{where}: the actions have no bounds to scale them by")
     return low, high
+
+
+def _environment(metadata: dict[str, Any], where: str) -> str:
+    """Returns the name of gymnasium's environment, "" for those of other packages."""
+    spec = _space(metadata, "env_spec", where)
+    is_ours = str(spec.get("entry_point")).startswith("gymnasium.envs.mujoco")
+    return f"gym:{spec['id']}" if is_ours and not spec.get("kwargs") else ""

@@ -10,17 +10,17 @@ from pathlib import Path
 
 import numpy as np
 
-from rlp.data.episodes import Episode, EpisodeSet, check, check_set
-from rlp.data.npz import read_npz
+from rlp.data.episodes import Episode, EpisodeSet, check, check_set, check_successors
+from rlp.data.npz import npz_names, read_npz
 from rlp.errors import InputError
 from rlp.files import json_object, whole
 
-LOOKS_FOR = "an .npz file of a whole data set (rlp's own)"
+LOOKS_FOR = "a packed data set (.npz: observation, action, reward, length, ...)"
 
 
 def matches(path: Path) -> bool:
-    """Returns whether `path` is an npz file."""
-    return path.is_file() and path.suffix == ".npz"
+    """Returns whether `path` is an npz file with lengths of episodes."""
+    return path.is_file() and path.suffix == ".npz" and "length" in npz_names(path)
 
 
 def read(path: Path) -> EpisodeSet:
@@ -53,11 +53,7 @@ def write(path: Path, data: EpisodeSet) -> None:
     Raises:
         InputError: if the last successor of an episode is not known.
     """
-    unknown = sum(len(episode.observation) == len(episode.action) for episode in data.episodes)
-    if unknown:
-        raise InputError(
-            f"{data.name}: the last successor of {unknown} episodes is not known; {path} needs it"
-        )
+    check_successors(data, str(path))
     with whole(path) as file:
         np.savez_compressed(
             file,

@@ -13,7 +13,7 @@ import numpy as np
 
 from rlp.data.episodes import Episode, EpisodeSet, check, check_set
 from rlp.data.flat import vector
-from rlp.data.pickles import read_pickle
+from rlp.data.pickles import begins_with, is_pickle, read_pickle
 from rlp.errors import InputError
 
 LOOKS_FOR = "a pickled list of trajectories (.pkl)"
@@ -22,8 +22,8 @@ NAMES = ("observation", "action", "reward", "terminal")
 
 
 def matches(path: Path) -> bool:
-    """Returns whether `path` is a pickle file."""
-    return path.is_file() and path.suffix in (".pkl", ".pickle")
+    """Returns whether `path` is a pickle file, but not of a replay buffer."""
+    return is_pickle(path) and not begins_with(path, "stable_baselines3")
 
 
 def read(path: Path) -> EpisodeSet:

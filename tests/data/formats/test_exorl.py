@@ -1,13 +1,12 @@
-from dataclasses import replace
+"""ExORL's folders, written as its own writer does; `write_exorl` is in conftest.py."""
+
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from rlp import data
-from rlp.data import describe
 from rlp.data.episodes import EpisodeSet, fingerprint
-from rlp.data.formats import packed
 from rlp.errors import InputError
 from tests.conftest import write_exorl
 
@@ -50,7 +49,7 @@ def nan_at(shape: tuple[int, ...], row: int) -> np.ndarray:
             {"observation": nan_at((8, 4), 5)},
             "observation has 4 NaN or infinite values, first in row 5",
         ),
-        ((), {"action": np.ones((8, 2))}, "row 0 is not zero"),
+        ((), {"action": np.ones((8, 2))}, "zero neither in the first nor in the last row"),
         ((), {"action": np.zeros((7, 2))}, r"action \(7, 2\)"),
         ((), {"reward": np.zeros((8, 2))}, r"reward \(8, 2\)"),
         ((), {"discount": np.zeros((8, 1))}, "discount is 0 before the last row"),
@@ -90,66 +89,14 @@ def test_flipped_bytes_are_an_error_or_harmless(exorl: Path, episodes: EpisodeSe
     assert refused > 100
 
 
-def test_packed_round_trip(tmp_path: Path, episodes: EpisodeSet):
-    path = tmp_path / "set.npz"
-    packed.write(path, replace(episodes, env="walker-walk", metadata={"licence": "CC0"}))
-    read = data.load(str(path))
-    assert (read.env, read.metadata) == ("walker-walk", {"licence": "CC0"})
-    assert fingerprint(read) == fingerprint(episodes)
-
-
-def test_packed_refuses_to_write_what_it_could_not_read(tmp_path: Path, episodes: EpisodeSet):
-    short = [e._replace(observation=e.observation[:-1]) for e in episodes.episodes]
-    with pytest.raises(InputError, match="the last successor of 4 episodes is not known"):
-        packed.write(tmp_path / "set.npz", replace(episodes, episodes=short))
-    assert not list(tmp_path.iterdir())
-
-
-def test_packed_refuses_lengths_that_do_not_fit(tmp_path: Path, episodes: EpisodeSet):
-    path = tmp_path / "set.npz"
-    packed.write(path, episodes)
-    with np.load(path) as arrays:
-        content = dict(arrays)
-    content["length"] = content["length"] + 1
-    np.savez_compressed(path, **content)
-    with pytest.raises(InputError, match=r"do not fit 4 episodes of 31 steps"):
-        data.load(str(path))
-
-
-@pytest.mark.parametrize("name", data.bundled_names())
-def test_bundled_data_is_what_its_card_says(name: str):
-    read = data.load(name)
-    assert read.env == Path(name).parent.name
-    assert len(read.episodes) == 50
-    assert read.metadata["licence"] == "CC0"
-    assert (data.BUNDLED / f"{name}.md").read_text() == describe.card(read)
-
-
-def test_bundled_data_stays_small():
-    assert sum(file.stat().st_size for file in data.BUNDLED.rglob("*.npz")) < 26e6
-
-
-def test_joined_sets(exorl: Path):
-    joined = data.load(f"{exorl}+{exorl}")
-    assert len(joined.episodes) == 8
-    assert joined.name == f"{exorl}+{exorl}"
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        (
-            "walker-walk/medum",
-            r"no data set walker-walk/medum \(did you mean walker-walk/medium\?\)",
-        ),
-        ("no/such/folder", "no data set no/such/folder: neither a path nor one of walker-run"),
-    ],
-)
-def test_unknown_data_names_what_there_is(name: str, message: str):
-    with pytest.raises(InputError, match=message):
-        data.load(name)
-
-
-def test_a_folder_without_data_says_what_was_looked_for(tmp_path: Path):
-    with pytest.raises(InputError, match=r"no data found there; looked for .*a folder of \*\.npz"):
-        data.load(str(tmp_path))
+@pytest.mark.parametrize("with_rewards", [True, False])
+def test_files_that_were_shifted_by_a_row_have_their_dummy_at_the_end(
+    exorl: Path, episodes: EpisodeSet, with_rewards: bool
+):
+    moved = ("action", "reward", "discount") if with_rewards else ("action",)
+    for file in exorl.glob("*.npz"):
+        with np.load(file) as arrays:
+            shifted = {name: arrays[name] for name in arrays}
+        shifted |= {name: np.roll(shifted[name], -1, axis=0) for name in moved}
+        np.savez_compressed(file, **shifted)
+    assert fingerprint(data.load(str(exorl))) == fingerprint(episodes)

@@ -1,0 +1,81 @@
+"""Reading Arrow and Parquet files without trust: checked as a whole, and only numbers."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rlp.errors import InputError
+
+BATCH = 64  # rows that are read at once
+
+
+def read_batches(path: Path, columns: Sequence[str]) -> Iterator[Any]:
+    """Yields the record batches of an Arrow (.arrow) or Parquet file, with these columns and more.
+
+    Raises:
+        InputError: if it is damaged or lacks a column, or pyarrow is not installed.
+    """
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ModuleNotFoundError:
+        raise InputError(f"{path}: install pyarrow to read it") from None
+    try:
+        with pyarrow.OSFile(str(path)) as file:
+            if path.suffix == ".arrow":
+                opened = pyarrow.ipc.open_file(file)
+                here = opened.schema.names
+                batches = (opened.get_batch(i) for i in range(opened.num_record_batches))
+            else:
+                opened = parquet.ParquetFile(file, page_checksum_verification=True)
+                here = opened.schema_arrow.names
+                batches = opened.iter_batches(BATCH)
+            if missing := [name for name in columns if name not in here]:
+                raise InputError(
+                    f"{path}: no column {', '.join(missing)}; it has {', '.join(here) or 'none'}"
+                )
+            for batch in batches:
+                batch.validate(full=True)
+                yield batch
+    except InputError:
+        raise
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        raise InputError(f"{path}: damaged, or neither Arrow nor Parquet ({error})") from error
+
+
+def cell(batch: Any, name: str, row: int, where: str) -> np.ndarray:
+    """Returns the list in a row of a column as numbers, [N] or [N, W].
+
+    Raises:
+        InputError: if it is no list, or not of numbers.
+    """
+    import pyarrow.types as kinds
+
+    column = batch.column(name)
+    if not kinds.is_list(column.type) or not column[row].is_valid:
+        raise InputError(f"{where}: {name} is not a list but {column.type}")
+    return numbers(column[row].values, f"{where}, {name}")
+
+
+def numbers(values: Any, where: str) -> np.ndarray:
+    """Returns an Arrow array as [N] or, of lists that are equally long, as [N, W].
+
+    Raises:
+        InputError: if it has anything else, or nothing in some place.
+    """
+    import pyarrow.types as kinds
+
+    if values.null_count:
+        raise InputError(f"{where}: {values.null_count} values are missing")
+    if kinds.is_list(values.type) or kinds.is_fixed_size_list(values.type):
+        lengths = set(values.value_lengths().to_pylist())
+        if len(lengths) != 1:
+            raise InputError(f"{where}: rows of {sorted(lengths)[:5]} numbers")
+        return numbers(values.flatten(), where).reshape(len(values), -1)
+    if kinds.is_floating(values.type) or kinds.is_integer(values.type):
+        return values.to_numpy()
+    if kinds.is_boolean(values.type):
+        return values.to_numpy(zero_copy_only=False)
+    raise InputError(f"{where}: not numbers but {values.type}")

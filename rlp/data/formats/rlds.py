@@ -1,0 +1,118 @@
+"""RLDS (2111.02767) and RL Unplugged (2006.13888): an episode a record in TFRecord files.
+
+`path` is a file or a folder of them (`train-00000-of-00100`), of
+
+    RL Unplugged     gs://rl_unplugged/dm_control_suite_episodes: reward and discount led to the
+                     observation in their row, the action was taken at it
+    RLDS             as TensorFlow Datasets writes it: all that is in a row belongs to its
+                     observation
+
+In both the last row has the last observation only. Parts of an observation are put together in
+dm_control's order. The last observation of TensorFlow Datasets' d4rl_mujoco sets is that of another
+episode, so it counts as not known.
+"""
+
+import re
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from rlp.data.episodes import Episode, EpisodeSet, check, check_set
+from rlp.data.reading import announced
+from rlp.data.tfrecord import Features, read_examples
+from rlp.errors import InputError
+from rlp.files import read_object
+
+LOOKS_FOR = "TFRecord files of episodes (RLDS, RL Unplugged: *-00000-of-00001)"
+SHARD = re.compile(r".*-\d{5}-of-\d{5}")
+ORDER = (  # in which dm_control's tasks put together what they have of these
+    "orientations", "height", "joint_angles", "head_height", "upright", "target", "extremities",
+    "torso_vertical", "com_velocity", "arm_pos", "arm_vel", "position", "velocity", "touch",
+    "hand_pos", "object_pos", "object_vel", "target_pos", "target_position", "dist_to_target",
+)  # fmt: skip
+SUITE = ("cartpole", "cheetah", "finger", "fish", "humanoid", "manipulator", "walker")
+MAX_TENSOR = 2**26  # bytes of a compressed tensor of one step
+
+
+def matches(path: Path) -> bool:
+    """Returns whether `path` is, or has, a TFRecord file by its name."""
+    return bool(_files(path))
+
+
+def read(path: Path) -> EpisodeSet:
+    """Returns the episodes in the order of the files."""
+    files = _files(path)
+    info = read_object(files[0].with_name("dataset_info.json"))
+    unsure = str(info.get("name", "")).startswith("d4rl_mujoco")
+    episodes = []
+    for file in announced(files, str(path), sum(file.stat().st_size for file in files)):
+        for number, features in enumerate(read_examples(file)):
+            where = f"{file}, record {number}"
+            episode = _episode(features, where)
+            if unsure:
+                episode = episode._replace(observation=episode.observation[:-1])
+            episodes.append(check(episode, where))
+    env = _environment(str(info.get("configName", files[0].parent.name)))
+    return check_set(EpisodeSet(str(path), env, episodes))
+
+
+def _files(path: Path) -> list[Path]:
+    candidates = path.iterdir() if path.is_dir() else [path] if path.is_file() else []
+    return sorted(file for file in candidates if SHARD.fullmatch(file.name))
+
+
+def _environment(task: str) -> str:
+    """Returns `walker-walk` for RL Unplugged's walker_walk, "" for what it does not have."""
+    domain, _, rest = task.partition("_")
+    return f"{domain}-{rest}" if domain in SUITE and rest else ""
+
+
+def _episode(features: Features, where: str) -> Episode:
+    is_rlds = "steps/reward" in features
+    named = {name.removeprefix("steps/"): values for name, values in features.items()}
+    if missing := [name for name in ("reward", "discount", "action") if name not in named]:
+        raise InputError(
+            f"{where}: no feature {', '.join(missing)}; it has {', '.join(features) or 'none'}"
+        )
+    rows = len(named["reward"])
+    reward, discount, action = (
+        _matrix(named[name], rows, f"{where}, {name}") for name in ("reward", "discount", "action")
+    )
+    parts = sorted((name for name in named if name.startswith("observation")), key=_place)
+    observation = [_matrix(named[name], rows, f"{where}, {name}") for name in parts]
+    if not observation or reward.shape[1] != 1 or discount.shape[1] != 1:
+        raise InputError(f"{where}: no observation, or more than one reward a step")
+    shift = 0 if is_rlds else 1
+    ended = discount[shift:, 0][: rows - 1]
+    return Episode(
+        observation=np.concatenate(observation, axis=1),
+        action=action[:-1],
+        reward=reward[shift:, 0][: rows - 1],
+        terminated=bool(len(ended) and ended[-1] == 0),
+    )
+
+
+def _place(name: str) -> tuple[int, str]:
+    part = name.removeprefix("observation/")
+    return (ORDER.index(part) if part in ORDER else len(ORDER), part)
+
+
+def _matrix(values: np.ndarray | list[bytes], rows: int, where: str) -> np.ndarray:
+    """Returns the numbers of all steps, [rows, W]."""
+    if isinstance(values, list):
+        values = np.array([_inflate(each, where) for each in values])
+    if not rows or values.size % rows:
+        raise InputError(f"{where}: {values.size} numbers do not fit {rows} steps")
+    return values.reshape(rows, -1)
+
+
+def _inflate(content: bytes, where: str) -> np.ndarray:
+    inflating = zlib.decompressobj()
+    try:
+        values = inflating.decompress(content, MAX_TENSOR)
+    except zlib.error as error:
+        raise InputError(f"{where}: not a compressed tensor ({error})") from error
+    if not inflating.eof or len(values) % 4:
+        raise InputError(f"{where}: a compressed tensor that is cut off or too large")
+    return np.frombuffer(values, np.float32)
