@@ -5,7 +5,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from rlp import study
+import pytest
+
+from rlp import data, study
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -30,3 +32,12 @@ def test_what_it_points_at_is_there():
     )
     assert len(paths) > 10
     assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_the_data_that_it_makes_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    (example,) = re.findall(r"```python\n(import numpy.*?)```", README, re.DOTALL)
+    exec(compile(example, "README.md", "exec"), {})
+    read = data.load("my_data.npz")
+    assert (read.env, read.lengths.tolist()) == ("walker-walk", [1000] * 3)
+    assert not any(e.terminated for e in read.episodes)

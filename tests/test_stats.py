@@ -15,3 +15,12 @@ def test_intervals_are_seeded_and_stratified():
 def test_probability_of_improvement_counts_ties_half():
     x, y = np.array([[1.0], [2.0]]), np.array([[1.0], [0.0], [3.0]])
     assert stats.probability_of_improvement(x, y) == (0.5 + 1 + 0 + 1 + 1 + 0) / 6
+
+
+def test_d4rl_scores_are_0_for_random_and_100_for_expert():
+    returns = np.array([-20.272305, 3234.3])
+    scores = stats.d4rl_score("gym:Hopper-v4", returns)
+    assert scores is not None
+    np.testing.assert_allclose(scores, [0, 100], atol=1e-9)
+    for env in ("gym:Hopper-v5", "walker-walk", "gym:Hopper-v2+gym:Hopper-v3", ""):
+        assert stats.d4rl_score(env, returns) is None

@@ -30,12 +30,25 @@ def test_convert_chooses_episodes_evenly_and_says_so(tmp_path: Path, exorl: Path
     assert read.metadata == {"licence": "CC0", "chosen": "2 of 4 episodes, evenly spaced"}
 
 
+@pytest.mark.parametrize(("form", "out"), [("d4rl", "a.hdf5"), ("minari", "a"), ("exorl", "b")])
+def test_convert_writes_the_same_data_in_every_format(
+    tmp_path: Path, exorl: Path, episodes: EpisodeSet, form: str, out: str, capsys
+):
+    main(["convert", str(exorl), str(tmp_path / out), f"--to={form}"])
+    assert "4 episodes, 27 steps, the same data when read again" in capsys.readouterr().out
+    assert fingerprint(data.load(str(tmp_path / out))) == fingerprint(episodes)
+    with pytest.raises(SystemExit):
+        main(["convert", str(exorl), str(tmp_path / out), f"--to={form}"])
+    assert "exists: choose a new name" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["info", "no-such-set"], "no data set no-such-set"),
         (["info"], "DATASET is missing"),
         (["convert", "walker-walk/medium", "out.txt"], "out.txt: must end in .npz"),
+        (["convert", "walker-walk/medium", "o", "--to=tfds"], "--to=tfds"),
         (["convert", "walker-walk/medium", "o.npz", "--num_episodes=99"], "walker-walk/medium has"),
     ],
 )

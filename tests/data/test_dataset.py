@@ -169,3 +169,16 @@ def test_a_constant_feature_does_not_explode(episodes: EpisodeSet):
     normalizer = fit_normalizer(replace(episodes, episodes=constant))
     unseen = normalize(normalizer, jnp.full(4, 7.0 + STD_FLOOR))
     assert float(unseen[3]) == pytest.approx(1, abs=1e-2)
+
+
+def test_half_precision_halves_the_observations_and_batches_stay_float32(episodes: EpisodeSet):
+    normalizer = fit_normalizer(episodes)
+    full, half = (make_dataset(episodes, normalizer, d) for d in (np.float32, np.float16))
+    assert 2 * half.observation.nbytes == full.observation.nbytes
+    batches = [sample_transitions(each, jax.random.key(0), 100) for each in (full, half)]
+    for exact, rounded in zip(*batches, strict=True):
+        assert rounded.dtype == exact.dtype == jnp.float32
+        np.testing.assert_allclose(rounded, exact, rtol=1e-3, atol=1e-6)
+    large = [e._replace(observation=1e6 * e.observation) for e in episodes.episodes]
+    with pytest.raises(InputError, match="made: an observation is too large for float16"):
+        make_dataset(replace(episodes, episodes=large), unit_normalizer(4), np.float16)

@@ -46,3 +46,10 @@ def test_unknown_data_names_what_there_is(name: str, message: str):
 def test_a_folder_without_data_says_what_was_looked_for(tmp_path: Path):
     with pytest.raises(InputError, match=r"no data found there; looked for .*a folder of \*\.npz"):
         data.load(str(tmp_path))
+
+
+def test_a_folder_of_two_kinds_of_data_is_ambiguous(exorl: Path):
+    samples = Path(__file__).parent / "samples"
+    (exorl / "a.parquet").write_bytes((samples / "parquet/train/0000.parquet").read_bytes())
+    with pytest.raises(InputError, match=r"it could be a folder of .* and trajectories in Parquet"):
+        data.load(str(exorl))

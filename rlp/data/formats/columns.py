@@ -20,7 +20,6 @@ from rlp.data.npz import npz_names, read_npz
 
 LOOKS_FOR = "columns (.npz or .hdf5: observation, action, reward, terminated, truncated)"
 COLUMNS = ("observation", "action", "reward", "terminated", "truncated")
-OPTIONAL = ("next_observation",)
 
 
 def matches(path: Path) -> bool:
@@ -33,7 +32,7 @@ def matches(path: Path) -> bool:
 
 def read(path: Path) -> EpisodeSet:
     """Returns the episodes in their order."""
-    with _columns(path) as columns:
+    with _opened(path) as (columns, env):
         check_rows(columns, str(path))
         reward, ended, cut_off = (vector(columns[name]) for name in COLUMNS[2:])
         episodes = cut(
@@ -45,13 +44,17 @@ def read(path: Path) -> EpisodeSet:
             columns.get("next_observation"),
             str(path),
         )
-    return check_set(EpisodeSet(str(path), "", checked(episodes, str(path))))
+    return check_set(EpisodeSet(str(path), env, checked(episodes, str(path))))
 
 
 @contextmanager
-def _columns(path: Path) -> Iterator[dict[str, Any]]:
+def _opened(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
+    """Opens a file and yields its columns and the name of the environment."""
     if hdf5.is_hdf5(path):
         with hdf5.open_hdf5(path) as file:
-            yield hdf5.columns(file, COLUMNS, OPTIONAL)
+            env = str(file.attrs.get("env", ""))
+            yield hdf5.columns(file, COLUMNS, ["next_observation"]), env
     else:
-        yield read_npz(path, COLUMNS, OPTIONAL)
+        columns = read_npz(path, COLUMNS, ("next_observation", "env"))
+        env = str(columns.pop("env", ""))
+        yield columns, env

@@ -60,6 +60,7 @@ def write(folder: Path, data: EpisodeSet) -> None:
     check_successors(data, str(folder))
     try:
         import gymnasium
+        import minari
         from minari.data_collector import EpisodeBuffer
         from minari.dataset.minari_storage import MinariStorage
     except ModuleNotFoundError:
@@ -84,7 +85,13 @@ def write(folder: Path, data: EpisodeSet) -> None:
         )
         for number, episode in enumerate(data.episodes)
     )
-    storage.update_metadata({"dataset_id": f"{folder.stem}-v0", "description": data.name})
+    storage.update_metadata(
+        {
+            "dataset_id": f"{folder.stem}-v0",
+            "minari_version": minari.__version__,
+            "description": data.name,
+        }
+    )
 
 
 def _folder(path: Path) -> Path | None:

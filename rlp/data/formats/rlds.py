@@ -14,13 +14,14 @@ episode, so it counts as not known.
 
 import re
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from rlp.data.episodes import Episode, EpisodeSet, check, check_set
 from rlp.data.reading import announced
-from rlp.data.tfrecord import Features, read_examples
+from rlp.data.tfrecord import read_examples
 from rlp.errors import InputError
 from rlp.files import read_object
 
@@ -68,7 +69,7 @@ def _environment(task: str) -> str:
     return f"{domain}-{rest}" if domain in SUITE and rest else ""
 
 
-def _episode(features: Features, where: str) -> Episode:
+def _episode(features: Mapping[str, np.ndarray | list[bytes]], where: str) -> Episode:
     is_rlds = "steps/reward" in features
     named = {name.removeprefix("steps/"): values for name, values in features.items()}
     if missing := [name for name in ("reward", "discount", "action") if name not in named]:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -45,3 +46,14 @@ def test_columns_that_do_not_fit_are_named(
     path = write(tmp_path / "a.hdf5", **{name: array})
     with pytest.raises(InputError, match=message):
         data.load(str(path))
+
+
+def test_stored_states_are_split_as_the_episodes_are(tmp_path: Path):
+    path = write(tmp_path / "a.hdf5")
+    assert data.load_physics(str(path)) is None
+    with h5py.File(path, "a") as file:
+        file["infos/qpos"] = np.arange(12.0).reshape(6, 2)
+        file["infos/qvel"] = -np.arange(6.0)[:, None]
+    first, second = data.load_physics(str(path)) or []
+    assert (len(first), len(second)) == (3, 3)
+    np.testing.assert_array_equal(second[0], [6, 7, -3])

@@ -1,11 +1,21 @@
 """Minari's data sets: a real one, and what its own package makes."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
+import gymnasium
 import h5py
+import minari
 import numpy as np
+import pytest
+from minari.data_collector import EpisodeBuffer
+from minari.dataset.minari_storage import MinariStorage
 
 from rlp import data
+from rlp.data.episodes import EpisodeSet
+from rlp.data.formats import minari as format_minari
+from rlp.errors import InputError
 
 
 def test_a_real_minari_set(shared_data: Path):
@@ -21,3 +31,57 @@ def test_a_real_minari_set(shared_data: Path):
             )
             np.testing.assert_allclose(np.asarray(stored["actions"]), episode.action, atol=1e-6)
             assert episode.terminated == bool(np.asarray(stored["terminations"])[-1])
+
+
+def test_its_own_package_reads_the_same(shared_data: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(shared_data / "minari"))
+    theirs = minari.load_dataset("D4RL/door/human-v2")
+    ours = data.load(str(shared_data / "minari" / "D4RL" / "door" / "human-v2"))
+    for episode, each in zip(ours.episodes, theirs.iterate_episodes(), strict=True):
+        np.testing.assert_allclose(episode.observation, np.asarray(each.observations), rtol=1e-6)
+        np.testing.assert_allclose(episode.action, each.actions, atol=1e-6)
+        np.testing.assert_allclose(episode.reward, each.rewards, rtol=1e-6)
+        assert episode.terminated == bool(each.terminations[-1])
+
+
+def test_what_is_written_its_own_package_reads(tmp_path: Path, episodes: EpisodeSet):
+    data_set = replace(episodes, env="gym:HalfCheetah-v5")
+    format_minari.write(tmp_path, data_set)
+    theirs = minari.MinariDataset(tmp_path / "data")
+    assert theirs.spec.env_spec is not None
+    assert theirs.spec.env_spec.id == "HalfCheetah-v5"
+    for episode, each in zip(episodes.episodes, theirs.iterate_episodes(), strict=True):
+        np.testing.assert_array_equal(episode.observation, np.asarray(each.observations))
+        np.testing.assert_array_equal(episode.action, each.actions)
+        assert episode.terminated == each.terminations[-1] == (not each.truncations[-1])
+    assert data.load(str(tmp_path)).env == "gym:HalfCheetah-v5"
+
+
+@pytest.mark.parametrize("kind", ["hdf5", "arrow"])
+def test_an_observation_of_parts_is_put_together_in_their_order(tmp_path: Path, kind: str):
+    parts = {"goal": 2, "achieved": 1}
+    space = gymnasium.spaces.Dict(
+        [(name, gymnasium.spaces.Box(-9, 9, (dim,), np.float64)) for name, dim in parts.items()]
+    )
+    storage = MinariStorage.new(
+        tmp_path, space, gymnasium.spaces.Box(-1, 1, (1,), np.float32), data_format=kind
+    )
+    columns = {"goal": np.arange(6.0).reshape(3, 2), "achieved": -np.ones((3, 1))}
+    buffer = EpisodeBuffer(
+        id=0, observations=columns, actions=[np.zeros(1, np.float32)] * 2, rewards=[0.0, 1.0],
+        terminations=[False, True], truncations=[False, False],
+    )  # fmt: skip
+    storage.update_episodes([buffer])
+    (episode,) = data.load(str(tmp_path)).episodes
+    in_order = [columns[name] for name in space.spaces]
+    np.testing.assert_array_equal(episode.observation, np.hstack(in_order))
+
+
+def test_discrete_actions_are_refused_in_words(tmp_path: Path, episodes: EpisodeSet):
+    format_minari.write(tmp_path, episodes)
+    described = tmp_path / "data" / "metadata.json"
+    metadata = json.loads(described.read_text())
+    metadata["action_space"] = '{"type": "Discrete", "n": 3}'
+    described.write_text(json.dumps(metadata))
+    with pytest.raises(InputError, match=r"actions must be vectors of numbers, not .*Discrete"):
+        data.load(str(tmp_path))
