@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from rlp.data.reading import check_sizes
 from rlp.errors import InputError
 
 BATCH = 64  # rows that are read at once
@@ -31,6 +32,9 @@ def read_batches(path: Path, columns: Sequence[str]) -> Iterator[Any]:
             else:
                 opened = parquet.ParquetFile(file, page_checksum_verification=True)
                 here = opened.schema_arrow.names
+                groups = map(opened.metadata.row_group, range(opened.num_row_groups))
+                size = sum(group.total_byte_size for group in groups)
+                check_sizes({"its rows": (size, path.stat().st_size)}, str(path))
                 batches = opened.iter_batches(BATCH)
             if missing := [name for name in columns if name not in here]:
                 raise InputError(

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from rlp.data.reading import check_sizes
 from rlp.errors import InputError
 from rlp.files import whole
-
-MAX_COMPRESSION = 1100  # deflate reaches 1032; beyond it an array is mostly never written
 
 
 def is_hdf5(path: Path) -> bool:
@@ -69,17 +68,15 @@ def columns(group: Any, required: Sequence[str], optional: Sequence[str] = ()) -
         raise InputError(
             f"{where}: no array {', '.join(missing)}; it has {', '.join(here[:20]) or 'none'}"
         )
-    found = {}
+    found, sizes = {}, {}
     for name in (*required, *(name for name in optional if name in here)):
         dataset = group[name]
         if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind not in "biuf":
             raise InputError(f"{where}: {name} is not an array of numbers")
-        stored = dataset.id.get_storage_size()
-        if dataset.external or dataset.is_virtual or dataset.nbytes > MAX_COMPRESSION * stored:
-            raise InputError(
-                f"{where}: {name} {dataset.shape} has {stored:,} bytes in this file, too few for it"
-            )
-        found[name] = dataset
+        if dataset.external or dataset.is_virtual:
+            raise InputError(f"{where}: {name} points at other files, which are not read")
+        found[name], sizes[name] = dataset, (dataset.nbytes, dataset.id.get_storage_size())
+    check_sizes(sizes, where)
     return found
 
 

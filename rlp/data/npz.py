@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rlp.data.reading import check_sizes
 from rlp.errors import InputError
 
 # What zipfile, zlib and numpy raise on damaged files; NotImplementedError for a method they lack.
@@ -53,8 +54,17 @@ def read_npz(
                     f"{path}: no array {', '.join(missing)}; it has {', '.join(file) or 'none'}"
                 )
             wanted = file if optional is None else (*required, *optional)
-            return {name: file[name] for name in wanted if name in file}
+            here = [name for name in wanted if name in file]
+            check_sizes(_sizes(path, here), str(path))
+            return {name: file[name] for name in here}
     except InputError:
         raise
     except READ_ERRORS as error:
         raise InputError(f"{path}: damaged or no npz file ({error})") from error
+
+
+def _sizes(path: Path, names: Sequence[str]) -> dict[str, tuple[int, int]]:
+    """Returns the bytes of each array, and of what is stored of it."""
+    with zipfile.ZipFile(path) as file:
+        members = {name: file.getinfo(f"{name}.npy") for name in names}
+    return {name: (each.file_size, each.compress_size) for name, each in members.items()}

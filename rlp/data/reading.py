@@ -1,7 +1,7 @@
 """What reading large data shows: its size at first, then its progress; or that it cannot fit."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from rich.console import Console
@@ -10,8 +10,32 @@ from rich.progress import track
 from rlp.errors import InputError
 
 LARGE = 100_000_000  # bytes; smaller data is read in silence
+MAX_DEFLATE = 1100  # deflate reaches 1032
+MAX_RATIO = 200  # of a large file; measured numbers are compressed to a half
 
 T = TypeVar("T")
+
+
+def check_sizes(sizes: Mapping[str, tuple[int, int]], where: str) -> None:
+    """Checks that arrays can be what a file holds of them.
+
+    Args:
+        sizes: by name, an array's bytes and those that are stored of it.
+        where: what messages call the file.
+
+    Raises:
+        InputError: if no compression gets that far, or none of so many measured numbers.
+    """
+    for name, (num_bytes, stored) in sizes.items():
+        if num_bytes > MAX_DEFLATE * stored:
+            raise InputError(
+                f"{where}, {name}: {stored:,} bytes in the file cannot hold {num_bytes:,} bytes"
+            )
+    num_bytes, stored = map(sum, zip(*sizes.values(), strict=True)) if sizes else (0, 0)
+    if num_bytes > max(LARGE, MAX_RATIO * stored):
+        raise InputError(
+            f"{where}: {num_bytes:,} bytes of arrays in {stored:,} are made to fill the memory"
+        )
 
 
 def announced(items: Sequence[T], where: str, num_bytes: int) -> Iterable[T]:

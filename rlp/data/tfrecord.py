@@ -46,7 +46,7 @@ message_type {
   field { name: "features" number: 1 type_name: ".tf.Features" type: TYPE_MESSAGE }
 }
 """  # TensorFlow's example.proto and feature.proto
-MAX_RECORD = 2**31  # bytes; protobuf holds no more
+MAX_RECORD = 2**28  # bytes of an episode
 
 
 Features = dict[str, np.ndarray | list[bytes]]

@@ -1,7 +1,11 @@
+from pathlib import Path
+
+import numpy as np
 import pytest
 
+from rlp import data
 from rlp.data import reading
-from rlp.data.reading import announced
+from rlp.data.reading import announced, check_sizes
 from rlp.errors import InputError
 
 
@@ -15,3 +19,20 @@ def test_large_data_is_announced_and_small_is_not(capsys: pytest.CaptureFixture[
 def test_what_cannot_fit_is_refused_before_it_is_read():
     with pytest.raises(InputError, match=r"here: 1,000,000\.0 GB of arrays, but this machine has"):
         announced([1], "here", 10**15)
+
+
+def test_sizes_that_no_data_has_are_refused(tmp_path: Path):
+    check_sizes({"zeros may be compressed so far": (10**6, 1000)}, "here")
+    check_sizes({"much of anything only so far": (10**9, 10**7)}, "here")
+    for num_bytes, stored in ((10, 0), (10**6, 100)):
+        with pytest.raises(InputError, match=f"here, a: {stored} bytes in the file cannot hold"):
+            check_sizes({"a": (num_bytes, stored)}, "here")
+    with pytest.raises(InputError, match=r"here: .* made to fill"):
+        check_sizes({"a": (10**9, 10**6), "b": (1, 1)}, "here")
+    path = tmp_path / "bomb.npz"
+    columns = ("observation", "action", "reward", "terminated", "truncated")
+    small = {name: np.zeros((10, 1)) for name in columns}
+    large = np.zeros((reading.LARGE // 4 + 1, 1), np.float32)
+    np.savez_compressed(path, allow_pickle=False, **{**small, "observation": large})
+    with pytest.raises(InputError, match=r"bomb\.npz: .* made to fill the memory"):
+        data.load(str(path))

@@ -6,6 +6,7 @@ reward            [N]
 terminated        [N], whether the MDP ended with that step
 truncated         [N], whether the episode was cut there, as by a time limit
 next_observation  [N, O], optional: without it the last step before a cut is no transition
+    env               optional: the environment's name, a text (in HDF5 an attribute of the file)
 """
 
 from collections.abc import Iterator
