@@ -82,11 +82,11 @@ def cut(
     ends = np.flatnonzero(np.append(last[:-1], True)) + 1
     more = 0 if following is None else 1  # rows of an episode beyond its steps
     with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and refused as such
-        actions = np.asarray(action, np.float32)
-        if following is None:
-            states = np.asarray(observation, np.float32)
+        if following is None and isinstance(observation, np.ndarray):
+            states = observation.astype(np.float32, copy=False)
         else:
-            states = _with_following(observation, following, ends, where)
+            states = _read_states(observation, following, ends, where)
+        actions = np.asarray(action, np.float32)
     episodes = []
     for number, (start, stop) in enumerate(zip([0, *ends[:-1]], ends, strict=True)):
         rows = slice(start + more * number, stop + more * (number + 1))
@@ -95,16 +95,17 @@ def cut(
     return episodes
 
 
-def _with_following(observation: Any, following: Any, ends: np.ndarray, where: str) -> np.ndarray:
+def _read_states(observation: Any, following: Any, ends: np.ndarray, where: str) -> np.ndarray:
     """Returns the observations with, behind each end of an episode, the one that followed it."""
-    shape = (len(observation) + len(ends), *observation.shape[1:])
-    states = np.empty(shape, np.float32)
+    num_rows = len(observation) + (0 if following is None else len(ends))
+    states = np.empty((num_rows, *observation.shape[1:]), np.float32)
     for rows in announced(slices(len(observation)), where, states.nbytes):
         row = np.arange(rows.start, rows.stop)
-        place = row + np.searchsorted(ends, row, side="right")
+        place = row if following is None else row + np.searchsorted(ends, row, side="right")
         states[place] = observation[rows]
-        is_end = np.isin(row + 1, ends)
-        states[place[is_end] + 1] = following[rows][is_end]
+        if following is not None:
+            is_end = np.isin(row + 1, ends)
+            states[place[is_end] + 1] = following[rows][is_end]
     return states
 
 

@@ -39,7 +39,7 @@ def check_sizes(sizes: Mapping[str, tuple[int, int]], where: str) -> None:
 
 
 def announced(items: Sequence[T], where: str, num_bytes: int) -> Iterable[T]:
-    """Returns the items, whose arrays have `num_bytes` together, with a bar where that is much.
+    """Returns the items, whose arrays have about `num_bytes`, with a bar where that is much.
 
     Raises:
         InputError: if the arrays are larger than the memory of this machine.
