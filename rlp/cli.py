@@ -173,12 +173,16 @@ def _print_help(prog: str, command: Command) -> None:
 
 
 def _print_flags(cls: type) -> None:
-    comments, floats = field_comments(cls), float_names(cls)
+    comments, floats, kinds = field_comments(cls), float_names(cls), get_type_hints(cls)
     print(f"\n{(cls.__doc__ or '').splitlines()[0].rstrip('.')}:")
     rows = [
         (field.name.upper(), "", comments[field.name])
         if _required(field)
-        else (f"--{field.name}", typed(field.default), comments[field.name])
+        else (
+            f"--{field.name}",
+            typed(field.default),
+            comments[field.name] + _choices(kinds, field),
+        )
         for field in dataclasses.fields(cls)
     ]
     first, second = (max(len(row[column]) for row in rows) for column in (0, 1))
@@ -186,6 +190,12 @@ def _print_flags(cls: type) -> None:
         print(f"  {flag:{first}}  {default:{second}}  {comment}".rstrip())
     if cls.__name__ == "Config":
         print(f"  Several values, as in --{floats[0]}=1e-3,1e-4, are members of the same program.")
+
+
+def _choices(kinds: Mapping[str, Any], field: dataclasses.Field[Any]) -> str:
+    """Returns what a flag may be, where that is a list of words."""
+    kind = kinds[field.name]
+    return f" ({', '.join(get_args(kind))})" if get_origin(kind) is Literal else ""
 
 
 def typed(value: Any) -> str:

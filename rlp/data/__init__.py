@@ -55,8 +55,8 @@ def _reader(path: Path) -> Any:
         found = " and ".join(reader.LOOKS_FOR for reader in fitting)
         raise InputError(f"{path}: it could be {found}; name the file or folder that is meant")
     if not fitting:
-        looked_for = "; ".join(reader.LOOKS_FOR for reader in FORMATS)
-        raise InputError(f"{path}: no data found there; looked for {looked_for}")
+        looked_for = "".join(f"\n  {reader.LOOKS_FOR}" for reader in FORMATS)
+        raise InputError(f"{path}: no data found there; looked for{looked_for}")
     return fitting[0]
 
 

@@ -41,7 +41,7 @@ class Convert:
 
     dataset: str  # a bundled name or a path; a+b joins data sets
     out: str  # a new file (npz: NAME.npz, d4rl: NAME.hdf5) or folder (minari, exorl)
-    to: Literal["npz", "d4rl", "minari", "exorl"] = "npz"  # npz (packed, with a data card NAME.md)
+    to: Literal["npz", "d4rl", "minari", "exorl"] = "npz"  # format; npz gets a data card
     num_episodes: int = 0  # keep this many, evenly spaced among all; 0: all
 
 

@@ -44,7 +44,9 @@ def test_unknown_data_names_what_there_is(name: str, message: str):
 
 
 def test_a_folder_without_data_says_what_was_looked_for(tmp_path: Path):
-    with pytest.raises(InputError, match=r"no data found there; looked for .*a folder of \*\.npz"):
+    with pytest.raises(
+        InputError, match=r"no data found there; looked for\n(.*\n)*  a folder of \*\.npz"
+    ):
         data.load(str(tmp_path))
 
 
