@@ -81,7 +81,7 @@ def test_bad_input_is_one_line(capsys: Any, words: tuple[str, ...], message: str
 def test_help_explains_every_flag_and_runs_nothing(capsys: Any):
     assert run("here", "--help") is None
     text = capsys.readouterr().out
-    for line in ("--num_seeds", "how many", "--hidden_dims", "2,3", "PLACE"):
+    for line in ("--num_seeds", "how many", "--hidden_dims", "2,3", "PLACE", "which (one, two)"):
         assert line in text
 
 
