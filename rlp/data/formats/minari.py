@@ -105,7 +105,8 @@ def _episode_folders(folder: Path) -> list[Path]:
     """Returns the folders 0, 1, ... of Arrow or Parquet files, in the order of their numbers."""
     if not (folder / "metadata.json").is_file():
         return []
-    return sorted((f for f in folder.glob("[0-9]*") if f.is_dir()), key=lambda f: int(f.name))
+    found = (each for each in folder.iterdir() if each.is_dir() and each.name.isdigit())
+    return sorted(found, key=lambda each: int(each.name))
 
 
 def _hdf5_episodes(file: Path, parts: Sequence[str]) -> Iterator[Stored]:
@@ -125,14 +126,17 @@ def _arrow_episodes(folder: Path, parts: Sequence[str]) -> Iterator[Stored]:
     episodes = _episode_folders(folder)
     files = [sorted([*each.glob("*.arrow"), *each.glob("*.parquet")]) for each in episodes]
     size = sum(file.stat().st_size for each in files for file in each)
-    for (file, *more), each in zip(announced(files, str(folder), size), episodes, strict=True):
-        if more:
-            raise InputError(f"{each}: more than one file of an episode")
+    for here, each in zip(announced(files, str(folder), size), episodes, strict=True):
+        if len(here) != 1:
+            raise InputError(f"{each}: {len(here)} files of an episode, instead of one")
+        (file,) = here
         rows = [
             [_observation(batch, parts, str(file))]
             + [numbers(batch.column(name), f"{file}, {name}") for name in COLUMNS]
             for batch in read_batches(file, ("observations", *COLUMNS))
         ]
+        if not rows:
+            raise InputError(f"{file}: no rows")
         observation, *padded = map(np.concatenate, zip(*rows, strict=True))
         yield str(file), observation, [column[:-1] for column in padded]
 
@@ -184,4 +188,4 @@ def _environment(metadata: dict[str, Any], where: str) -> str:
     """Returns the name of gymnasium's environment, "" for those of other packages."""
     spec = _space(metadata, "env_spec", where)
     is_ours = str(spec.get("entry_point")).startswith("gymnasium.envs.mujoco")
-    return f"gym:{spec['id']}" if is_ours and not spec.get("kwargs") else ""
+    return f"gym:{spec.get('id')}" if is_ours and not spec.get("kwargs") else ""

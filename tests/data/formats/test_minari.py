@@ -1,6 +1,7 @@
 """Minari's data sets: a real one, and what its own package makes."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from rlp import data
 from rlp.data.episodes import EpisodeSet
 from rlp.data.formats import minari as format_minari
 from rlp.errors import InputError
+from tests.data.formats.test_samples import SAMPLES
 
 
 def test_a_real_minari_set(shared_data: Path):
@@ -85,3 +87,10 @@ def test_discrete_actions_are_refused_in_words(tmp_path: Path, episodes: Episode
     described.write_text(json.dumps(metadata))
     with pytest.raises(InputError, match=r"actions must be vectors of numbers, not .*Discrete"):
         data.load(str(tmp_path))
+
+
+def test_an_episode_without_its_file_is_named(tmp_path: Path):
+    shutil.copytree(SAMPLES / "minari_arrow", tmp_path / "a")
+    (tmp_path / "a" / "data" / "1" / "part-0.arrow").unlink()
+    with pytest.raises(InputError, match=r"data/1: 0 files of an episode, instead of one"):
+        data.load(str(tmp_path / "a"))
