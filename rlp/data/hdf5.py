@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rlp.data.reading import check_sizes
+from rlp.data.reading import check_names, check_sizes
 from rlp.errors import InputError
 from rlp.files import whole
 
@@ -68,6 +68,7 @@ def columns(group: Any, required: Sequence[str], optional: Sequence[str] = ()) -
         raise InputError(
             f"{where}: no array {', '.join(missing)}; it has {', '.join(here[:20]) or 'none'}"
         )
+    check_names(optional, [name for name in here if name not in required], where)
     found, sizes = {}, {}
     for name in (*required, *(name for name in optional if name in here)):
         dataset = group[name]

@@ -7,13 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from rlp.data.reading import check_sizes
+from rlp.data.reading import check_names, check_sizes
 from rlp.errors import InputError
 
-# What zipfile, zlib and numpy raise on damaged files; NotImplementedError for a method they lack.
+# What zipfile, zlib and numpy raise on damaged files; NotImplementedError for a method they lack,
+# RuntimeError for what seems to be encrypted.
 READ_ERRORS = (
     OSError,
     EOFError,
+    RuntimeError,
     ValueError,
     SyntaxError,
     MemoryError,
@@ -53,6 +55,7 @@ def read_npz(
                 raise InputError(
                     f"{path}: no array {', '.join(missing)}; it has {', '.join(file) or 'none'}"
                 )
+            check_names(optional or (), [name for name in file if name not in required], str(path))
             wanted = file if optional is None else (*required, *optional)
             here = [name for name in wanted if name in file]
             check_sizes(_sizes(path, here), str(path))

@@ -1,5 +1,6 @@
 """What reading large data shows: its size at first, then its progress; or that it cannot fit."""
 
+import difflib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
@@ -14,6 +15,19 @@ MAX_DEFLATE = 1100  # deflate reaches 1032
 MAX_RATIO = 200  # of a large file; measured numbers are compressed to a half
 
 T = TypeVar("T")
+
+
+def check_names(optional: Iterable[str], here: Sequence[str], where: str) -> None:
+    """Checks that no array that may be missing is there under a name that is almost its own.
+
+    Raises:
+        InputError: if one is: without it the data would be read as something else.
+    """
+    for name in optional:
+        others = [other for other in here if other not in optional]
+        close = difflib.get_close_matches(name, others, n=1, cutoff=0.85)
+        if name not in here and close:
+            raise InputError(f"{where}: it has {close[0]}; is that {name}? Then name it so")
 
 
 def check_sizes(sizes: Mapping[str, tuple[int, int]], where: str) -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from rlp import data
 from rlp.data import reading
-from rlp.data.reading import announced, check_sizes
+from rlp.data.reading import announced, check_names, check_sizes
 from rlp.errors import InputError
 
 
@@ -36,3 +36,12 @@ def test_sizes_that_no_data_has_are_refused(tmp_path: Path):
     np.savez_compressed(path, allow_pickle=False, **{**small, "observation": large})
     with pytest.raises(InputError, match=r"bomb\.npz: .* made to fill the memory"):
         data.load(str(path))
+
+
+def test_a_name_that_is_almost_right_is_not_passed_over():
+    optional = ("next_observation", "env")
+    check_names(optional, ["next_observation", "infos", "observation"], "here")
+    with pytest.raises(
+        InputError, match="here: it has next_observations; is that next_observation"
+    ):
+        check_names(optional, ["env", "next_observations"], "here")
