@@ -69,5 +69,7 @@ def read_npz(
 def _sizes(path: Path, names: Sequence[str]) -> dict[str, tuple[int, int]]:
     """Returns the bytes of each array, and of what is stored of it."""
     with zipfile.ZipFile(path) as file:
+        if any(member.comment for member in file.infolist()):
+            raise zipfile.BadZipFile("a comment, which may hide an array")
         members = {name: file.getinfo(f"{name}.npy") for name in names}
     return {name: (each.file_size, each.compress_size) for name, each in members.items()}
