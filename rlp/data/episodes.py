@@ -9,6 +9,7 @@ import numpy as np
 
 from rlp.errors import InputError
 
+DISCRETE = "its actions are discrete, which no algorithm here takes yet"
 LARGEST = np.finfo(np.float32).max  # what is larger is infinite in float32
 
 

@@ -39,7 +39,7 @@ class _Unpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         module = module.replace("numpy.core.", "numpy._core.")  # its name before numpy 2
-        if module.split(".")[0] in self.inert or module.startswith("numpy.random."):
+        if any(f"{module}.".startswith(f"{package}.") for package in self.inert):
             return Inert
         if name not in ADMITTED.get(module, ()):
             raise InputError(f"it holds a {module}.{name}, which is not loaded")

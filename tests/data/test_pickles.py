@@ -29,6 +29,7 @@ class Harmful:
         (Harmful(), "posix.system"),
         ([{"observations": Harmful()}], "posix.system"),
         (collections.OrderedDict(a=1), "collections.OrderedDict"),
+        ({"a": np.random.default_rng(0)}, "numpy.random"),
         (np.array([1, "a"], dtype=object), "array of objects"),
         ({"a": [(np.array([None]),)]}, "array of objects"),
     ],

@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 
 from rlp.data import hdf5
-from rlp.data.episodes import Episode, EpisodeSet, check, check_set
+from rlp.data.episodes import DISCRETE, Episode, EpisodeSet, check, check_set
 from rlp.data.flat import check_rows, checked, cut, vector
 from rlp.errors import InputError
 
 LOOKS_FOR = "a d3rlpy file (.h5)"
-DISCRETE = "its actions are discrete, which no algorithm here takes yet"
 FLAT = ("observations", "actions", "rewards", "terminals", "episode_terminals")
 
 

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from rlp.data.episodes import Episode, EpisodeSet, check_set
+from rlp.data.episodes import DISCRETE, Episode, EpisodeSet, check_set
 from rlp.data.flat import check_rows, checked, cut, jumps
 from rlp.data.pickles import Inert, begins_with, is_pickle, read_pickle
 from rlp.errors import InputError
 
 LOOKS_FOR = "a Stable-Baselines3 replay buffer (.pkl)"
-INERT = ("stable_baselines3", "gymnasium", "gym", "torch")  # packages whose objects it holds
+INERT = ("stable_baselines3", "gymnasium", "gym", "torch", "numpy.random")  # whose objects it holds
 COLUMNS = ("observations", "actions", "rewards", "dones", "timeouts")
 FOLLOWING = "next_observations"
 
@@ -38,7 +38,7 @@ def read(path: Path) -> EpisodeSet:
         raise InputError(f"{path}: a replay buffer without {', '.join(missing) or 'pos'}")
     check_rows(columns, str(path))
     if columns["actions"].dtype.kind != "f":
-        raise InputError(f"{path}: its actions are discrete, which no algorithm here takes yet")
+        raise InputError(f"{path}: {DISCRETE}")
     if shared:
         columns[FOLLOWING] = np.roll(columns["observations"], -1, axis=0)
     if any(columns[name].ndim < 2 for name in columns):
