@@ -99,7 +99,9 @@ def _read_states(observation: Any, following: Any, ends: np.ndarray, where: str)
     """Returns the observations with, behind each end of an episode, the one that followed it."""
     num_rows = len(observation) + (0 if following is None else len(ends))
     states = np.empty((num_rows, *observation.shape[1:]), np.float32)
-    for rows in announced(slices(len(observation)), where, states.nbytes):
+    parts = slices(len(observation))
+    is_read = isinstance(observation, np.ndarray)
+    for rows in parts if is_read else announced(parts, where, states.nbytes):
         row = np.arange(rows.start, rows.stop)
         place = row if following is None else row + np.searchsorted(ends, row, side="right")
         states[place] = observation[rows]

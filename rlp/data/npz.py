@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rlp.data.reading import check_names, check_sizes
+from rlp.data.reading import announced, check_names, check_sizes
 from rlp.errors import InputError
 
 # What zipfile, zlib and numpy raise on damaged files; NotImplementedError for a method they lack,
@@ -58,8 +58,10 @@ def read_npz(
             check_names(optional or (), [name for name in file if name not in required], str(path))
             wanted = file if optional is None else (*required, *optional)
             here = [name for name in wanted if name in file]
-            check_sizes(_sizes(path, here), str(path))
-            return {name: file[name] for name in here}
+            sizes = _sizes(path, here)
+            check_sizes(sizes, str(path))
+            num_bytes = sum(size for size, _ in sizes.values())
+            return {name: file[name] for name in announced(here, str(path), num_bytes)}
     except InputError:
         raise
     except READ_ERRORS as error:

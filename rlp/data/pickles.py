@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from rlp.data.reading import announced_file
 from rlp.errors import InputError
 
 ADMITTED = {
@@ -65,7 +66,7 @@ def read_pickle(path: Path, inert: Sequence[str] = ()) -> Any:
             of numbers.
     """
     try:
-        with path.open("rb") as file:
+        with announced_file(path) as file:
             unpickler = _Unpickler(file)
             unpickler.inert = inert
             value = unpickler.load()

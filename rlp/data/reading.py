@@ -1,16 +1,20 @@
 """What reading large data shows: its size at first, then its progress; or that it cannot fit."""
 
 import difflib
+import io
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, TypeVar, cast
 
+from rich import progress
 from rich.console import Console
-from rich.progress import track
 
 from rlp.errors import InputError
 
 LARGE = 100_000_000  # bytes; smaller data is read in silence
+CHUNK = 1_000_000  # bytes of a file that are read at once
 MAX_DEFLATE = 1100  # deflate reaches 1032
 MAX_RATIO = 200  # of a large file; measured numbers are compressed to a half
 
@@ -58,12 +62,31 @@ def announced(items: Sequence[T], where: str, num_bytes: int) -> Iterable[T]:
     Raises:
         InputError: if the arrays are larger than the memory of this machine.
     """
+    shown = _announce(where, num_bytes)
+    return progress.track(items, "reading", console=shown, transient=True, disable=shown.quiet)
+
+
+@contextmanager
+def announced_file(path: Path) -> Iterator[BinaryIO]:
+    """Opens a file that is read as a whole, announced as `announced` does."""
+    shown = _announce(str(path), path.stat().st_size)
+    with progress.open(
+        path, "rb", description="reading", console=shown, transient=True, disable=shown.quiet
+    ) as file:
+        yield io.BufferedReader(cast(io.RawIOBase, file), CHUNK)
+
+
+def _announce(where: str, num_bytes: int) -> Console:
+    """Says how large data is, and returns the console for its progress: a quiet one if it is not.
+
+    Raises:
+        InputError: if it is larger than the memory of this machine.
+    """
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     size = f"{num_bytes / 1e9:,.1f} GB"
     if num_bytes > memory:
         raise InputError(f"{where}: {size} of arrays, but this machine has {memory / 1e9:,.1f} GB")
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    large = num_bytes >= LARGE
-    if large:
-        console.print(f"reading {where}: {size}")
-    return track(items, "reading", console=console, transient=True, disable=not large)
+    quiet = num_bytes < LARGE
+    console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=quiet)
+    console.print(f"reading {where}: {size}")
+    return console

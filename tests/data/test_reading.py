@@ -1,3 +1,4 @@
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -5,6 +6,7 @@ import pytest
 
 from rlp import data
 from rlp.data import reading
+from rlp.data.pickles import read_pickle
 from rlp.data.reading import announced, check_names, check_sizes
 from rlp.errors import InputError
 
@@ -14,6 +16,18 @@ def test_large_data_is_announced_and_small_is_not(capsys: pytest.CaptureFixture[
     assert capsys.readouterr().err == ""
     assert list(announced([1, 2], "here", 2 * reading.LARGE)) == [1, 2]
     assert "reading here: 0.2 GB" in capsys.readouterr().err
+
+
+def test_a_large_file_is_announced_before_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    path = tmp_path / "numbers.pkl"
+    path.write_bytes(pickle.dumps(list(range(10_000))))
+    assert read_pickle(path) == list(range(10_000))
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(reading, "LARGE", 10_000)
+    assert read_pickle(path) == list(range(10_000))
+    assert "numbers.pkl: 0.0 GB" in capsys.readouterr().err
 
 
 def test_what_cannot_fit_is_refused_before_it_is_read():
