@@ -26,7 +26,7 @@ from rlp.types import Algo, Spec, no_memory
 class Settings:
     """The run."""
 
-    dataset: str = "walker-walk/medium"  # a bundled name or a path; a+b joins data sets
+    dataset: str = "walker-walk/medium"  # a bundled name, minari:NAME or a path; a+b joins
     top_fraction: float = 1.0  # keep the best episodes that hold this fraction of all steps
     preset: str = ""  # a named setting of the hyperparameters (default: the first it has)
     d4rl_compat: bool = False  # drop each last transition before a time limit, as D4RL's loader

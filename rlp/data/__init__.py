@@ -9,10 +9,11 @@ import numpy as np
 
 from rlp.data.episodes import Episode, EpisodeSet, check_set, in_float32, join, problems
 from rlp.data.flat import check_rows, cut, vector
-from rlp.data.formats import FORMATS
+from rlp.data.formats import FORMATS, minari
 from rlp.errors import InputError, nearest
 
 BUNDLED = Path(__file__).parent / "bundled"
+MINARI = "minari:"  # before the name of a data set of theirs
 
 
 def bundled_names() -> list[str]:
@@ -21,7 +22,10 @@ def bundled_names() -> list[str]:
 
 
 def load(name_or_path: str) -> EpisodeSet:
-    """Returns the data set of a bundled name or a path; `a+b` joins data sets.
+    """Returns the data set of a name or a path; `a+b` joins data sets.
+
+    Args:
+        name_or_path: a bundled name, `minari:` and the name of a Minari data set, or a path.
 
     Raises:
         InputError: if there is no such data set, or it cannot be read.
@@ -30,22 +34,31 @@ def load(name_or_path: str) -> EpisodeSet:
     return join([_load_one(part) for part in parts])
 
 
-def load_physics(path: str) -> list[np.ndarray] | None:
+def load_physics(name_or_path: str) -> list[np.ndarray] | None:
     """Returns the simulator's states in each episode of a data set, None where there are none."""
-    read_physics = getattr(_reader(Path(path)), "read_physics", lambda _: None)
-    return read_physics(Path(path))
+    path = _find(name_or_path)
+    read_physics = getattr(_reader(path), "read_physics", lambda _: None)
+    return read_physics(path)
 
 
 def _load_one(name_or_path: str) -> EpisodeSet:
-    names = bundled_names()
-    bundled = name_or_path in names
-    path = BUNDLED / f"{name_or_path}.npz" if bundled else Path(name_or_path)
-    if not path.exists():
-        raise InputError(
-            f"no data set {name_or_path}{nearest(name_or_path, names)}: "
-            f"neither a path nor one of {', '.join(names)}"
-        )
+    path = _find(name_or_path)
     return replace(_reader(path).read(path), name=name_or_path)
+
+
+def _find(name_or_path: str) -> Path:
+    """Returns where a data set is."""
+    names = bundled_names()
+    if name_or_path in names:
+        return BUNDLED / f"{name_or_path}.npz"
+    if name_or_path.startswith(MINARI):
+        return minari.stored(name_or_path.removeprefix(MINARI))
+    if not Path(name_or_path).exists():
+        raise InputError(
+            f"no data set {name_or_path}{nearest(name_or_path, names)}: neither a path nor one of "
+            f"{', '.join(names)}; Minari's are named {MINARI}mujoco/hopper/medium-v0"
+        )
+    return Path(name_or_path)
 
 
 def _reader(path: Path) -> Any:

@@ -26,7 +26,7 @@ FOLDERS = {"minari": minari, "exorl": exorl}
 class Info:
     """The data."""
 
-    dataset: str  # a bundled name or a path; a+b joins data sets
+    dataset: str  # a bundled name, minari:NAME or a path; a+b joins
 
 
 def info(given: cli.Given) -> None:
@@ -39,7 +39,7 @@ def info(given: cli.Given) -> None:
 class Convert:
     """The data and its new form."""
 
-    dataset: str  # a bundled name or a path; a+b joins data sets
+    dataset: str  # a bundled name, minari:NAME or a path; a+b joins
     out: str  # a new file (npz: NAME.npz, d4rl: NAME.hdf5) or folder (minari, exorl)
     to: Literal["npz", "d4rl", "minari", "exorl"] = "npz"  # format; npz gets a data card
     num_episodes: int = 0  # keep this many, evenly spaced among all; 0: all

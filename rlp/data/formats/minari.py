@@ -7,6 +7,7 @@ observations that are a dict are put together in the order of their space.
 """
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,30 @@ COLUMNS = ("actions", "rewards", "terminations", "truncations")
 SPECS = ("observation_space", "action_space", "env_spec", "eval_env_spec")
 
 Stored = tuple[str, np.ndarray, list[np.ndarray]]  # where, observations, COLUMNS
+
+
+def stored(dataset_id: str) -> Path:
+    """Returns the folder where Minari keeps a data set, which is downloaded if it is not there.
+
+    Args:
+        dataset_id: as `mujoco/hopper/medium-v0`.
+
+    Raises:
+        InputError: if it is not there, and cannot be downloaded.
+    """
+    root = os.environ.get("MINARI_DATASETS_PATH") or Path.home() / ".minari" / "datasets"
+    folder = Path(root, dataset_id)
+    if not folder.exists():
+        try:
+            import minari
+
+            minari.download_dataset(dataset_id)
+        except Exception as error:  # whatever its storages raise: no package, no name, no network
+            raise InputError(
+                f"no data set {folder}, and Minari did not download it ({error}); "
+                'downloads need `pip install "minari[hdf5,hf]"`'
+            ) from error
+    return folder
 
 
 def matches(path: Path) -> bool:

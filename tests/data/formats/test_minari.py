@@ -46,6 +46,28 @@ def test_its_own_package_reads_the_same(shared_data: Path, monkeypatch: pytest.M
         assert episode.terminated == bool(each.terminations[-1])
 
 
+def test_a_set_that_minari_keeps_is_found_by_its_name(
+    tmp_path: Path, episodes: EpisodeSet, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+
+    def download(dataset_id: str) -> None:
+        assert dataset_id == "toy/walker/medium-v0"
+        (tmp_path / dataset_id).mkdir(parents=True)
+        format_minari.write(tmp_path / dataset_id, episodes)
+
+    monkeypatch.setattr(minari, "download_dataset", download)
+    name = "minari:toy/walker/medium-v0"
+    assert data.load(name).name == name
+    monkeypatch.delattr(minari, "download_dataset")  # it is there now
+    assert len(data.load(name).episodes) == len(episodes.episodes)
+    assert data.load_physics(name) is None
+    with pytest.raises(
+        InputError, match=r"no data set .*v1, and Minari did not download"
+    ):
+        data.load("minari:toy/walker/medium-v1")
+
+
 def test_what_is_written_its_own_package_reads(tmp_path: Path, episodes: EpisodeSet):
     data_set = replace(episodes, env="gym:HalfCheetah-v5")
     format_minari.write(tmp_path, data_set)
