@@ -30,6 +30,13 @@ def lowest(q: jax.Array) -> jax.Array:
     return jnp.take_along_axis(q, index, axis=0)[0]
 
 
+def soft_clip(q: jax.Array, bound: jax.Array) -> jax.Array:
+    """Returns Q within the bound, smoothly: all but itself where it is a tenth of it away."""
+    width = 0.03 * jnp.maximum(bound, 1e-6)  # rewards may all be 0
+    q = bound - width * jax.nn.softplus((bound - q) / width)
+    return width * jax.nn.softplus((q + bound) / width) - bound
+
+
 def q_limits(config: Any, dataset: Dataset) -> dict[str, jax.Array]:
     """Returns the bound max |r| / (1 - discount) on Q and its backup: `limits` of an algorithm."""
     bound = config.reward_scale * dataset.max_abs_reward / (1 - config.discount)

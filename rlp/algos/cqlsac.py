@@ -16,7 +16,7 @@ import jax.numpy as jnp
 
 from rlp import networks, optim
 from rlp.config import Positive, config
-from rlp.critics import bellman_loss, lowest, q_limits
+from rlp.critics import bellman_loss, lowest, q_limits, soft_clip
 from rlp.data.dataset import Dataset, sample_transitions
 from rlp.distributions import tanh_normal_log_prob, tanh_normal_sample
 from rlp.types import Memory, Metrics, Params, Spec, Transition, no_memory
@@ -59,7 +59,7 @@ class Config:
     max_target_backup: bool = False  # max over N next actions in the backup
     lagrange: bool = False  # learn the weight alpha' so that the weighted gap is `target_gap`
     target_gap: float = 10.0  # tau of equation 30; CORL's `cql_target_action_gap` times the weight
-    bound_q: bool = False  # no backup, and no lift by the penalty, beyond max |r| / (1 - discount)
+    bound_q: bool = False  # critics bend to stay within max |r| / (1 - discount) (not the paper's)
     clip_gap_min: float = -1e9  # clip of logsumexp - Q, for each state
     clip_gap_max: float = 1e9  # clip of logsumexp - Q, for each state
     bc_updates: int = 0  # first updates in which the actor clones the data instead of maximising Q
@@ -76,7 +76,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "discount": 0.97,
         "num_actions": 4,
         "num_penalised": 64,
-        "cql_weight": 2.0,
+        "cql_weight": 1.0,
         "bound_q": True,
         "clip_gap_min": 0.0,
     },
@@ -175,10 +175,10 @@ def _update(
     alpha_prime = _alpha_prime(state.log_alpha_prime)
     backup = _backup(config, state, alpha, batch, noise.backup)
     actor_grads, (log_prob, actor_metrics) = jax.grad(_actor_loss, has_aux=True)(
-        state.actor, config, state.critic, alpha, step, transition, noise.policy
+        state.actor, config, state.critic, alpha, step, batch, noise.policy
     )
     critic_grads, critic_metrics = jax.grad(_critic_loss, has_aux=True)(
-        state.critic, config, transition, backup
+        state.critic, config, batch, backup
     )
     metrics = {**actor_metrics, **critic_metrics, "alpha": alpha}
     if config.num_actions:
@@ -219,21 +219,20 @@ def _backup(
     size, action_dim = transition.action.shape
     following = transition.next_observation
     action, log_prob = _sample(config, state.actor, following, noise.reshape(size, -1, action_dim))
-    q = jnp.min(_q(config, state.target_critic, following, action), axis=0)  # [B, N]
+    q = jnp.min(_q(config, state.target_critic, bound, following, action), axis=0)  # [B, N]
     best = jnp.argmax(q, axis=1, keepdims=True)
     next_q = jnp.take_along_axis(q, best, axis=1)[:, 0]
     if config.backup_entropy:
         next_q -= alpha * jnp.take_along_axis(log_prob, best, axis=1)[:, 0]
-    backup = config.reward_scale * transition.reward
-    backup += config.discount * transition.discount * next_q
-    return jnp.clip(backup, -bound, bound) if config.bound_q else backup
+    return config.reward_scale * transition.reward + config.discount * transition.discount * next_q
 
 
 def _critic_loss(
-    critic: Params, config: Config, batch: Transition, backup: jax.Array
+    critic: Params, config: Config, batch: Batch, backup: jax.Array
 ) -> tuple[jax.Array, Metrics]:
     """Returns the squared Bellman error, the sum over the critics."""
-    q = _q(config, critic, batch.observation, batch.action[:, None])[..., 0]  # [E, B]
+    observation, action = batch.transition.observation, batch.transition.action[:, None]
+    q = _q(config, critic, batch.bound, observation, action)[..., 0]  # [E, B]
     loss, metrics = bellman_loss(q, backup)
     return loss, {**metrics, "backup": jnp.mean(backup)}
 
@@ -277,9 +276,8 @@ def _penalty_loss(
 ) -> tuple[jax.Array, jax.Array]:
     """Returns the penalty, the sum over the critics, and the gap [B, E]."""
     scored = jnp.concatenate([batch.action[:, None], actions], axis=1)  # [B, 1 + 3N, A]
-    q = _q(config, critic, batch.observation, scored)  # [E, B, 1 + 3N]
-    q_data = jnp.clip(q[..., 0], -bound, bound) if config.bound_q else q[..., 0]
-    gap = _gap(config, q_data, q[..., 1:], log_probs)  # [E, B]
+    q = _q(config, critic, bound, batch.observation, scored)  # [E, B, 1 + 3N]
+    gap = _gap(config, q[..., 0], q[..., 1:], log_probs)  # [E, B]
     return jnp.sum(_penalty(config, alpha_prime, jnp.mean(gap, axis=1))), gap.T
 
 
@@ -321,14 +319,16 @@ def _actor_loss(
     critic: Params,
     alpha: jax.Array,
     step: jax.Array,
-    batch: Transition,
+    batch: Batch,
     noise: jax.Array,
 ) -> tuple[jax.Array, tuple[jax.Array, Metrics]]:
     """Returns alpha log pi - min Q; in the first `bc_updates`, minus the data's log-likelihood."""
-    action, log_prob = _sample(config, actor, batch.observation, noise[:, None])  # [B, 1, ...]
-    objective = lowest(_q(config, critic, batch.observation, action))
+    observation = batch.transition.observation
+    action, log_prob = _sample(config, actor, observation, noise[:, None])  # [B, 1, ...]
+    objective = lowest(_q(config, critic, batch.bound, observation, action))
     if config.bc_updates:
-        likelihood = tanh_normal_log_prob(*_head(config, actor, batch.observation), batch.action)
+        head = _head(config, actor, observation)
+        likelihood = tanh_normal_log_prob(*head, batch.transition.action)
         objective = jnp.where(step < config.bc_updates, likelihood[:, None], objective)
     loss = jnp.mean(alpha * log_prob - objective)
     return loss, (log_prob, {"actor_loss": loss, "log_prob": jnp.mean(log_prob)})
@@ -342,10 +342,13 @@ def _critics(config: Config) -> networks.Network:
     return networks.critics(config.hidden_dims, config.num_critics, config.layer_norm)
 
 
-def _q(config: Config, critic: Params, observation: jax.Array, action: jax.Array) -> jax.Array:
+def _q(
+    config: Config, critic: Params, bound: jax.Array, observation: jax.Array, action: jax.Array
+) -> jax.Array:
     """Returns Q [E, B, N] of N actions [B, N, A] in each state [B, O]."""
     shape = (*action.shape[:2], observation.shape[-1])  # [B, N, O]
-    return _critics(config).apply(critic, jnp.broadcast_to(observation[:, None], shape), action)
+    q = _critics(config).apply(critic, jnp.broadcast_to(observation[:, None], shape), action)
+    return soft_clip(q, bound) if config.bound_q else q
 
 
 def _head(config: Config, actor: Params, observation: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -147,8 +147,7 @@ def test_complete_runs(golden: Callable[[str], Any], case: str):
         def read(name: str, prefix: str = prefix) -> jax.Array:
             return jnp.asarray(vectors[prefix + name], jnp.float32)
 
-        transition = read_transition(vectors, prefix)
-        batch = Batch(transition, jnp.float32(jnp.inf))
+        batch = Batch(read_transition(vectors, prefix), jnp.float32(jnp.inf))
         noise = Noise(
             read("noise_pi"), read("noise_next_backup"),
             read("uniform_cql"), read("noise_cql_current"), read("noise_cql_next"),
@@ -157,12 +156,12 @@ def test_complete_runs(golden: Callable[[str], Any], case: str):
         backup = find_backup(config, state, alpha, batch, noise.backup)
         np.testing.assert_allclose(backup, read("td_target"), **CLOSE)
         alpha_prime = cqlsac._alpha_prime(state.log_alpha_prime)
-        bellman_grads, _ = critic_gradient(state.critic, config, transition, backup)
+        bellman_grads, _ = critic_gradient(state.critic, config, batch, backup)
         penalty_grads, gap = penalty_gradient(config, state, alpha_prime, batch, noise)
         critic_grads = jax.tree.map(jnp.add, bellman_grads, penalty_grads)
         assert_critics_close(critic_grads, vectors, f"{prefix}grad_", **CLOSE)
         actor_grads, _ = actor_gradient(
-            state.actor, config, state.critic, alpha, jnp.int32(step), transition, noise.policy
+            state.actor, config, state.critic, alpha, jnp.int32(step), batch, noise.policy
         )
         assert_mlp_close(actor_grads["mlp"], vectors, f"{prefix}grad_actor", rtol=1e-5, atol=1e-5)
         for name in ("log_std_multiplier", "log_std_offset"):
