@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple, TypeVar, get_args, get_origin, get_
 import fire
 import fire.decorators
 
+from rlp import compiled
 from rlp.config import Positive, field_comments, float_names
 from rlp.errors import InputError, nearest
 
@@ -37,6 +38,7 @@ def main(
 ) -> None:
     """Runs a command line; bad input is one line on stderr and exit code 2."""
     words = list(sys.argv[1:] if argv is None else argv)
+    compiled.keep()
     try:
         if isinstance(commands, Command):
             fire.Fire(_lexer(prog, commands), command=words, name=prog)

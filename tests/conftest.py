@@ -1,6 +1,7 @@
 """Guards for every test, and data small enough to train on in a second."""
 
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from rlp.data.episodes import Episode, EpisodeSet
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_debug_key_reuse", True)
 jax.config.update("jax_disable_most_optimizations", True)  # compile time is what tests cost
+
+os.environ["RLP_HOME"] = tempfile.mkdtemp()  # tests leave the user's own alone
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 

@@ -62,9 +62,7 @@ def test_a_set_that_minari_keeps_is_found_by_its_name(
     monkeypatch.delattr(minari, "download_dataset")  # it is there now
     assert len(data.load(name).episodes) == len(episodes.episodes)
     assert data.load_physics(name) is None
-    with pytest.raises(
-        InputError, match=r"no data set .*v1, and Minari did not download"
-    ):
+    with pytest.raises(InputError, match=r"no data set .*v1, and Minari did not download"):
         data.load("minari:toy/walker/medium-v1")
 
 
