@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import orbax.checkpoint as ocp
 
 from rlp.data.dataset import Normalizer
@@ -37,7 +39,7 @@ def save(directory: Path, step: int, saved: Any, keep: int | None = 2) -> None:
     """
     with _manager(directory, keep) as manager:
         try:
-            manager.save(step, args=ocp.args.StandardSave(saved._asdict()))
+            manager.save(step, args=ocp.args.StandardSave(jax.device_get(saved._asdict())))
         except (ValueError, OSError) as error:
             if "No space left" not in str(error):
                 raise
@@ -72,17 +74,14 @@ def restore(directory: Path, step: int, like: T) -> T:
     """
     where = f"{directory}/{step}"
     template: Any = like
-    device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    wanted = jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device),
-        template._asdict(),
-    )
+    wanted = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), template._asdict())
     with _manager(directory) as manager:
         try:
             wrong = differences(wanted, manager.item_metadata(step).tree)
             if wrong:
                 raise InputError(f"{where} is not a checkpoint of this run: {wrong}")
-            return type(template)(**manager.restore(step, args=ocp.args.StandardRestore(wanted)))
+            found = manager.restore(step, args=ocp.args.StandardRestore(wanted))
+            return type(template)(**jax.tree.map(jnp.asarray, found))
         except InputError:
             raise
         except (ValueError, KeyError, OSError) as error:
@@ -111,8 +110,19 @@ def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
 
 
 def _manager(directory: Path, keep: int | None = None) -> ocp.CheckpointManager:
+    """Returns Orbax's manager for this process alone: of several, the first writes."""
+    process = jax.process_index()
+    alone = ocp.options.MultiprocessingOptions(
+        primary_host=process, active_processes={process}, barrier_sync_key_prefix=str(process)
+    )
+    directory.mkdir(parents=True, exist_ok=True)
     return ocp.CheckpointManager(
         directory.absolute(),
-        item_handlers=ocp.StandardCheckpointHandler(),
-        options=ocp.CheckpointManagerOptions(max_to_keep=keep, enable_async_checkpointing=False),
+        item_handlers=ocp.StandardCheckpointHandler(multiprocessing_options=alone),
+        options=ocp.CheckpointManagerOptions(
+            max_to_keep=keep,
+            enable_async_checkpointing=False,
+            multiprocessing_options=alone,
+            create=False,
+        ),
     )

@@ -1,17 +1,18 @@
 """Offline training: stretches of compiled updates, and what happens between them."""
 
 import time
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import jax
 import numpy as np
 
-from rlp import checkpoint, policy, population
+from rlp import checkpoint, devices, policy, population
 from rlp.checkpoint import Saved
 from rlp.config import Positive, stack
 from rlp.data.dataset import Dataset, Normalizer, unit_normalizer
+from rlp.devices import Placement
 from rlp.envs import VectorEnv
 from rlp.errors import InputError
 from rlp.metrics import MetricsLog
@@ -21,7 +22,6 @@ from rlp.rollout import evaluate, evaluation_seeds
 from rlp.runs import Run
 from rlp.screen import Screen, spread
 from rlp.signals import stop_requests
-from rlp.types import State
 
 Columns = dict[str, np.ndarray]  # by name, one value a member [M]
 
@@ -47,6 +47,7 @@ class Task(NamedTuple):
     dataset: Dataset
     normalizer: Normalizer
     env: VectorEnv | None  # one environment a member, episode and task; None: no evaluation
+    placement: Placement  # of the members and the data
 
 
 def fit(run: Run, schedule: Schedule, task: Task, wandb: bool, screen: Screen) -> int:
@@ -56,60 +57,80 @@ def fit(run: Run, schedule: Schedule, task: Task, wandb: bool, screen: Screen) -
         The number of the signal that stopped it, 0 at the end. Either way it can be resumed.
     """
     end = run.configs[0].num_updates
-    members = population.init(run.algo, run.configs, run.seeds, run.spec)
-    states, step = members.states, checkpoint.latest_step(run.checkpoints) or 0
+    new = population.init(run.algo, run.configs, run.seeds, run.spec)
+    states, step = new.states, checkpoint.latest_step(run.checkpoints) or 0
     if step:
         states = checkpoint.restore(run.checkpoints, step, Saved(states, task.normalizer)).states
         screen.say(f"going on from update {step:,}")
+    members = devices.place(new._replace(states=states), task.placement.members)
+    dataset, stopped = devices.place(task.dataset, task.placement.everywhere), 0
     with (
-        closing(MetricsLog(run, step, wandb)) as log,
+        closing(MetricsLog(run, step, wandb)) if devices.is_first() else nullcontext() as log,
         screen.bar("training", end) as move,
         stop_requests() as received,
     ):
-        while step < end and not received:
+        while step < end and not stopped:
             stop = schedule.next_stop(step, end)
-            states, metrics, alarms, speed = _stretch(
-                run, members, states, task.dataset, step, stop
+            members, metrics, alarms, speed = _stretch(
+                run, members, dataset, task.placement, step, stop
             )
             step = stop
-            screen.alarms(run.labels, alarms)
-            log.write(step, {**metrics, "updates_per_second": np.full(len(run.seeds), speed)})
             shown = [name for name in metrics if name.endswith("_loss") or name == "q"]
             losses = "  ".join(f"{name} {np.mean(metrics[name]):.4g}" for name in shown)
-            screen.log(f"update {step:>9,}  {speed:>7,.0f} updates/s  {losses}")
-            if task.env and (step == end or step % schedule.eval_every == 0):
-                actors = policy.from_states(run.algo, members.configs, states, task.normalizer)
-                seeds = evaluation_seeds(schedule.num_episodes, len(run.tasks))
-                targets = np.tile(run.target_returns, schedule.num_episodes)
-                with screen.bar("evaluating", run.spec.max_episode_steps) as show:
-                    returns = evaluate(run.algo, run.spec, actors, task.env, seeds, show, targets)
-                log.write_returns(step, returns)
-                by_task = run.by_task("return", returns.T)  # [N, M]
-                means = "  ".join(f"{k} {spread(v.mean(axis=0))}" for k, v in by_task.items())
-                screen.say(f"update {step:>9,}  {means}")
-            if step == end or received or (step % (schedule.checkpoint_every or end)) == 0:
-                checkpoint.save(run.checkpoints, step, Saved(states, task.normalizer))
+            if log:
+                screen.alarms(run.labels, alarms)
+                log.write(step, {**metrics, "updates_per_second": np.full(len(run.seeds), speed)})
+                screen.log(f"update {step:>9,}  {speed:>7,.0f} updates/s  {losses}")
+            if schedule.eval_every and (step == end or step % schedule.eval_every == 0):
+                states = devices.here(members.states)
+                if log and task.env:
+                    actors = policy.from_states(run.algo, new.configs, states, task.normalizer)
+                    log.write_returns(
+                        step, _evaluate(run, schedule, actors, task.env, screen, step)
+                    )
+            stopped = devices.highest(received[0] if received else 0)
+            if step == end or stopped or step % (schedule.checkpoint_every or end) == 0:
+                states = devices.here(members.states)
+                if log:
+                    checkpoint.save(run.checkpoints, step, Saved(states, task.normalizer))
             move(step, f"{speed:,.0f} updates/s  {losses}")
-    return received[0] if step < end else 0
+    return stopped if step < end else 0
+
+
+def _evaluate(
+    run: Run, schedule: Schedule, actors: Policy, env: VectorEnv, screen: Screen, step: int
+) -> np.ndarray:
+    """Returns the returns [M, N] of policies after `step` updates, and says their means."""
+    seeds = evaluation_seeds(schedule.num_episodes, len(run.tasks))
+    targets = np.tile(run.target_returns, schedule.num_episodes)
+    with screen.bar("evaluating", run.spec.max_episode_steps) as show:
+        returns = evaluate(run.algo, run.spec, actors, env, seeds, show, targets)
+    by_task = run.by_task("return", returns.T)  # [N, M]
+    means = "  ".join(f"{name} {spread(each.mean(axis=0))}" for name, each in by_task.items())
+    screen.say(f"update {step:>9,}  {means}")
+    return returns
 
 
 def _stretch(
-    run: Run, members: Population, states: State, dataset: Dataset, step: int, stop: int
-) -> tuple[State, Columns, Columns, float]:
-    """Returns states, metrics, alarms and updates/s (of all members) of updates step to stop."""
+    run: Run, members: Population, dataset: Dataset, placement: Placement, step: int, stop: int
+) -> tuple[Population, Columns, Columns, float]:
+    """Returns members, metrics, alarms and updates/s (of all members) of updates step to stop."""
     began = time.perf_counter()
+    first_step = devices.place(np.int32(step), placement.everywhere)
     with jax.transfer_guard("disallow"):  # a hidden transfer would stall every stretch
         states, metrics, alarms = population.train(
             run.algo,
             stop - step,
             members.configs,
             members.keys,
-            states,
+            members.states,
             dataset,
-            jax.device_put(np.int32(step)),
+            first_step,
+            placement=placement,
         )
-    metrics, alarms = jax.device_get((metrics, alarms))
-    return states, metrics, alarms, (stop - step) * len(run.seeds) / (time.perf_counter() - began)
+    metrics, alarms = jax.device_get(devices.here((metrics, alarms)))
+    speed = (stop - step) * len(run.seeds) / (time.perf_counter() - began)
+    return members._replace(states=states), metrics, alarms, speed
 
 
 def load_policy(run: Run) -> tuple[Policy, int]:

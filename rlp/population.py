@@ -11,9 +11,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import NamedSharding
 
 from rlp.config import stack
 from rlp.data.dataset import Dataset
+from rlp.devices import MEMBERS, Placement
 from rlp.types import NEVER, Algo, Metrics, Spec, State
 
 Alarms = dict[str, jax.Array]  # what happened, and the first step [M] at which it did, or NEVER
@@ -42,7 +44,7 @@ def init(algo: Algo, configs: Sequence[Any], seeds: Sequence[int], spec: Spec) -
 
 @partial(
     jax.jit,
-    static_argnames=("algo", "num_updates", "dataset_axis"),
+    static_argnames=("algo", "num_updates", "dataset_axis", "placement"),
     donate_argnames="states",
 )
 def train(
@@ -54,14 +56,15 @@ def train(
     dataset: Dataset,
     first_step: jax.Array,
     dataset_axis: int | None = None,
+    placement: Placement | None = None,
 ) -> tuple[State, Metrics, Alarms]:
     """Returns the states after `num_updates` more updates, the metrics [M] over them, and alarms.
 
     `states` is donated. `first_step` is the number of updates done before, on the device, so that a
     later call traces nothing again. The data is shared by all members (`dataset_axis` None) or each
-    has its own (0). Metrics are averaged over the updates, those named `max_*` are maxima. An alarm
-    is a metric that was not finite or went far beyond the algorithm's limit; members are
-    independent, so the others go on.
+    has its own (0). Members are computed where `placement` has them (None: on one device). Metrics
+    are averaged over the updates, those named `max_*` are maxima. An alarm is a metric that was not
+    finite or went far beyond the algorithm's limit; members are independent, so the others go on.
     """
 
     def one_member(
@@ -70,6 +73,8 @@ def train(
         def body(state: State, step: jax.Array) -> tuple[State, Metrics]:
             sample_key, update_key = jax.random.split(jax.random.fold_in(key, step))
             batch = algo.sample(config, sample_key, dataset)
+            if placement and placement.batch:
+                batch = _shared_out(batch, placement.batch)
             return algo.update(config, state, step, update_key, batch)
 
         steps = first_step + jnp.arange(num_updates)
@@ -77,8 +82,19 @@ def train(
         alarms = _alarms(metrics, algo.limits(config, dataset), steps)
         return state, _reduce(metrics), alarms
 
-    population = jax.vmap(one_member, in_axes=(0, 0, 0, dataset_axis))
-    return population(configs, keys, states, dataset)
+    axes = (0, 0, 0, dataset_axis)
+    population = jax.vmap(one_member, axes, spmd_axis_name=MEMBERS if placement else None)
+    states, metrics, alarms = population(configs, keys, states, dataset)
+    if placement:
+        states = jax.lax.with_sharding_constraint(states, placement.members)
+    return states, metrics, alarms
+
+
+def _shared_out(batch: Any, sharding: NamedSharding) -> Any:
+    """Returns a batch with its rows on the devices of a member; what has no rows stays whole."""
+    return jax.tree.map(
+        lambda leaf: jax.lax.with_sharding_constraint(leaf, sharding) if leaf.ndim else leaf, batch
+    )
 
 
 def _reduce(metrics: Metrics) -> Metrics:

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 import rlp
-from rlp import cli, config, data, envs, files, offline, report, runs
+from rlp import cli, config, data, devices, envs, files, offline, report, runs
 from rlp.algos import ALGOS, presets
 from rlp.config import Positive
 from rlp.data.dataset import fit_normalizer, hide_task, make_dataset, unit_normalizer
@@ -46,6 +46,8 @@ class Handling:
     """Handling of the run; may differ when it goes on."""
 
     resume: str = ""  # a run to go on with, exactly: --resume=runs/NAME
+    distributed: str = ""  # join processes: auto (SLURM, MPI, TPU), or HOST:PORT,N,I for the Ith
+    batch_devices: Positive = 1  # devices that share each member's batches
     extend: bool = False  # with --resume, allow another --num_updates (schedules depend on it)
     wandb: bool = False  # log to wandb too, offline unless WANDB_MODE says otherwise
     quiet: bool = False  # print the result only
@@ -54,11 +56,13 @@ class Handling:
 def train(algo_name: str, given: cli.Given) -> Run:
     """Trains with the flags as typed, prints the result and returns the run."""
     handling = cli.parse(Handling, given)
+    if handling.distributed:
+        devices.join(handling.distributed)
     begin = _resume if handling.resume else _start
     run, data_set, task = begin(algo_name, given)
     schedule = Schedule(**run.record["schedule"])
-    with Screen(handling.quiet) as screen:
-        screen.say(_introduction(run, data_set))
+    with Screen(handling.quiet or not devices.is_first()) as screen:
+        screen.say(_introduction(run, data_set, task))
         for doubt in filter(None, map(run.doubt, run.target_returns)):
             screen.warn(doubt)
         stopped = offline.fit(run, schedule, task, handling.wandb, screen)
@@ -66,6 +70,8 @@ def train(algo_name: str, given: cli.Given) -> Run:
             again = f"python -m rlp.train {algo_name} --resume={run.directory}"
             screen.say(f"stopped; to go on: {again}")
             raise SystemExit(128 + stopped)
+        if not devices.is_first():
+            return run
         rows = {
             f"data ({run.record['data']['name']}){name}": data_set.returns[data_set.tasks == number]
             for number, name in enumerate(run.tasks)
@@ -88,12 +94,13 @@ def _start(algo_name: str, given: cli.Given) -> tuple[Run, EpisodeSet, Task]:
     """Returns a new run; its directory is made last, when everything has been checked."""
     algo = ALGOS[algo_name]
     settings, schedule = cli.parse(Settings, given), cli.parse(Schedule, given)
+    handling = cli.parse(Handling, given)
     name, preset = _preset(algo_name, settings.preset)
     settings = replace(settings, preset=name)
     values = {name: [value] for name, value in preset.items()} | cli.parse_sweep(algo.Config, given)
     configs = config.sweep(algo.Config, values)
     data_set = _load(settings)
-    task = _task(settings, schedule, data_set, len(configs) * settings.num_seeds)
+    task = _task(settings, schedule, handling, data_set, len(configs) * settings.num_seeds)
     if settings.target_return and algo.remember is no_memory:
         raise InputError(f"--target_return: {algo_name} does not aim for a return")
     _try(algo, configs[0], _spec(data_set), task)
@@ -122,7 +129,9 @@ def _start(algo_name: str, given: cli.Given) -> tuple[Run, EpisodeSet, Task]:
         },
     }
     name = settings.name or runs.default_name(algo_name, settings.dataset)
-    return runs.create(Path(settings.runs) / name, record), data_set, task
+    directory = Path(settings.runs) / name
+    run = runs.create(directory, record) if devices.is_first() else Run(directory, record)
+    return run, data_set, task
 
 
 def _try(algo: Algo, setting: Any, spec: Spec, task: Task) -> None:
@@ -160,7 +169,7 @@ def _resume(algo_name: str, given: cli.Given) -> tuple[Run, EpisodeSet, Task]:
             f"its fingerprint is {found[:12]}, not {expected[:12]}"
         )
     schedule = Schedule(**run.record["schedule"])
-    task = _task(settings, schedule, data_set, len(run.seeds))
+    task = _task(settings, schedule, handling, data_set, len(run.seeds))
     if "num_updates" in given:
         run = runs.extend(run, num_updates=int(given["num_updates"]))
     return run, data_set, task
@@ -207,7 +216,14 @@ def _spec(data_set: EpisodeSet) -> Spec:
     )
 
 
-def _task(settings: Settings, schedule: Schedule, data_set: EpisodeSet, num_members: int) -> Task:
+def _task(
+    settings: Settings,
+    schedule: Schedule,
+    handling: Handling,
+    data_set: EpisodeSet,
+    num_members: int,
+) -> Task:
+    placement = devices.placement(num_members, handling.batch_devices)
     env, env_name = None, data_set.env
     if schedule.eval_every:
         if not env_name:
@@ -225,15 +241,15 @@ def _task(settings: Settings, schedule: Schedule, data_set: EpisodeSet, num_memb
             raise InputError(f"--show_task=False: {settings.dataset} has one task")
         normalizer = hide_task(normalizer, data_set.num_tasks)
     dtype = np.float16 if settings.float16 else np.float32
-    return Task(make_dataset(data_set, normalizer, dtype), normalizer, env)
+    return Task(make_dataset(data_set, normalizer, dtype), normalizer, env, placement)
 
 
-def _introduction(run: Run, data_set: EpisodeSet) -> str:
+def _introduction(run: Run, data_set: EpisodeSet, task: Task) -> str:
     returns, steps = data_set.returns, data_set.lengths.sum()
     algo_name, preset = run.record["algo"], run.record["settings"]["preset"]
     lines = [
         f"rlp {rlp.__version__}  {algo_name}  {len(run.seeds)} members in one program "
-        f"on {run.record['devices'][0]}",
+        f"on {task.placement}",
         f"data  {run.record['data']['name']}  {len(returns)} episodes, {steps:,} steps, return "
         f"{returns.mean():.0f} ({returns.min():.0f} to {returns.max():.0f})",
         f"run   {run.directory}",

@@ -1,0 +1,113 @@
+"""Where things lie: members are spread over the devices, the data is on each of them.
+
+One device is the same code. Processes that were joined (`jax.distributed`) run the same program on
+all their devices together; the first of them writes, and evaluates.
+"""
+
+from typing import NamedTuple, TypeVar
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+from rlp.errors import InputError
+
+MEMBERS, BATCH = "members", "batch"  # the axes of the mesh
+
+T = TypeVar("T")
+
+
+class Placement(NamedTuple):
+    """How arrays lie on the devices."""
+
+    members: NamedSharding  # the first axis is that of the members
+    everywhere: NamedSharding  # whole on every device
+    batch: NamedSharding | None  # a member's batch, where several devices share it
+
+    def __str__(self) -> str:
+        """Returns the devices in words."""
+        used, kind = self.members.mesh.size, jax.devices()[0].device_kind
+        if used == jax.device_count():
+            return kind if used == 1 else f"{used} x {kind}"
+        return f"{used} of {jax.device_count()} x {kind}"
+
+
+def join(text: str) -> None:
+    """Joins this process with others.
+
+    Args:
+        text: `auto` where SLURM, Open MPI, Kubernetes or a TPU pod tell of the others, or
+            `HOST:PORT,N,I`: the address that the first listens on, how many there are, which is it.
+
+    Raises:
+        InputError: if the others are not told of, or do not come.
+    """
+    try:
+        if text == "auto":
+            jax.distributed.initialize()
+        else:
+            address, count, index = text.split(",")
+            jax.distributed.initialize(address, int(count), int(index))
+    except (ValueError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"--distributed={text}: {reason}; it is auto or HOST:PORT,N,I") from error
+
+
+def is_first() -> bool:
+    """Returns whether this process is the one that writes."""
+    return jax.process_index() == 0
+
+
+def placement(num_members: int, batch_devices: int = 1) -> Placement:
+    """Returns how members lie on as many of the devices as their number can be shared out to.
+
+    Args:
+        num_members: how many there are.
+        batch_devices: devices that share the batches of each member.
+
+    Raises:
+        InputError: if there are not so many devices, or one of several processes would have none.
+    """
+    num_devices = jax.device_count()
+    if batch_devices > num_devices:
+        raise InputError(f"--batch_devices={batch_devices}: there are {num_devices} devices")
+    groups = num_devices // batch_devices
+    used = max(n for n in range(1, groups + 1) if num_members % n == 0)
+    if jax.process_count() > 1 and used * batch_devices < num_devices:
+        raise InputError(
+            f"{num_members} members cannot be shared out evenly to {groups} x {batch_devices} "
+            f"devices of {jax.process_count()} processes; choose another number of seeds"
+        )
+    mesh = jax.make_mesh(
+        (used, batch_devices),
+        (MEMBERS, BATCH),
+        axis_types=(AxisType.Auto, AxisType.Auto),
+        devices=jax.devices()[: used * batch_devices],
+    )
+    return Placement(
+        members=NamedSharding(mesh, PartitionSpec(MEMBERS)),
+        everywhere=NamedSharding(mesh, PartitionSpec()),
+        batch=NamedSharding(mesh, PartitionSpec(BATCH)) if batch_devices > 1 else None,
+    )
+
+
+def place(tree: T, sharding: NamedSharding) -> T:
+    """Returns arrays, which are the same in every process, on the devices that are to have them."""
+    if jax.process_count() == 1:
+        return jax.device_put(tree, sharding)
+    return jax.jit(lambda tree: tree, out_shardings=sharding)(tree)
+
+
+def here(tree: T) -> T:
+    """Returns arrays that this process can use without the others, all of whom must call this."""
+    if jax.process_count() == 1:
+        return tree
+    return jax.device_put(multihost_utils.process_allgather(tree, tiled=True))
+
+
+def highest(number: int) -> int:
+    """Returns the highest of the processes' numbers, all of whom must call this."""
+    if jax.process_count() == 1:
+        return number
+    return int(multihost_utils.process_allgather(np.int32(number)).max())

@@ -1,0 +1,79 @@
+"""Members on several devices and in several processes: the numbers are those of one."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import pytest
+
+from rlp import devices
+from rlp.errors import InputError
+
+RUN = "--num_updates=8 --log_every=4 --eval_every=0 --batch_size=32 --hidden_dims=16 --quiet"
+
+
+def start(num_devices: int, words: str, folder: Path) -> subprocess.Popen[str]:
+    flags = f"--xla_force_host_platform_device_count={num_devices}"
+    return subprocess.Popen(
+        [sys.executable, "-m", "rlp.train", *words.split(), f"--runs={folder}"],
+        env={**os.environ, "XLA_FLAGS": flags}, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def train(num_devices: int, words: str, folder: Path) -> None:
+    process = start(num_devices, words, folder)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+
+
+def losses(run: Path) -> list[float]:
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    return [json.loads(line)["actor_loss"] for line in lines]
+
+
+def test_four_devices_learn_what_one_does_and_go_on_with_it(tmp_path: Path):
+    train(1, f"bc {RUN} --num_seeds=4 --name=one", tmp_path)
+    train(4, f"bc {RUN} --num_seeds=4 --name=four", tmp_path)
+    assert losses(tmp_path / "four") == pytest.approx(losses(tmp_path / "one"), rel=1e-5)
+    assert len(losses(tmp_path / "one")) == 8
+    for num_devices, name in ((4, "one"), (1, "four")):  # a checkpoint serves any devices
+        longer = f"--resume={tmp_path / name} --extend --num_updates=16 --quiet"
+        train(num_devices, f"bc {longer}", tmp_path)
+    assert losses(tmp_path / "four") == pytest.approx(losses(tmp_path / "one"), rel=1e-5)
+    assert len(losses(tmp_path / "one")) == 16
+
+
+def test_devices_share_the_batch_of_a_member(tmp_path: Path):
+    train(1, f"cqlsac {RUN} --num_penalised=32 --name=one", tmp_path)
+    train(4, f"cqlsac {RUN} --num_penalised=32 --batch_devices=4 --name=four", tmp_path)
+    assert losses(tmp_path / "four") == pytest.approx(losses(tmp_path / "one"), rel=1e-4)
+
+
+def test_two_processes_learn_what_one_does(tmp_path: Path):
+    with socket.create_server(("localhost", 0)) as server:
+        port = server.getsockname()[1]
+    joined = f"bc {RUN} --num_seeds=4 --name=two --distributed=localhost:{port},2"
+    both = [start(2, f"{joined},{index}", tmp_path) for index in (0, 1)]
+    train(1, f"bc {RUN} --num_seeds=4 --name=one", tmp_path)
+    for process in both:
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors
+    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-5)
+
+
+def test_a_placement_on_one_device():
+    placement = devices.placement(3)
+    assert placement.members.mesh.size == 1
+    assert str(placement) == jax.devices()[0].device_kind
+    with pytest.raises(InputError, match="--batch_devices=2: there are 1 devices"):
+        devices.placement(1, batch_devices=2)
+
+
+@pytest.mark.parametrize("text", ["localhost:1", "localhost:1,2,x"])
+def test_mistyped_processes(text: str):
+    with pytest.raises(InputError, match=f"--distributed={text}: .*; it is auto or HOST:PORT,N,I"):
+        devices.join(text)
