@@ -1,17 +1,21 @@
 """dm_control's suite as a vector environment, bit for bit what stepping dm_control gives.
 
 Observations keep dm_control's own order (walker: orientations, height, velocity); sorting the
-names, as gymnasium and shimmy do, gives other observations of the same shape.
+names, as gymnasium and shimmy do, gives other observations of the same shape. Simulators are
+stepped in threads, as MuJoCo runs without Python's lock.
 """
 
 import copy
+import os
 import warnings
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
 from rlp.envs import Outcome
+from rlp.envs.dm_control_readings import READINGS
 from rlp.errors import InputError, nearest
 
 with warnings.catch_warnings():
@@ -34,6 +38,12 @@ class DmControl:
         first.reset()
         self._name, self.num_envs = name, num_envs
         self._envs = [first, *(_copy(first) for _ in range(num_envs - 1))]
+        readings = READINGS.get(domain)
+        self._readings = readings([env.physics for env in self._envs]) if readings else None
+        num_threads = min(num_envs, os.cpu_count() or 1)
+        self._threads = ThreadPoolExecutor(num_threads)
+        self._shares = np.array_split(np.arange(num_envs), num_threads)
+        self._num_taken = 0  # steps since the reset
         spec: Any = first.action_spec()
         self.action_dim = int(np.prod(spec.shape))
         self.observation_dim = int(
@@ -51,32 +61,55 @@ class DmControl:
             env.task._random = np.random.RandomState(
                 seed
             )  # as suite.load(task_kwargs={"random": seed})
-        return np.stack([_flat(env.reset().observation) for env in self._envs])
+        self._num_taken = 0
+        return np.stack([_flat(each.observation) for each in self._threads.map(_reset, self._envs)])
 
     def physics(self) -> np.ndarray:
         """Returns positions and velocities [N, P] of the simulators."""
         return np.stack([env.physics.get_state() for env in self._envs])
 
+    def step(self, action: np.ndarray) -> Outcome:
+        """Applies actions [N, A] in [-1, 1], scaled to the task's bounds."""
+        scaled = self._center + self._scale * np.asarray(action, np.float64)
+
+        def advance(share: np.ndarray) -> None:
+            for index in share:
+                _advance(self._envs[index], scaled[index])
+
+        list(self._threads.map(advance, self._shares))
+        self._num_taken += 1
+        terminated = np.array([_is_terminated(env) for env in self._envs])
+        ended = self._num_taken >= self.max_episode_steps
+        return Outcome(*self._read(), terminated, ended & ~terminated)
+
+    def _read(self) -> tuple[np.ndarray, np.ndarray]:
+        """Returns observations [N, O] and rewards [N]."""
+        if self._readings is None:
+            found = [_read(env) for env in self._envs]
+            return np.stack([each for each, _ in found]), np.array([each for _, each in found])
+        task = self._envs[0].task
+        observation = task.get_observation(self._readings).values()  # [..., N] each
+        rows = [array.reshape(-1, self.num_envs) for array in observation]
+        return np.concatenate(rows).T, task.get_reward(self._readings)
+
     def step_from(self, physics: np.ndarray, action: np.ndarray) -> Outcome:
         """Returns what follows [1, ...] on an action [A] in a state [P]."""
-        first, *others = self._envs
+        first = self._envs[0]
         self._set(physics)
-        first._reset_next_step, first._step_count = False, 0
-        self._envs = [first]
-        try:
-            return self.step(action[None])
-        finally:
-            self._envs = [first, *others]
+        _advance(first, self._center + self._scale * np.asarray(action, np.float64))
+        observation, reward = _read(first)
+        terminated = np.array([_is_terminated(first)])
+        return Outcome(observation[None], np.array([reward]), terminated, np.array([False]))
 
     def observe(self, physics: np.ndarray) -> np.ndarray:
         """Returns the observation [O] of a state [P]."""
         self._set(physics)
-        return _flat(self._envs[0].task.get_observation(self._envs[0].physics))
+        return _read(self._envs[0])[0]
 
     def reward_of(self, physics: np.ndarray) -> float:
         """Returns the reward for having come to a state [P]: the suite's depend on nothing else."""
         self._set(physics)
-        return self._envs[0].task.get_reward(self._envs[0].physics)
+        return _read(self._envs[0])[1]
 
     def rebuild(self, observation: np.ndarray) -> np.ndarray | None:
         """Returns None: the suite's observations leave out what a state has."""
@@ -89,19 +122,6 @@ class DmControl:
         with self._envs[0].physics.reset_context():
             self._envs[0].physics.set_state(state)
 
-    def step(self, action: np.ndarray) -> Outcome:
-        """Applies actions [N, A] in [-1, 1], scaled to the task's bounds."""
-        scaled = self._center + self._scale * np.asarray(action, np.float64)
-        steps = [env.step(a) for env, a in zip(self._envs, scaled, strict=True)]
-        ended = np.array([step.last() for step in steps])
-        terminated = np.array([step.discount == 0 for step in steps])
-        return Outcome(
-            observation=np.stack([_flat(step.observation) for step in steps]),
-            reward=np.array([step.reward or 0.0 for step in steps]),
-            terminated=terminated,
-            truncated=ended & ~terminated,
-        )
-
 
 def _copy(env: Any) -> Any:
     """Returns an independent copy in a tenth of the time that loading the task again takes."""
@@ -109,6 +129,26 @@ def _copy(env: Any) -> Any:
     twin._physics = env.physics.copy(share_model=False)
     twin._task = copy.copy(env.task)
     return twin
+
+
+def _reset(env: Any) -> Any:
+    return env.reset()
+
+
+def _advance(env: Any, action: np.ndarray) -> None:
+    """Does what dm_control's step does before it looks at the result."""
+    env.task.before_step(action, env.physics)
+    env.physics.step(env._n_sub_steps)
+    env.task.after_step(env.physics)
+
+
+def _read(env: Any) -> tuple[np.ndarray, float]:
+    """Returns the observation [O] and the reward."""
+    return _flat(env.task.get_observation(env.physics)), env.task.get_reward(env.physics)
+
+
+def _is_terminated(env: Any) -> bool:
+    return env.task.get_termination(env.physics) == 0
 
 
 def _flat(observation: dict[str, np.ndarray]) -> np.ndarray:

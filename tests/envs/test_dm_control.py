@@ -21,7 +21,7 @@ def test_bit_for_bit_as_stepping_dm_control(name: str):
     for seeds in (SEEDS, None):  # the second episode goes on with the generators of the first
         first = env.reset(seeds)
         np.testing.assert_array_equal(first, [flat(r.reset()) for r in references])
-        for _ in range(20):
+        for _ in range(200):
             action = rng.uniform(-1, 1, (len(SEEDS), env.action_dim))
             outcome = env.step(action)
             steps = [r.step(a) for r, a in zip(references, action, strict=True)]
