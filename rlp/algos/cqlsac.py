@@ -76,7 +76,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "discount": 0.97,
         "num_actions": 4,
         "num_penalised": 64,
-        "cql_weight": 1.0,
+        "cql_weight": 2.0,
         "bound_q": True,
         "clip_gap_min": 0.0,
     },
