@@ -54,11 +54,15 @@ class Settings:
     precisions: str = "float32"  # of matrix products; an accelerator has tensorfloat32, bfloat16
     num_rounds: Positive = 5  # measurements of about a second each; the median counts
     json: str = ""  # file to write the figures to
+    compare: str = ""  # two such files, BEFORE.json,AFTER.json: prints them side by side instead
 
 
 def bench(given: cli.Given) -> None:
     """Measures every case, prints a table and writes the figures."""
     settings = cli.parse(Settings, given)
+    if settings.compare:
+        _compare(settings.compare)
+        return
     precisions = cli.chosen("precisions", settings.precisions, PRECISIONS)
     if jax.default_backend() == "cpu" and precisions != ["float32"]:
         raise InputError("--precisions: on a CPU, XLA takes float32 whatever the precision")
@@ -85,6 +89,49 @@ def bench(given: cli.Given) -> None:
     if settings.json:
         files.write_json(Path(settings.json), results)
         console.print(f"written to {settings.json}")
+
+
+def _compare(text: str) -> None:
+    """Prints the cases that two files of figures have in common, and how they differ.
+
+    Raises:
+        InputError: if it is not two files of figures.
+    """
+    paths = [Path(part) for part in text.split(",")]
+    if len(paths) != 2:
+        raise InputError(f"--compare={text}: give two files, as --compare=before.json,after.json")
+    before, after = map(_read_figures, paths)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for column in ("algorithm", "precision", "members", "updates/s", "", "of ceiling", "", "ratio"):
+        table.add_column(column, justify="left" if column == "algorithm" else "right")
+    for case in [each for each in before if each in after]:
+        speeds, fractions = (
+            [figures[case][name] for figures in (before, after)]
+            for name in ("updates_per_second", "fraction_of_ceiling")
+        )
+        table.add_row(
+            *map(str, case),
+            *(f"{speed:,.0f}" for speed in speeds),
+            *(f"{fraction:.0%}" for fraction in fractions),
+            f"{fractions[1] / fractions[0]:.2f}",
+        )
+    console = Console()
+    console.print(table)
+    console.print(f"of {paths[0]} and {paths[1]}; ratio: of the fractions of the ceiling")
+
+
+def _read_figures(path: Path) -> dict[tuple[str, str, int], dict[str, Any]]:
+    """Returns the figures of a file by algorithm, precision and number of members.
+
+    Raises:
+        InputError: if there is no such file, or it is of something else.
+    """
+    if not path.is_file():
+        raise InputError(f"--compare: no file {path}")
+    try:
+        return {(r["algo"], r["precision"], r["members"]): r for r in files.read_json(path)}
+    except (TypeError, KeyError) as error:
+        raise InputError(f"{path}: no figures of a benchmark") from error
 
 
 COLUMNS: dict[str, Callable[[dict[str, Any]], str]] = {

@@ -1,7 +1,9 @@
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -43,17 +45,48 @@ def test_operations_in_a_branch_count_half():
     assert bench._matmul_flops(jax.make_jaxpr(sometimes)(jnp.ones((3, 3))).jaxpr) == 3**3
 
 
+CASE = {
+    "algo": "bc", "precision": "float32", "members": 4, "updates_per_second": 400.0,
+    "gflop_per_update": 0.1,
+    "fraction_of_ceiling": 0.5, "ceiling_gflop_per_second": 80.0, "compile_seconds": 1.0,
+    "first_update_seconds": 2.0, "copy_gigabytes_per_second": 10.0, "peak_megabytes": 300.0,
+    "devices": ["cpu"], "machine": "a machine", "versions": {"jax": "0"},
+}  # fmt: skip
+
+
+def test_two_files_of_figures_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    other = {**CASE, "algo": "iql"}
+    before, after = tmp_path / "before.json", tmp_path / "after.json"
+    before.write_text(json.dumps([CASE, other]))
+    after.write_text(
+        json.dumps([{**CASE, "updates_per_second": 700.0, "fraction_of_ceiling": 0.6}])
+    )
+    bench.main([f"--compare={before},{after}"])
+    out = capsys.readouterr().out
+    assert out.count("bc") == 1
+    assert re.search(r"4 +400 +700 +50% +60% +1\.20", out)
+    assert "iql" not in out
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a.json", "give two files"),
+        ("a.json,b.json", "no file a.json"),
+        ("{folder}/c.json,b.json", "c.json: no figures of a benchmark"),
+    ],
+)
+def test_comparing_other_things(tmp_path: Path, text: str, message: str, capsys: Any):
+    (tmp_path / "c.json").write_text('{"a": 1}')
+    with pytest.raises(SystemExit):
+        bench.main([f"--compare={text.format(folder=tmp_path)}"])
+    assert message in capsys.readouterr().err
+
+
 def test_figures_are_written(tmp_path: Path, monkeypatch, capsys):
-    case = {
-        "algo": "bc", "precision": "float32", "members": 4, "updates_per_second": 400.0,
-        "gflop_per_update": 0.1,
-        "fraction_of_ceiling": 0.5, "ceiling_gflop_per_second": 80.0, "compile_seconds": 1.0,
-        "first_update_seconds": 2.0, "copy_gigabytes_per_second": 10.0, "peak_megabytes": 300.0,
-        "devices": ["cpu"], "machine": "a machine", "versions": {"jax": "0"},
-    }  # fmt: skip
-    monkeypatch.setattr(bench, "_in_new_process", lambda *_: case)
+    monkeypatch.setattr(bench, "_in_new_process", lambda *_: CASE)
     bench.main(["--algos=bc", "--members=4", f"--json={tmp_path}/figures.json"])
-    assert json.loads((tmp_path / "figures.json").read_text()) == [case]
+    assert json.loads((tmp_path / "figures.json").read_text()) == [CASE]
     out = capsys.readouterr().out
     assert "50%" in out
     assert "a machine" in out
