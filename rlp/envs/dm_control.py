@@ -21,7 +21,9 @@ from rlp.errors import InputError, nearest
 with warnings.catch_warnings():
     # Without a display glfw warns at import; states need no display.
     warnings.filterwarnings("ignore", module="glfw")
+    import mujoco
     from dm_control import suite
+    from dm_control.rl.control import PhysicsError
 
 
 class DmControl:
@@ -77,6 +79,7 @@ class DmControl:
                 _advance(self._envs[index], scaled[index])
 
         list(self._threads.map(advance, self._shares))
+        _check(self._envs)
         self._num_taken += 1
         terminated = np.array([_is_terminated(env) for env in self._envs])
         ended = self._num_taken >= self.max_episode_steps
@@ -97,6 +100,7 @@ class DmControl:
         first = self._envs[0]
         self._set(physics)
         _advance(first, self._center + self._scale * np.asarray(action, np.float64))
+        _check([first])
         observation, reward = _read(first)
         terminated = np.array([_is_terminated(first)])
         return Outcome(observation[None], np.array([reward]), terminated, np.array([False]))
@@ -136,10 +140,24 @@ def _reset(env: Any) -> Any:
 
 
 def _advance(env: Any, action: np.ndarray) -> None:
-    """Does what dm_control's step does before it looks at the result."""
+    """Does what dm_control's step does before it looks at the result; `_check` is to follow."""
     env.task.before_step(action, env.physics)
-    env.physics.step(env._n_sub_steps)
+    env.physics._step_with_up_to_date_position_velocity(env._n_sub_steps)
     env.task.after_step(env.physics)
+
+
+def _check(envs: Sequence[Any]) -> None:
+    """Checks all simulators at once, as dm_control does after every step of one.
+
+    Raises:
+        PhysicsError: if the state of one has become invalid.
+    """
+    counts = np.stack([env.physics._warnings for env in envs])
+    if counts.any():
+        kinds = [
+            list(mujoco.mjtWarning.__members__)[kind] for kind in np.flatnonzero(counts.sum(0))
+        ]
+        raise PhysicsError(f"the simulation has become invalid: {', '.join(kinds)}")
 
 
 def _read(env: Any) -> tuple[np.ndarray, float]:

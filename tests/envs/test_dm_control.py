@@ -29,6 +29,16 @@ def test_bit_for_bit_as_stepping_dm_control(name: str):
             np.testing.assert_array_equal(outcome.reward, [s.reward for s in steps])
 
 
+def test_an_invalid_simulation_is_an_error():
+    from dm_control.rl.control import PhysicsError
+
+    env = envs.make("walker-walk", 2)
+    env.reset([0, 1])
+    env._envs[1].physics.data.qvel[:] = 1e12  # pyright: ignore[reportAttributeAccessIssue]
+    with pytest.raises(PhysicsError, match="has become invalid: mjWARN_BADQ"):
+        env.step(np.zeros((2, 6)))
+
+
 def test_the_time_limit_truncates_and_does_not_terminate():
     env = envs.make("walker-walk", 1)
     env.reset([0])
