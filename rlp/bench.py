@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from importlib import metadata
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from rlp import cli, files, population, runs
+from rlp import cli, files, peers, population, runs
 from rlp.algos import ALGOS
 from rlp.config import Positive
 from rlp.data.dataset import Dataset, make_dataset, unit_normalizer
@@ -54,6 +55,7 @@ class Settings:
     precisions: str = "float32"  # of matrix products; an accelerator has tensorfloat32, bfloat16
     num_rounds: Positive = 5  # measurements of about a second each; the median counts
     json: str = ""  # file to write the figures to
+    against: str = ""  # d3rlpy: measure it beside us, at the same work
     compare: str = ""  # two such files, BEFORE.json,AFTER.json: prints them side by side instead
 
 
@@ -64,6 +66,8 @@ def bench(given: cli.Given) -> None:
         _compare(settings.compare)
         return
     precisions = cli.chosen("precisions", settings.precisions, PRECISIONS)
+    if settings.against:
+        peers.check_installed(settings.against)
     if jax.default_backend() == "cpu" and precisions != ["float32"]:
         raise InputError("--precisions: on a CPU, XLA takes float32 whatever the precision")
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
@@ -75,9 +79,12 @@ def bench(given: cli.Given) -> None:
     for algo_name in cli.chosen("algos", settings.algos, ALGOS):
         for case in itertools.product(precisions, settings.members):
             with console.status(f"{algo_name}, {case[0]}, {case[1]} members"):
-                result = _in_new_process(algo_name, *case, settings.num_rounds)
-            results.append(result)
-            table.add_row(*(show(result) for show in COLUMNS.values()))
+                results.append(_in_new_process(measure, algo_name, *case, settings.num_rounds))
+        if settings.against and algo_name in peers.D3RLPY:
+            with console.status(f"{algo_name}, {settings.against}"):
+                results.append(_in_new_process(measure_d3rlpy, algo_name, settings.num_rounds))
+    for result in results:
+        table.add_row(*(show(result) for show in COLUMNS.values()))
     console.print(table)
     first = results[0]
     console.print(f"{first['devices'][0]}, {first['machine']}, jax {first['versions']['jax']}")
@@ -129,13 +136,14 @@ def _read_figures(path: Path) -> dict[tuple[str, str, int], dict[str, Any]]:
     if not path.is_file():
         raise InputError(f"--compare: no file {path}")
     try:
-        return {(r["algo"], r["precision"], r["members"]): r for r in files.read_json(path)}
-    except (TypeError, KeyError) as error:
+        figures = [r for r in files.read_json(path) if r.get("library", "rlp") == "rlp"]
+        return {(r["algo"], r["precision"], r["members"]): r for r in figures}
+    except (AttributeError, TypeError, KeyError) as error:
         raise InputError(f"{path}: no figures of a benchmark") from error
 
 
 COLUMNS: dict[str, Callable[[dict[str, Any]], str]] = {
-    "algorithm": lambda r: r["algo"],
+    "algorithm": lambda r: r["algo"] + (f" ({r['library']})" if r["library"] != "rlp" else ""),
     "precision": lambda r: r["precision"],
     "members": lambda r: str(r["members"]),
     "updates/s": lambda r: f"{r['updates_per_second']:,.0f}",
@@ -149,9 +157,9 @@ COLUMNS: dict[str, Callable[[dict[str, Any]], str]] = {
 }
 
 
-def _in_new_process(*case: Any) -> dict[str, Any]:
+def _in_new_process(function: Callable[..., dict[str, Any]], *case: Any) -> dict[str, Any]:
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(measure, *case, began=time.time()).result()
+        return pool.submit(function, *case, began=time.time()).result()
 
 
 def measure(
@@ -188,28 +196,75 @@ def measure(
     compile_seconds = time.perf_counter() - start
     many_updates()
     gflop = _gflop_per_update(algo, configs[0], dataset)
-    rounds = [(_matmul_gflop_per_second(), many_updates()) for _ in range(num_rounds)]
-    speeds = [num_members * num_updates / seconds for _, seconds in rounds]
+    return {
+        "algo": algo_name,
+        "library": "rlp",
+        "precision": precision,
+        "members": num_members,
+        "compile_seconds": compile_seconds,
+        "first_update_seconds": first_update_seconds,
+        **_speed(many_updates, num_members * num_updates, gflop, num_rounds),
+        **runs.environment(),
+    }
+
+
+def measure_d3rlpy(algo_name: str, num_rounds: int, began: float) -> dict[str, Any]:
+    """Returns the figures of d3rlpy's algorithm, whose work is taken to be that of ours."""
+    updates = peers.d3rlpy_updates(algo_name, _synthetic_data())
+
+    def run(num_updates: int) -> float:
+        start = time.perf_counter()
+        updates(num_updates)
+        return time.perf_counter() - start
+
+    run(1)
+    first_update_seconds = time.time() - began
+    num_updates = math.ceil(1 / min(run(1) for _ in range(5)))
+    algo = ALGOS[algo_name]
+    gflop = _gflop_per_update(algo, algo.Config(**MLP_WORK), _synthetic_dataset())
+    return {
+        "algo": algo_name,
+        "library": f"d3rlpy {metadata.version('d3rlpy')}",
+        "precision": "float32",
+        "members": 1,
+        "compile_seconds": 0.0,
+        "first_update_seconds": first_update_seconds,
+        **_speed(lambda: run(num_updates), num_updates, gflop, num_rounds),
+        **runs.environment(),
+    }
+
+
+def _speed(
+    run: Callable[[], float], num_updates: int, gflop: float, num_rounds: int
+) -> dict[str, Any]:
+    """Returns the speed of a function that makes updates and returns the seconds they took.
+
+    Args:
+        run: the function.
+        num_updates: how many it makes, of all members together.
+        gflop: those of an update's matrix products.
+        num_rounds: how often it is measured, in turn with the ceiling.
+    """
+    rounds = [(_matmul_gflop_per_second(), run()) for _ in range(num_rounds)]
+    speeds = [num_updates / seconds for _, seconds in rounds]
     fractions = [s * gflop / c for s, (c, _) in zip(speeds, rounds, strict=True)]
     peak = _peak_megabytes()  # before the copy, which needs its own
     return {
-        "algo": algo_name,
-        "precision": precision,
-        "members": num_members,
         "updates_per_second": statistics.median(speeds),
         "updates_per_second_of_rounds": speeds,
         "ceiling_gflop_per_second": statistics.median(ceiling for ceiling, _ in rounds),
         "copy_gigabytes_per_second": _copy_gigabytes_per_second(),
         "fraction_of_ceiling": statistics.median(fractions),
         "gflop_per_update": gflop,
-        "compile_seconds": compile_seconds,
-        "first_update_seconds": first_update_seconds,
         "peak_megabytes": peak,
-        **runs.environment(),
     }
 
 
 def _synthetic_dataset() -> Dataset:
+    return make_dataset(_synthetic_data(), unit_normalizer(SPEC.observation_dim))
+
+
+def _synthetic_data() -> EpisodeSet:
     rng = np.random.default_rng(0)
     length = SPEC.max_episode_steps
     episodes = [
@@ -221,8 +276,7 @@ def _synthetic_dataset() -> Dataset:
         )
         for _ in range(NUM_EPISODES)
     ]
-    data = EpisodeSet("synthetic", "", episodes)
-    return make_dataset(data, unit_normalizer(SPEC.observation_dim))
+    return EpisodeSet("synthetic", "", episodes)
 
 
 def _gflop_per_update(algo: Algo, config: Any, dataset: Dataset) -> float:

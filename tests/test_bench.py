@@ -1,3 +1,4 @@
+import importlib.util
 import json
 import re
 import subprocess
@@ -46,7 +47,8 @@ def test_operations_in_a_branch_count_half():
 
 
 CASE = {
-    "algo": "bc", "precision": "float32", "members": 4, "updates_per_second": 400.0,
+    "algo": "bc", "library": "rlp", "precision": "float32", "members": 4,
+    "updates_per_second": 400.0,
     "gflop_per_update": 0.1,
     "fraction_of_ceiling": 0.5, "ceiling_gflop_per_second": 80.0, "compile_seconds": 1.0,
     "first_update_seconds": 2.0, "copy_gigabytes_per_second": 10.0, "peak_megabytes": 300.0,
@@ -81,6 +83,14 @@ def test_comparing_other_things(tmp_path: Path, text: str, message: str, capsys:
     with pytest.raises(SystemExit):
         bench.main([f"--compare={text.format(folder=tmp_path)}"])
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["d4rlpy", "d3rlpy"])
+def test_a_library_that_cannot_be_measured(name: str, monkeypatch: Any, capsys: Any):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(SystemExit):
+        bench.main([f"--against={name}"])
+    assert f"--against={name}: " in capsys.readouterr().err
 
 
 def test_figures_are_written(tmp_path: Path, monkeypatch, capsys):

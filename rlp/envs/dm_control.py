@@ -154,10 +154,9 @@ def _check(envs: Sequence[Any]) -> None:
     """
     counts = np.stack([env.physics._warnings for env in envs])
     if counts.any():
-        kinds = [
-            list(mujoco.mjtWarning.__members__)[kind] for kind in np.flatnonzero(counts.sum(0))
-        ]
-        raise PhysicsError(f"the simulation has become invalid: {', '.join(kinds)}")
+        kinds: Any = mujoco.mjtWarning  # pyright: ignore[reportAttributeAccessIssue] - it is compiled
+        raised = ", ".join(kinds(kind).name for kind in np.flatnonzero(counts.sum(axis=0)))
+        raise PhysicsError(f"the simulation has become invalid: {raised}")
 
 
 def _read(env: Any) -> tuple[np.ndarray, float]:
