@@ -100,6 +100,7 @@ def _start(algo_name: str, given: cli.Given) -> tuple[Run, EpisodeSet, Task]:
     values = {name: [value] for name, value in preset.items()} | cli.parse_sweep(algo.Config, given)
     configs = config.sweep(algo.Config, values)
     data_set = _load(settings)
+    _check_actions(configs[0], data_set)
     task = _task(settings, schedule, handling, data_set, len(configs) * settings.num_seeds)
     if settings.target_return and algo.remember is no_memory:
         raise InputError(f"--target_return: {algo_name} does not aim for a return")
@@ -132,6 +133,17 @@ def _start(algo_name: str, given: cli.Given) -> tuple[Run, EpisodeSet, Task]:
     directory = Path(settings.runs) / name
     run = runs.create(directory, record) if devices.is_first() else Run(directory, record)
     return run, data_set, task
+
+
+def _check_actions(setting: Any, data_set: EpisodeSet) -> None:
+    """Checks that an algorithm with this setting takes the actions of the data."""
+    takes_choices = getattr(setting, "head", "") == "categorical"
+    if data_set.discrete and not takes_choices:
+        raise InputError(
+            f"{data_set.name}: its actions are discrete, which bc --head=categorical learns"
+        )
+    if takes_choices and not data_set.discrete:
+        raise InputError(f"--head=categorical: the actions of {data_set.name} are not discrete")
 
 
 def _try(algo: Algo, setting: Any, spec: Spec, task: Task) -> None:

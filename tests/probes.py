@@ -35,9 +35,9 @@ def bandit(action: np.ndarray, reward: np.ndarray, terminated: bool = True) -> E
 
 def learn(algo: Algo, config: Any, data: EpisodeSet, num_updates: int) -> tuple[Any, Alarms]:
     """Returns the state of one member after training, and its alarms."""
-    width = data.episodes[0].observation.shape[1]
+    width, action_dim = (array.shape[1] for array in data.episodes[0][:2])
     dataset = make_dataset(data, unit_normalizer(width))
-    members = population.init(algo, [config], [0], Spec(width, 1, 10))
+    members = population.init(algo, [config], [0], Spec(width, action_dim, 10))
     states, _, alarms = population.train(
         algo, num_updates, members.configs, members.keys, members.states, dataset, jnp.int32(0)
     )

@@ -146,6 +146,7 @@ def test_a_finished_run_can_be_resumed_and_made_longer(command: Callable[..., No
         ("--resume=runs/nowhere", "runs/nowhere holds no run"),
         ("--show_task=False", "has one task"),
         ("--target_return=5", "--target_return: bc does not aim for a return"),
+        ("--head=categorical", "are not discrete"),
     ],
 )
 def test_bad_flags_write_nothing(
@@ -163,6 +164,19 @@ def test_data_that_an_algorithm_cannot_use_writes_nothing(
     error = refused(capsys, lambda: train.main(["dt", *words, "--context=13"]))
     assert "--context=13: the longest episode has 12 steps" in error
     assert not Path("runs").exists()
+
+
+def test_discrete_actions_are_for_the_categorical_head(tmp_path: Path, capsys: Any):
+    path, end = tmp_path / "columns.npz", np.arange(40) % 10 == 9
+    np.savez(
+        path, observation=np.zeros((40, 4)), action=np.arange(40) % 2, reward=np.zeros(40),
+        terminated=end, truncated=end, env="gym:CartPole-v1",
+    )  # fmt: skip
+    words = [f"--dataset={path}", f"--runs={tmp_path}/runs", "--num_updates=4", "--num_episodes=1"]
+    error = refused(capsys, lambda: train.main(["iql", *words]))
+    assert "its actions are discrete, which bc --head=categorical learns" in error
+    train.main(["bc", *words, "--head=categorical"])
+    assert "seed=0" in capsys.readouterr().out
 
 
 def test_a_preset_gives_what_is_not_given(

@@ -1,8 +1,9 @@
 """Behaviour cloning: supervised learning of the actions in the data.
 
 The deterministic head minimises the squared error of tanh(mean), as CORL's `any_percent_bc.py`; the
-stochastic head maximises the likelihood of a tanh-squashed normal. %BC (2106.01345, section 5.1) is
-this algorithm on the best episodes: `--top_fraction=0.1`.
+stochastic head maximises the likelihood of a tanh-squashed normal, the categorical head that of
+discrete actions. %BC (2106.01345, section 5.1) is this algorithm on the best episodes:
+`--top_fraction=0.1`.
 """
 
 from typing import Any, Literal, NamedTuple
@@ -27,7 +28,7 @@ class Config:
     num_updates: Positive = 20_000  # gradient updates
     batch_size: Positive = 256  # steps in a batch
     hidden_dims: tuple[Positive, ...] = (256, 256)  # widths of the hidden layers
-    head: Literal["deterministic", "stochastic"] = "deterministic"  # what the actor puts out
+    head: Literal["deterministic", "stochastic", "categorical"] = "deterministic"  # of the actor
     learning_rate: float = 1e-3  # Adam's
     input_noise: float = 0.0  # standard deviation of noise added to normalised observations
 
@@ -76,6 +77,10 @@ def _actor_loss(
     actor: Params, config: Config, batch: Step, noise: Noise
 ) -> tuple[jax.Array, Metrics]:
     observation = batch.observation + config.input_noise * noise.observation
+    if config.head == "categorical":
+        logits = _output(config, actor, observation)
+        loss = -jnp.mean(jnp.sum(batch.action * jax.nn.log_softmax(logits), axis=-1))
+        return loss, {"actor_loss": loss}
     mean, log_std = _head(config, actor, observation)
     error = jnp.mean(jnp.square(jnp.tanh(mean) - batch.action))
     if config.head == "deterministic":
@@ -86,12 +91,15 @@ def _actor_loss(
 
 def _head(config: Config, actor: Params, observation: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Returns mean (before the tanh) and log standard deviation, [..., A] each."""
-    network = networks.mlp(config.hidden_dims, networks.output_dim(actor))
-    output = network.apply(actor, observation)
+    output = _output(config, actor, observation)
     if config.head == "deterministic":
         return output, jnp.full_like(output, -jnp.inf)
     mean, log_std = jnp.split(output, 2, axis=-1)
     return mean, jnp.clip(log_std, LOG_STD_MIN, LOG_STD_MAX)
+
+
+def _output(config: Config, actor: Params, observation: jax.Array) -> jax.Array:
+    return networks.mlp(config.hidden_dims, networks.output_dim(actor)).apply(actor, observation)
 
 
 limits = no_limits
@@ -108,9 +116,13 @@ def act(
     key: jax.Array,
     temperature: jax.Array,
 ) -> tuple[jax.Array, Memory]:
-    """Returns an action [A]; the deterministic head ignores the temperature."""
+    """Returns an action [A], of choices a one-hot; the deterministic head has no temperature."""
     del reward
     chex.assert_rank(observation, 1)
+    if config.head == "categorical":
+        logits = _output(config, params, observation)
+        choice = jnp.argmax(logits + temperature * jax.random.gumbel(key, logits.shape))
+        return jax.nn.one_hot(choice, len(logits)), memory
     mean, log_std = _head(config, params, observation)
     noise = temperature * jax.random.normal(key, mean.shape)
     action, _ = tanh_normal_sample(mean, log_std, noise)

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from rlp.data.episodes import Episode, EpisodeSet, check_set, in_float32, join, problems
-from rlp.data.flat import check_rows, cut, vector
+from rlp.data.episodes import Episode, EpisodeSet, check_set, in_float32, join, one_hot, problems
+from rlp.data.flat import check_rows, cut, is_choice, vector
 from rlp.data.formats import FORMATS, minari
 from rlp.errors import InputError, nearest
 
@@ -109,7 +109,8 @@ def from_arrays(
 
     Args:
         observation: [N, O].
-        action: [N, A], taken at the observation of the same row, in [-1, 1].
+        action: [N, A], taken at the observation of the same row, in [-1, 1]; or whole numbers [N],
+            which are discrete actions.
         reward: [N].
         terminated: [N], whether the MDP ended with that step.
         truncated: [N], whether the episode was cut there, as by a time limit.
@@ -127,8 +128,9 @@ def from_arrays(
     if next_observation is not None:
         columns["next_observation"] = next_observation
     check_rows(columns, name)
+    discrete = is_choice(action)
+    action = one_hot(action, None, name) if discrete else action
     ended = vector(terminated).astype(bool)
     last = ended | vector(truncated).astype(bool)
-    return from_episodes(
-        cut(observation, action, vector(reward), ended, last, next_observation), env, name
-    )
+    episodes = cut(observation, action, vector(reward), ended, last, next_observation)
+    return replace(from_episodes(episodes, env, name), discrete=discrete)

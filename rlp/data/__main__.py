@@ -54,6 +54,8 @@ def convert(given: cli.Given) -> None:
     if out.exists():
         raise InputError(f"{out} exists: choose a new name")
     wanted = data.load(settings.dataset)
+    if wanted.discrete and form != "npz":
+        raise InputError(f"{settings.dataset}: its actions are discrete, which only --to=npz keeps")
     if settings.num_episodes:
         wanted = _evenly_spaced(wanted, settings.num_episodes)
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -45,7 +45,7 @@ def facts(data: EpisodeSet) -> dict[str, str]:
         + (f"; the last successor of {unknown} is not known" if unknown else ""),
         "return": f"mean {returns.mean():.1f}, std {returns.std():.1f}, {_range(returns)}",
         "reward": f"mean {reward.mean():.4g}, std {reward.std():.4g}, {_range(reward)}",
-        "saturated": f"{np.mean(np.abs(action) > SATURATED):.1%} of actions beyond {SATURATED}",
+        **_actions(action, data.discrete),
         "NaN, infinite": "none",  # reading refuses them
         "on the device": f"{sum(leaf.nbytes for leaf in tree.leaves(arrays)) / 1e6:,.1f} MB",
         "fingerprint": fingerprint(data),
@@ -54,6 +54,13 @@ def facts(data: EpisodeSet) -> dict[str, str]:
         found["D4RL score"] = f"{score.mean():.1f} ({score.min():.1f} to {score.max():.1f})"
     said = {name: text for name, text in data.metadata.items() if isinstance(text, str)}
     return found | {name: text for name, text in said.items() if name not in found}
+
+
+def _actions(action: np.ndarray, discrete: bool) -> dict[str, str]:
+    if discrete:
+        shares = ", ".join(f"{share:.1%}" for share in action.mean(axis=0)[:20])
+        return {"choices": f"{action.shape[1]}, taken in {shares}"}
+    return {"saturated": f"{np.mean(np.abs(action) > SATURATED):.1%} of actions beyond {SATURATED}"}
 
 
 def _columns(data: EpisodeSet) -> Table:

@@ -9,7 +9,7 @@ import numpy as np
 
 from rlp.errors import InputError
 
-DISCRETE = "its actions are discrete, which no algorithm here takes yet"
+MAX_CHOICES = 10_000  # discrete actions; more would be a mistake, and a large one-hot
 LARGEST = np.finfo(np.float32).max  # what is larger is infinite in float32
 
 
@@ -34,6 +34,7 @@ class EpisodeSet:
     env: str  # the environment they came from, "" where the data does not say
     episodes: Sequence[Episode]
     metadata: Mapping[str, Any] = field(default_factory=dict)  # what the data says of itself (json)
+    discrete: bool = False  # actions are choices: one-hots, as wide as there are choices
 
     @property
     def returns(self) -> np.ndarray:
@@ -107,6 +108,30 @@ def problems(episode: Episode) -> list[str]:
     return found
 
 
+def one_hot(action: np.ndarray, num_choices: int | None, where: str) -> np.ndarray:
+    """Returns discrete actions, numbered from 0, as one-hots [T, num_choices] float32.
+
+    Args:
+        action: [T] or [T, 1].
+        num_choices: how many there are; None: as many as the largest number tells of.
+        where: what messages call them.
+
+    Raises:
+        InputError: if they are no such numbers.
+    """
+    chosen = np.asarray(action)
+    if chosen.size != len(chosen) or chosen.dtype.kind not in "biuf":
+        raise InputError(f"{where}: discrete actions must be a number each, not {chosen.shape}")
+    chosen = chosen.reshape(-1)
+    limit = LARGEST if num_choices is None else num_choices
+    if not (np.equal(np.mod(chosen, 1), 0) & (chosen >= 0) & (chosen < limit)).all():
+        raise InputError(f"{where}: discrete actions must be 0, 1, ... below {limit:g}")
+    count = num_choices or int(chosen.max(initial=0)) + 1
+    if count > MAX_CHOICES:
+        raise InputError(f"{where}: {count:,} discrete actions; {MAX_CHOICES:,} at most are read")
+    return np.eye(count, dtype=np.float32)[chosen.astype(np.int64)]
+
+
 def check_set(data: EpisodeSet) -> EpisodeSet:
     """Returns the set unchanged.
 
@@ -144,10 +169,12 @@ def join(parts: Sequence[EpisodeSet]) -> EpisodeSet:
                 said = part.env or "no environment"
                 raise InputError(f"{part.name} says {said}: it cannot be joined with other tasks")
         parts = [_with_task(part, envs) for part in parts]
+    if len({part.discrete for part in parts}) > 1:
+        raise InputError("discrete actions cannot be joined with others")
     name = "+".join(part.name for part in parts)
     episodes = [episode for part in parts for episode in part.episodes]
     metadata = {part.name: part.metadata for part in parts}
-    return check_set(EpisodeSet(name, "+".join(envs), episodes, metadata))
+    return check_set(EpisodeSet(name, "+".join(envs), episodes, metadata, parts[0].discrete))
 
 
 def _with_task(part: EpisodeSet, envs: Sequence[str]) -> EpisodeSet:

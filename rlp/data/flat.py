@@ -22,6 +22,11 @@ def vector(column: Any) -> np.ndarray:
     return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
 
 
+def is_choice(action: Any) -> bool:
+    """Returns whether a column of actions has discrete ones: a whole number a row."""
+    return len(action.shape) == 1 and action.dtype.kind in "iu"
+
+
 def slices(num_rows: int) -> list[slice]:
     """Returns slices that cover all rows."""
     return [slice(start, min(start + SLICE, num_rows)) for start in range(0, num_rows, SLICE)]

@@ -1,4 +1,4 @@
-"""Gymnasium's environments with vectors for observations and actions, as `gym:HalfCheetah-v5`.
+"""Gymnasium's environments whose observations are vectors, as `gym:HalfCheetah-v5`.
 
 Bit for bit what stepping gymnasium gives. Data of D4RL and CS285 was made with older versions:
 Walker2d-v5 has other dynamics than -v4, so evaluate in the version that the data came from.
@@ -10,7 +10,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from gymnasium.spaces import Box
+from gymnasium.spaces import Box, Discrete
 
 from rlp.envs import Outcome
 from rlp.errors import InputError, nearest
@@ -25,14 +25,22 @@ class Gymnasium:
         self._name, self.num_envs, self._ready = name, num_envs, False
         self._envs = [_make(name) for _ in range(num_envs)]
         first = self._envs[0]
-        spaces = first.observation_space, first.action_space
-        if not all(isinstance(space, Box) and len(space.shape) == 1 for space in spaces):
-            raise InputError(f"{name}: observations and actions must be vectors, not {spaces}")
-        self.observation_dim, self.action_dim = (space.shape[0] for space in spaces)
-        low, high = (np.asarray(bound, np.float64) for bound in (spaces[1].low, spaces[1].high))
-        if not np.isfinite([low, high]).all():
-            raise InputError(f"{name}: its actions have no bounds to scale them by")
-        self._center, self._scale = (high + low) / 2, (high - low) / 2
+        seen, space = first.observation_space, first.action_space
+        self._discrete = isinstance(space, Discrete)
+        if not _is_vector(seen) or not (self._discrete or _is_vector(space)):
+            raise InputError(
+                f"{name}: observations must be vectors, actions vectors or discrete, "
+                f"not {seen} and {space}"
+            )
+        self.observation_dim = seen.shape[0]
+        if self._discrete:
+            self.action_dim, self._first_choice = int(space.n), int(space.start)
+        else:
+            self.action_dim = space.shape[0]
+            low, high = (np.asarray(bound, np.float64) for bound in (space.low, space.high))
+            if not np.isfinite([low, high]).all():
+                raise InputError(f"{name}: its actions have no bounds to scale them by")
+            self._center, self._scale = (high + low) / 2, (high - low) / 2
         if not first.spec.max_episode_steps:
             raise InputError(f"{name}: it has no time limit, so an evaluation might never end")
         self.max_episode_steps = first.spec.max_episode_steps
@@ -55,8 +63,7 @@ class Gymnasium:
     def step_from(self, physics: np.ndarray, action: np.ndarray) -> Outcome:
         """Returns what follows [1, ...] on an action [A] in a state [P]."""
         self._set(physics)
-        scaled = self._center + self._scale * np.asarray(action, np.float64)
-        observation, reward, terminated, *_ = self._envs[0].unwrapped.step(scaled)
+        observation, reward, terminated, *_ = self._envs[0].unwrapped.step(self._own(action))
         return Outcome(
             observation[None], np.array([reward]), np.array([terminated]), np.zeros(1, bool)
         )
@@ -78,6 +85,12 @@ class Gymnasium:
             return None
         return np.concatenate([[0.0], observation])
 
+    def _own(self, action: np.ndarray) -> Any:
+        """Returns an action [A] as the environment takes it."""
+        if self._discrete:
+            return self._first_choice + int(np.argmax(action))
+        return self._center + self._scale * np.asarray(action, np.float64)
+
     def _set(self, state: np.ndarray) -> None:
         simulator = self._envs[0].unwrapped
         if state.size != simulator.model.nq + simulator.model.nv:
@@ -88,16 +101,19 @@ class Gymnasium:
         simulator.set_state(state[: simulator.model.nq], state[simulator.model.nq :])
 
     def step(self, action: np.ndarray) -> Outcome:
-        """Applies actions [N, A] in [-1, 1], scaled to the bounds."""
-        scaled = self._center + self._scale * np.asarray(action, np.float64)
+        """Applies actions [N, A] in [-1, 1], scaled to the bounds; of choices, the largest."""
         reward = np.zeros(self.num_envs)
         terminated, truncated = np.zeros((2, self.num_envs), bool)
         for i in np.flatnonzero(self._running):
             self._observation[i], reward[i], terminated[i], truncated[i], _ = self._envs[i].step(
-                scaled[i]
+                self._own(action[i])
             )
         self._running &= ~(terminated | truncated)
         return Outcome(self._observation.copy(), reward, terminated, truncated & ~terminated)
+
+
+def _is_vector(space: Any) -> bool:
+    return isinstance(space, Box) and len(space.shape) == 1
 
 
 def _make(name: str) -> Any:

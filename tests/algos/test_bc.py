@@ -39,6 +39,23 @@ def test_the_stochastic_head_learns_the_distribution():
     assert np.std(np.arctanh(samples)) == pytest.approx(0.3, abs=0.04)
 
 
+def test_the_categorical_head_learns_the_shares_of_choices():
+    chosen = np.array([0] * 100 + [1] * 600 + [2] * 300)
+    config, state = learn(bandit(np.eye(3, dtype=np.float32)[chosen]), head="categorical")
+
+    def choice(seed: int, temperature: float) -> int:
+        action, _ = bc.act(
+            config, state.actor, (), jnp.ones(1), jnp.float32(0), jax.random.key(seed),
+            jnp.float32(temperature),
+        )  # fmt: skip
+        assert sorted(action.tolist()) == [0, 0, 1]
+        return int(jnp.argmax(action))
+
+    assert choice(0, temperature=0) == 1
+    drawn = [choice(seed, temperature=1) for seed in range(400)]
+    np.testing.assert_allclose(np.bincount(drawn) / 400, [0.1, 0.6, 0.3], atol=0.08)
+
+
 def test_input_noise_is_added_to_the_observation():
     batch = Step(jnp.ones((8, 3)), jnp.zeros((8, 2)))
     config = bc.Config(hidden_dims=(4,), input_noise=0.5)

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from rlp import data
@@ -57,3 +58,20 @@ def test_bad_input_is_one_line(words: list[str], message: str, capsys):
         main(words)
     assert error.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_discrete_actions_are_told_and_kept_by_npz(tmp_path: Path, capsys):
+    path = tmp_path / "columns.npz"
+    end = np.array([False, False, False, True])
+    np.savez(
+        path, observation=np.zeros((4, 3)), next_observation=np.zeros((4, 3)),
+        action=np.array([0, 1, 1, 1]), reward=np.zeros(4), terminated=end, truncated=end,
+    )  # fmt: skip
+    main(["info", str(path)])
+    assert "2, taken in 25.0%, 75.0%" in capsys.readouterr().out
+    main(["convert", str(path), f"{tmp_path}/packed.npz", "--to=npz"])
+    assert "the same data" in capsys.readouterr().out
+    assert data.load(f"{tmp_path}/packed.npz").discrete
+    with pytest.raises(SystemExit):
+        main(["convert", str(path), f"{tmp_path}/out", "--to=minari"])
+    assert "which only --to=npz keeps" in capsys.readouterr().err

@@ -51,3 +51,14 @@ def test_nothing_is_no_data():
         data.from_episodes([empty])
     with pytest.raises(InputError, match="no episodes"):
         data.from_episodes([])
+
+
+def test_whole_numbers_are_discrete_actions():
+    flags = np.zeros(4, bool)
+    read = data.from_arrays(np.zeros((4, 3)), np.array([0, 2, 1, 0]), np.zeros(4), flags, flags)
+    assert read.discrete
+    np.testing.assert_array_equal(read.episodes[0].action, np.eye(3)[[0, 2, 1, 0]])
+    with pytest.raises(InputError, match=r"must be 0, 1, \.\.\."):
+        data.from_arrays(np.zeros((4, 3)), np.array([0, -2, 1, 0]), np.zeros(4), flags, flags)
+    with pytest.raises(InputError, match="1,000,001 discrete actions"):
+        data.from_arrays(np.zeros((4, 3)), np.array([0, 10**6, 1, 0]), np.zeros(4), flags, flags)

@@ -16,6 +16,17 @@ def reference(name: str) -> gymnasium.Env:
         return gymnasium.make(name)
 
 
+def test_of_discrete_actions_the_largest_is_taken():
+    env, other = envs.make("gym:CartPole-v1", 2), reference("CartPole-v1")
+    assert env.action_dim == 2
+    env.reset([3, 4])
+    other.reset(seed=4)
+    for action in ([0.1, 0.9], [0.6, -0.2]):
+        outcome = env.step(np.array([[1.0, 0.0], action]))
+        expected, *_ = other.step(int(np.argmax(action)))
+        np.testing.assert_array_equal(outcome.observation[1], expected)
+
+
 @pytest.mark.parametrize("name", ["HalfCheetah-v5", "Hopper-v4", "Pendulum-v1"])
 def test_bit_for_bit_as_stepping_gymnasium(name: str):
     env = envs.make(f"gym:{name}", len(SEEDS))
@@ -58,7 +69,7 @@ def test_an_ended_episode_waits_for_its_reset():
     ("name", "message"),
     [
         ("gym:Hoper-v4", "did you mean gym:Hopper-v4"),
-        ("gym:CartPole-v1", "must be vectors"),
+        ("gym:FrozenLake-v1", "must be vectors"),
         ("gym:Hopper-v99", "Hopper-v99"),
     ],
 )

@@ -1,7 +1,7 @@
 """rlp's minimal layout: flat columns in an npz or HDF5 file, as a few lines of any language write.
 
 observation       [N, O]
-action            [N, A] in [-1, 1], taken at the observation of the same row
+action            [N, A] in [-1, 1], taken at the observation of the same row; or whole numbers [N]
 reward            [N]
 terminated        [N], whether the MDP ended with that step
 truncated         [N], whether the episode was cut there, as by a time limit
@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from rlp.data import hdf5
-from rlp.data.episodes import EpisodeSet, check_set
-from rlp.data.flat import check_rows, checked, cut, vector
+from rlp.data.episodes import EpisodeSet, check_set, one_hot
+from rlp.data.flat import check_rows, checked, cut, is_choice, vector
 from rlp.data.npz import npz_names, read_npz
 
 LOOKS_FOR = "columns (.npz or .hdf5: observation, action, reward, terminated, truncated)"
@@ -36,6 +36,9 @@ def read(path: Path) -> EpisodeSet:
     with _opened(path) as (columns, env):
         check_rows(columns, str(path))
         reward, ended, cut_off = (vector(columns[name]) for name in COLUMNS[2:])
+        discrete = is_choice(columns["action"])
+        if discrete:
+            columns["action"] = one_hot(columns["action"][:], None, str(path))
         episodes = cut(
             columns["observation"],
             columns["action"],
@@ -45,7 +48,8 @@ def read(path: Path) -> EpisodeSet:
             columns.get("next_observation"),
             str(path),
         )
-    return check_set(EpisodeSet(str(path), env, checked(episodes, str(path))))
+    episodes = checked(episodes, str(path))
+    return check_set(EpisodeSet(str(path), env, episodes, discrete=discrete))
 
 
 @contextmanager

@@ -2,8 +2,8 @@
 
 `path` is the data set's folder, or that of `data` in it. HDF5 has a group an episode with T + 1
 observations and T of everything else; Arrow and Parquet have a folder an episode, where T + 1 rows
-of all end with one of padding. Actions are scaled by the bounds of their space to [-1, 1];
-observations that are a dict are put together in the order of their space.
+of all end with one of padding. Actions are scaled by the bounds of their space to [-1, 1], discrete
+ones become one-hots; observations that are a dict are put together in the order of their space.
 """
 
 import json
@@ -16,7 +16,7 @@ import numpy as np
 
 from rlp.data import hdf5
 from rlp.data.arrow import numbers, read_batches
-from rlp.data.episodes import Episode, EpisodeSet, check, check_set, check_successors
+from rlp.data.episodes import Episode, EpisodeSet, check, check_set, check_successors, one_hot
 from rlp.data.reading import announced
 from rlp.errors import InputError
 from rlp.files import json_object, read_object
@@ -63,17 +63,23 @@ def read(path: Path) -> EpisodeSet:
     assert folder is not None
     described = folder / "metadata.json"
     metadata = read_object(described)
-    low, high = _bounds(metadata, str(described))
+    space = _space(metadata, "action_space", str(described))
+    discrete = space.get("type") == "Discrete"
+    low, high = (0, 0) if discrete else _bounds(space, str(described))
     parts = _parts(metadata, str(described))
     episodes = []
     main = folder / "main_data.hdf5"
     found = _hdf5_episodes(main, parts) if main.exists() else _arrow_episodes(folder, parts)
     for where, observation, (action, reward, ended, _) in found:
-        scaled = (action - (high + low) / 2) / ((high - low) / 2)
+        if discrete:
+            scaled = one_hot(action - _whole(space, "start"), _whole(space, "n"), where)
+        else:
+            scaled = (action - (high + low) / 2) / ((high - low) / 2)
         episode = Episode(observation, scaled, reward, bool(ended[-1:].any()))
         episodes.append(check(episode, where))
     said = {k: v for k, v in metadata.items() if isinstance(v, str) and k not in SPECS}
-    return check_set(EpisodeSet(str(path), _environment(metadata, str(described)), episodes, said))
+    env = _environment(metadata, str(described))
+    return check_set(EpisodeSet(str(path), env, episodes, said, discrete))
 
 
 def write(folder: Path, data: EpisodeSet) -> None:
@@ -192,9 +198,13 @@ def _parts(metadata: dict[str, Any], where: str) -> list[str]:
     return [*parts]
 
 
-def _bounds(metadata: dict[str, Any], where: str) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the bounds of the actions, [A] each, or -1 and 1 where they are not said."""
-    space = _space(metadata, "action_space", where)
+def _whole(space: dict[str, Any], name: str) -> int:
+    """Returns a whole number that a space of discrete actions has, 0 where it does not say."""
+    return space[name] if isinstance(space.get(name), int) else 0
+
+
+def _bounds(space: dict[str, Any], where: str) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the bounds of a space of actions, [A] each, or -1 and 1 where they are not said."""
     if not space:
         return np.array(-1.0), np.array(1.0)
     if space.get("type") != "Box" or len(space.get("shape", ())) != 1:

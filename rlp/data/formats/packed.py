@@ -2,7 +2,7 @@
 
 All episodes one after the other: observation [sum(T + 1), O], action [sum(T), A] taken AT the
 observation of the same row of its episode, reward [sum(T)], and for each episode length [E] and
-terminated [E]. `metadata` is a json text: env (the environment's name), source, licence.
+terminated [E]. `metadata` is a json text: env (the environment's name), discrete, source, licence.
 """
 
 import json
@@ -44,7 +44,8 @@ def read(path: Path) -> EpisodeSet:
     )
     episodes = [check(Episode(*e), f"{path}, episode {i}") for i, e in enumerate(pieces)]
     said = json_object(str(metadata), f"{path}, its metadata")
-    return check_set(EpisodeSet(str(path), str(said.pop("env", "")), episodes, said))
+    env, discrete = str(said.pop("env", "")), bool(said.pop("discrete", False))
+    return check_set(EpisodeSet(str(path), env, episodes, said, discrete))
 
 
 def write(path: Path, data: EpisodeSet) -> None:
@@ -54,6 +55,7 @@ def write(path: Path, data: EpisodeSet) -> None:
         InputError: if the last successor of an episode is not known.
     """
     check_successors(data, str(path))
+    discrete = {"discrete": True} if data.discrete else {}
     with whole(path) as file:
         np.savez_compressed(
             file,
@@ -62,5 +64,5 @@ def write(path: Path, data: EpisodeSet) -> None:
             reward=np.concatenate([episode.reward for episode in data.episodes]),
             length=data.lengths,
             terminated=np.array([episode.terminated for episode in data.episodes]),
-            metadata=np.array(json.dumps({"env": data.env, **data.metadata})),
+            metadata=np.array(json.dumps({"env": data.env, **discrete, **data.metadata})),
         )

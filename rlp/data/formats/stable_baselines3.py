@@ -7,10 +7,11 @@ from terminations.
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from rlp.data.episodes import DISCRETE, Episode, EpisodeSet, check_set
+from rlp.data.episodes import Episode, EpisodeSet, check_set, one_hot
 from rlp.data.flat import check_rows, checked, cut, jumps
 from rlp.data.pickles import Inert, begins_with, is_pickle, read_pickle
 from rlp.errors import InputError
@@ -37,12 +38,13 @@ def read(path: Path) -> EpisodeSet:
     if missing or not isinstance(state.get("pos"), int):
         raise InputError(f"{path}: a replay buffer without {', '.join(missing) or 'pos'}")
     check_rows(columns, str(path))
-    if columns["actions"].dtype.kind != "f":
-        raise InputError(f"{path}: {DISCRETE}")
+    discrete = columns["actions"].dtype.kind != "f"
     if shared:
         columns[FOLLOWING] = np.roll(columns["observations"], -1, axis=0)
     if any(columns[name].ndim < 2 for name in columns):
         raise InputError(f"{path}: the arrays need an axis of environments")
+    if discrete:
+        columns["actions"] = _one_hot(columns["actions"], state.get("action_space"), str(path))
     rows = _rows(state["pos"], bool(state.get("full")), len(columns["dones"]), shared)
     episodes: list[Episode] = []
     for env in range(columns["dones"].shape[1]):
@@ -52,7 +54,15 @@ def read(path: Path) -> EpisodeSet:
     told = (
         {} if state.get("handle_timeout_termination") else {"time limits": "read as terminations"}
     )
-    return check_set(EpisodeSet(str(path), "", episodes, told))
+    return check_set(EpisodeSet(str(path), "", episodes, told, discrete))
+
+
+def _one_hot(action: np.ndarray, space: Any, where: str) -> np.ndarray:
+    """Returns discrete actions [rows, environments, 1] as one-hots [rows, environments, K]."""
+    said = vars(space).get("n") if isinstance(space, Inert) else None
+    num_choices = int(said) if isinstance(said, int | np.integer) else None
+    hot = one_hot(action.reshape(-1), num_choices, where)
+    return hot.reshape(*action.shape[:2], -1)
 
 
 def _rows(position: int, full: bool, size: int, shared: bool) -> np.ndarray:

@@ -4,10 +4,8 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-import pytest
 
 from rlp import data
-from rlp.errors import InputError
 
 RNG = np.random.default_rng(0)
 
@@ -45,6 +43,11 @@ def test_version_1_is_flat(tmp_path: Path):
     assert [e.terminated for e in read.episodes] == [True, False, False]
 
 
-def test_discrete_actions_are_refused_in_words(shared_data: Path):
-    with pytest.raises(InputError, match="its actions are discrete"):
-        data.load(str(shared_data / "d3rlpy_v1" / "cartpole_v1.1.0.h5"))
+def test_a_real_file_with_discrete_actions(shared_data: Path):
+    path = shared_data / "d3rlpy_v1" / "cartpole_v1.1.0.h5"
+    read = data.load(str(path))
+    assert read.discrete
+    with h5py.File(path) as file:
+        stored = np.asarray(file["actions"])
+    action = np.concatenate([episode.action for episode in read.episodes])
+    np.testing.assert_array_equal(action, np.eye(2)[stored])

@@ -99,14 +99,31 @@ def test_an_observation_of_parts_is_put_together_in_their_order(tmp_path: Path, 
     np.testing.assert_array_equal(episode.observation, np.hstack(in_order))
 
 
-def test_discrete_actions_are_refused_in_words(tmp_path: Path, episodes: EpisodeSet):
-    format_minari.write(tmp_path, episodes)
+def test_discrete_actions_become_one_hots(tmp_path: Path):
+    storage = MinariStorage.new(
+        tmp_path / "data",
+        gymnasium.spaces.Box(-1, 1, (3,), np.float32),
+        gymnasium.spaces.Discrete(4, start=2),
+        None,
+        data_format="hdf5",
+    )
+    buffer = EpisodeBuffer(
+        id=0, observations=list(np.zeros((4, 3), np.float32)), actions=[2, 5, 3],
+        rewards=[0.0] * 3, terminations=[False] * 3, truncations=[False, False, True],
+    )  # fmt: skip
+    storage.update_episodes([buffer])
+    read = data.load(str(tmp_path))
+    assert read.discrete
+    np.testing.assert_array_equal(read.episodes[0].action, np.eye(4)[[0, 3, 1]])
     described = tmp_path / "data" / "metadata.json"
     metadata = json.loads(described.read_text())
-    metadata["action_space"] = '{"type": "Discrete", "n": 3}'
-    described.write_text(json.dumps(metadata))
-    with pytest.raises(InputError, match=r"actions must be vectors of numbers, not .*Discrete"):
-        data.load(str(tmp_path))
+    for space, message in (
+        ('{"type": "Discrete", "n": 3, "start": 2}', r"must be 0, 1, \.\.\. below 3"),
+        ('{"type": "MultiDiscrete", "nvec": [3]}', "actions must be vectors of numbers, not .*Mul"),
+    ):
+        described.write_text(json.dumps({**metadata, "action_space": space}))
+        with pytest.raises(InputError, match=message):
+            data.load(str(tmp_path))
 
 
 def test_an_episode_without_its_file_is_named(tmp_path: Path):

@@ -18,6 +18,7 @@ WITH_SUCCESSORS = (
     "stable_baselines3_part.pkl",
 )  # fmt: skip
 WITHOUT = ("parquet", "d3rlpy.h5")
+DISCRETE = ("d3rlpy_discrete.h5", "stable_baselines3_discrete.pkl")
 
 
 @pytest.mark.parametrize("name", [*WITH_SUCCESSORS, *WITHOUT])
@@ -29,6 +30,15 @@ def test_samples_are_read_as_they_were_made(name: str):
         np.testing.assert_allclose(episode.action, made["action"], atol=1e-7)
         np.testing.assert_array_equal(episode.reward, made["reward"])
         assert episode.terminated == made["terminated"]
+
+
+@pytest.mark.parametrize("name", DISCRETE)
+def test_discrete_actions_become_one_hots(name: str):
+    read = data.load(str(SAMPLES / name))
+    assert read.discrete
+    for episode, made in zip(read.episodes, make.episodes(), strict=True):
+        np.testing.assert_array_equal(episode.action, np.eye(3)[make.choices(made)])
+        np.testing.assert_array_equal(episode.reward, made["reward"])
 
 
 def test_a_replay_buffer_that_went_round_begins_with_its_oldest_row():
@@ -54,7 +64,7 @@ def test_rl_unplugged_says_its_environment():
 
 EVERY = (
     *WITH_SUCCESSORS, *WITHOUT, "stable_baselines3_full.pkl", "stable_baselines3_small.pkl",
-    *WRITERS,
+    *DISCRETE, *WRITERS,
 )  # fmt: skip
 CHECKSUMS = ("rl_unplugged", "rlds", "parquet", "a.npz", "exorl", "columns.npz")  # of all bytes
 

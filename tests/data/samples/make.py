@@ -34,6 +34,11 @@ def episodes() -> list[dict[str, Any]]:
     ]
 
 
+def choices(episode: dict[str, Any]) -> np.ndarray:
+    """Returns an episode's discrete actions in the samples that have such, [T] int64 below 3."""
+    return np.digitize(episode["action"][:, 0], (-0.3, 0.3))
+
+
 def last(episode: dict[str, Any], flag: bool) -> np.ndarray:
     """Returns a flag that is set in an episode's last row only, [T] bool."""
     flags = np.zeros(len(episode["action"]), bool)
@@ -97,18 +102,25 @@ def stable_baselines3() -> None:
     from stable_baselines3.common.save_util import save_to_pkl
 
     space = gymnasium.spaces.Box(-np.inf, np.inf, (3,), np.float32)
-    actions = gymnasium.spaces.Box(-1, 1, (2,), np.float32)
-    for name, size, memory in (("full", 10, False), ("part", 40, False), ("small", 40, True)):
+    box = gymnasium.spaces.Box(-1, 1, (2,), np.float32)
+    three = gymnasium.spaces.Discrete(3)
+    for name, size, memory, actions in (
+        ("full", 10, False, box),
+        ("part", 40, False, box),
+        ("small", 40, True, box),
+        ("discrete", 40, False, three),
+    ):
         buffer = ReplayBuffer(
             size, space, actions, "cpu", 1, memory, handle_timeout_termination=not memory
         )
         for episode in episodes():
-            for t in range(len(episode["action"])):
+            taken = episode["action"] if actions is box else choices(episode)[:, None]
+            for t in range(len(taken)):
                 ends = t + 1 == len(episode["action"])
                 buffer.add(
                     episode["observation"][t : t + 1],
                     episode["observation"][t + 1 : t + 2],
-                    episode["action"][t : t + 1],
+                    taken[t : t + 1],
                     episode["reward"][t : t + 1],
                     np.array([ends]),
                     [{"TimeLimit.truncated": ends and not episode["terminated"]}],
@@ -117,21 +129,22 @@ def stable_baselines3() -> None:
 
 
 def d3rlpy() -> None:
-    """d3rlpy's version 2."""
+    """d3rlpy's version 2, with vectors and with discrete actions."""
     import d3rlpy
 
-    made = [
-        d3rlpy.dataset.Episode(
-            episode["observation"][:-1],
-            episode["action"],
-            episode["reward"][:, None],
-            episode["terminated"],
-        )
-        for episode in episodes()
-    ]
-    buffer = d3rlpy.dataset.create_infinite_replay_buffer(made)
-    with (HERE / "d3rlpy.h5").open("w+b") as file:
-        buffer.dump(file)
+    for name in ("d3rlpy", "d3rlpy_discrete"):
+        made = [
+            d3rlpy.dataset.Episode(
+                episode["observation"][:-1],
+                episode["action"] if name == "d3rlpy" else choices(episode)[:, None],
+                episode["reward"][:, None],
+                episode["terminated"],
+            )
+            for episode in episodes()
+        ]
+        buffer = d3rlpy.dataset.create_infinite_replay_buffer(made)
+        with (HERE / f"{name}.h5").open("w+b") as file:
+            buffer.dump(file)
 
 
 def rlds() -> None:
