@@ -1,12 +1,16 @@
 """Reading pickles without trust: numbers, texts, lists, dicts and numpy arrays, nothing else.
 
 An object of a class that a format is known to have becomes an `Inert`: its state without its code.
+The unpickler is the one written in Python: the one in C takes a damaged number for the size of a
+table of its own, and fills the memory. In Python only byte arrays are made before they are read.
 """
 
 import pickle
+import re
+import struct
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -14,14 +18,16 @@ from rlp.data.reading import announced_file
 from rlp.errors import InputError
 
 ADMITTED = {
-    "numpy": ("ndarray", "dtype"),
+    "numpy": ("ndarray",),
     "numpy._core.multiarray": ("_reconstruct", "scalar"),
     "numpy._core.numeric": ("_frombuffer",),
     "_codecs": ("encode",),  # how Python 2 protocols write bytes
 }
+NUMBERS = re.compile(r"[<>=|]?([biufcSU]\d+|\?)")  # names of types; numpy's others may crash it
 READ_ERRORS = (  # what pickle and numpy raise on damaged files
-    pickle.UnpicklingError, EOFError, ValueError, TypeError, KeyError, IndexError, AttributeError,
-    ImportError, MemoryError, OverflowError, OSError, AssertionError, RecursionError,
+    pickle.UnpicklingError, struct.error, SystemError, EOFError, ValueError, TypeError, KeyError,
+    IndexError, AttributeError, ImportError, MemoryError, OverflowError, OSError, AssertionError,
+    RecursionError,
 )  # fmt: skip
 
 
@@ -35,13 +41,35 @@ class Inert:
         vars(self).update(state if isinstance(state, dict) else {})
 
 
-class _Unpickler(pickle.Unpickler):
+def _dtype(name: str, *_: Any) -> np.dtype[Any]:
+    """Returns the type of an array's numbers or texts."""
+    if not isinstance(name, str) or not NUMBERS.fullmatch(name):
+        what = "objects" if "O" in str(name) else name
+        raise InputError(f"it holds an array of {what}, which is not loaded")
+    return np.dtype(name)
+
+
+PYTHON: Any = pickle._Unpickler  # pyright: ignore[reportAttributeAccessIssue] - the one in Python
+
+
+class _Unpickler(PYTHON):
     inert: Sequence[str] = ()
+
+    def _load_bytearray(self) -> None:
+        (size,) = struct.unpack("<Q", self.read(8))
+        self.append(bytearray(self.read(size)))
+
+    dispatch: ClassVar[dict[int, Any]] = {
+        **PYTHON.dispatch,
+        pickle.BYTEARRAY8[0]: _load_bytearray,
+    }
 
     def find_class(self, module: str, name: str) -> Any:
         module = module.replace("numpy.core.", "numpy._core.")  # its name before numpy 2
         if any(f"{module}.".startswith(f"{package}.") for package in self.inert):
             return Inert
+        if (module, name) == ("numpy", "dtype"):
+            return _dtype
         if name not in ADMITTED.get(module, ()):
             raise InputError(f"it holds a {module}.{name}, which is not loaded")
         return super().find_class(module, name)
@@ -69,21 +97,8 @@ def read_pickle(path: Path, inert: Sequence[str] = ()) -> Any:
         with announced_file(path) as file:
             unpickler = _Unpickler(file)
             unpickler.inert = inert
-            value = unpickler.load()
+            return unpickler.load()
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     except READ_ERRORS as error:
         raise InputError(f"{path}: damaged or no pickle ({error})") from error
-    if _has_objects(value):
-        raise InputError(f"{path}: it holds an array of objects, which is not loaded")
-    return value
-
-
-def _has_objects(value: Any) -> bool:
-    if isinstance(value, np.ndarray | np.generic):
-        return value.dtype.hasobject
-    if isinstance(value, Inert):
-        value = vars(value)
-    if isinstance(value, dict):
-        return any(map(_has_objects, value.values()))
-    return isinstance(value, list | tuple) and any(map(_has_objects, value))
