@@ -72,7 +72,7 @@ class DmControl:
 
     def step(self, action: np.ndarray) -> Outcome:
         """Applies actions [N, A] in [-1, 1], scaled to the task's bounds."""
-        scaled = self._center + self._scale * np.asarray(action, np.float64)
+        scaled = self._scaled(action)
 
         def advance(share: np.ndarray) -> None:
             for index in share:
@@ -99,7 +99,7 @@ class DmControl:
         """Returns what follows [1, ...] on an action [A] in a state [P]."""
         first = self._envs[0]
         self._set(physics)
-        _advance(first, self._center + self._scale * np.asarray(action, np.float64))
+        _advance(first, self._scaled(action))
         _check([first])
         observation, reward = _read(first)
         terminated = np.array([_is_terminated(first)])
@@ -119,6 +119,10 @@ class DmControl:
         """Returns None: the suite's observations leave out what a state has."""
         del observation
         return None
+
+    def _scaled(self, action: np.ndarray) -> np.ndarray:
+        """Returns actions [..., A] in [-1, 1] as the task takes them."""
+        return self._center + self._scale * np.asarray(action, np.float64)
 
     def _set(self, state: np.ndarray) -> None:
         if state.shape != self._envs[0].physics.get_state().shape:
