@@ -9,9 +9,7 @@ machines are noisy. No environment is imported.
 
 import itertools
 import math
-import resource
 import statistics
-import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -29,7 +27,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from rlp import cli, files, peers, population, runs
+from rlp import cli, files, memory, peers, population, runs
 from rlp.algos import ALGOS
 from rlp.config import Positive
 from rlp.data.dataset import Dataset, make_dataset, unit_normalizer
@@ -248,7 +246,7 @@ def _speed(
     rounds = [(_matmul_gflop_per_second(), run()) for _ in range(num_rounds)]
     speeds = [num_updates / seconds for _, seconds in rounds]
     fractions = [s * gflop / c for s, (c, _) in zip(speeds, rounds, strict=True)]
-    peak = _peak_megabytes()  # before the copy, which needs its own
+    peak = memory.peak() / 1e6  # before the copy, which needs its own
     return {
         "updates_per_second": statistics.median(speeds),
         "updates_per_second_of_rounds": speeds,
@@ -343,15 +341,6 @@ def _product(x: jax.Array) -> jax.Array:
 @jax.jit
 def _pass(x: jax.Array) -> jax.Array:
     return x + 1
-
-
-def _peak_megabytes() -> float:
-    """Returns the peak memory of the device where it says, else of this process."""
-    stats = jax.devices()[0].memory_stats() or {}
-    if "peak_bytes_in_use" in stats:
-        return stats["peak_bytes_in_use"] / 1e6
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes on macOS, kilobytes on Linux
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
 def main(argv: Sequence[str] | None = None) -> None:

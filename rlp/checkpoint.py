@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
@@ -81,7 +80,7 @@ def restore(directory: Path, step: int, like: T) -> T:
             if wrong:
                 raise InputError(f"{where} is not a checkpoint of this run: {wrong}")
             found = manager.restore(step, args=ocp.args.StandardRestore(wanted))
-            return type(template)(**jax.tree.map(jnp.asarray, found))
+            return type(template)(**found)
         except InputError:
             raise
         except (ValueError, KeyError, OSError) as error:

@@ -25,6 +25,11 @@ class Placement(NamedTuple):
     everywhere: NamedSharding  # whole on every device
     batch: NamedSharding | None  # a member's batch, where several devices share it
 
+    @property
+    def num_groups(self) -> int:
+        """Members that are computed at the same time, each by a device or several."""
+        return self.members.mesh.shape[MEMBERS]
+
     def __str__(self) -> str:
         """Returns the devices in words."""
         used, kind = self.members.mesh.size, jax.devices()[0].device_kind

@@ -15,15 +15,13 @@ from rlp.data.dataset import Dataset, Normalizer, unit_normalizer
 from rlp.devices import Placement
 from rlp.envs import VectorEnv
 from rlp.errors import InputError
+from rlp.members import Members, room
 from rlp.metrics import MetricsLog
 from rlp.policy import Policy
-from rlp.population import Population
 from rlp.rollout import evaluate, evaluation_seeds
 from rlp.runs import Run
 from rlp.screen import Screen, spread
 from rlp.signals import stop_requests
-
-Columns = dict[str, np.ndarray]  # by name, one value a member [M]
 
 
 @dataclass(frozen=True)
@@ -48,6 +46,7 @@ class Task(NamedTuple):
     normalizer: Normalizer
     env: VectorEnv | None  # one environment a member, episode and task; None: no evaluation
     placement: Placement  # of the members and the data
+    at_once: int  # members in memory together; 0: as many as fit
 
 
 def fit(run: Run, schedule: Schedule, task: Task, wandb: bool, screen: Screen) -> int:
@@ -56,14 +55,14 @@ def fit(run: Run, schedule: Schedule, task: Task, wandb: bool, screen: Screen) -
     Returns:
         The number of the signal that stopped it, 0 at the end. Either way it can be resumed.
     """
-    end = run.configs[0].num_updates
-    new = population.init(run.algo, run.configs, run.seeds, run.spec)
-    states, step = new.states, checkpoint.latest_step(run.checkpoints) or 0
+    end, states = run.configs[0].num_updates, None
+    step = checkpoint.latest_step(run.checkpoints) or 0
     if step:
-        states = checkpoint.restore(run.checkpoints, step, Saved(states, task.normalizer)).states
+        states = _restored(run, step).states
         screen.say(f"going on from update {step:,}")
-    members = devices.place(new._replace(states=states), task.placement.members)
     dataset, stopped = devices.place(task.dataset, task.placement.everywhere), 0
+    at_once = task.at_once or _at_once(run, schedule.next_stop(step, end) - step, task, screen)
+    members = Members(run, task.placement, at_once, states)
     with (
         closing(MetricsLog(run, step, wandb)) if devices.is_first() else nullcontext() as log,
         screen.bar("training", end) as move,
@@ -71,9 +70,9 @@ def fit(run: Run, schedule: Schedule, task: Task, wandb: bool, screen: Screen) -
     ):
         while step < end and not stopped:
             stop = schedule.next_stop(step, end)
-            members, metrics, alarms, speed = _stretch(
-                run, members, dataset, task.placement, step, stop
-            )
+            began = time.perf_counter()
+            metrics, alarms = members.train(dataset, step, stop)
+            speed = (stop - step) * len(run.seeds) / (time.perf_counter() - began)
             step = stop
             shown = [name for name in metrics if name.endswith("_loss") or name == "q"]
             losses = "  ".join(f"{name} {np.mean(metrics[name]):.4g}" for name in shown)
@@ -82,15 +81,17 @@ def fit(run: Run, schedule: Schedule, task: Task, wandb: bool, screen: Screen) -
                 log.write(step, {**metrics, "updates_per_second": np.full(len(run.seeds), speed)})
                 screen.log(f"update {step:>9,}  {speed:>7,.0f} updates/s  {losses}")
             if schedule.eval_every and (step == end or step % schedule.eval_every == 0):
-                states = devices.here(members.states)
+                states = members.states()
                 if log and task.env:
-                    actors = policy.from_states(run.algo, new.configs, states, task.normalizer)
+                    actors = policy.from_states(
+                        run.algo, stack(run.configs), states, task.normalizer
+                    )
                     log.write_returns(
                         step, _evaluate(run, schedule, actors, task.env, screen, step)
                     )
             stopped = devices.highest(received[0] if received else 0)
             if step == end or stopped or step % (schedule.checkpoint_every or end) == 0:
-                states = devices.here(members.states)
+                states = members.states()
                 if log:
                     checkpoint.save(run.checkpoints, step, Saved(states, task.normalizer))
             move(step, f"{speed:,.0f} updates/s  {losses}")
@@ -111,26 +112,15 @@ def _evaluate(
     return returns
 
 
-def _stretch(
-    run: Run, members: Population, dataset: Dataset, placement: Placement, step: int, stop: int
-) -> tuple[Population, Columns, Columns, float]:
-    """Returns members, metrics, alarms and updates/s (of all members) of updates step to stop."""
-    began = time.perf_counter()
-    first_step = devices.place(np.int32(step), placement.everywhere)
-    with jax.transfer_guard("disallow"):  # a hidden transfer would stall every stretch
-        states, metrics, alarms = population.train(
-            run.algo,
-            stop - step,
-            members.configs,
-            members.keys,
-            members.states,
-            dataset,
-            first_step,
-            placement=placement,
+def _at_once(run: Run, num_updates: int, task: Task, screen: Screen) -> int:
+    """Returns how many members train together, and says so where it is not all."""
+    at_once, each, free = room(run, num_updates, task.dataset, task.placement)
+    if at_once < len(run.seeds):
+        screen.say(
+            f"{len(run.seeds)} members in slices of {at_once}: "
+            f"each takes {each / 1e6:,.1f} MB, {free / 1e6:,.1f} MB are free"
         )
-    metrics, alarms = jax.device_get(devices.here((metrics, alarms)))
-    speed = (stop - step) * len(run.seeds) / (time.perf_counter() - began)
-    return members._replace(states=states), metrics, alarms, speed
+    return at_once
 
 
 def load_policy(run: Run) -> tuple[Policy, int]:
@@ -142,7 +132,11 @@ def load_policy(run: Run) -> tuple[Policy, int]:
     step = checkpoint.latest_step(run.checkpoints)
     if step is None:
         raise InputError(f"{run.directory} has no checkpoint yet")
+    saved = _restored(run, step)
+    return policy.from_states(run.algo, stack(run.configs), saved.states, saved.normalizer), step
+
+
+def _restored(run: Run, step: int) -> Saved:
     members = jax.eval_shape(lambda: population.init(run.algo, run.configs, run.seeds, run.spec))
     normalizer = jax.eval_shape(lambda: unit_normalizer(run.spec.observation_dim))
-    saved = checkpoint.restore(run.checkpoints, step, Saved(members.states, normalizer))
-    return policy.from_states(run.algo, stack(run.configs), saved.states, saved.normalizer), step
+    return checkpoint.restore(run.checkpoints, step, Saved(members.states, normalizer))

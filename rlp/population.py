@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import NamedSharding
 
 from rlp.config import stack
@@ -88,6 +89,33 @@ def train(
     if placement:
         states = jax.lax.with_sharding_constraint(states, placement.members)
     return states, metrics, alarms
+
+
+def num_bytes(
+    algo: Algo, num_updates: int, members: Population, dataset: Dataset, placement: Placement
+) -> int:
+    """Returns the bytes that `train` takes of each device beside the data.
+
+    It compiles the program that a call with the same arguments runs. Arrays may be shapes.
+    """
+
+    def shapes(tree: Any, sharding: NamedSharding) -> Any:
+        return jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), tree
+        )
+
+    configs, keys, states = shapes(members, placement.members)
+    rest = shapes((dataset, np.int32(0)), placement.everywhere)
+    program = train.lower(
+        algo, num_updates, configs, keys, states, *rest, placement=placement
+    ).compile()
+    carried = sum(leaf.nbytes for leaf in jax.tree.leaves(members.states)) // placement.num_groups
+    sizes = program.memory_analysis()
+    if sizes is None:  # a device that does not say
+        return carried
+    return (
+        carried + sizes.temp_size_in_bytes + sizes.output_size_in_bytes - sizes.alias_size_in_bytes
+    )
 
 
 def _shared_out(batch: Any, sharding: NamedSharding) -> Any:

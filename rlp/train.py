@@ -48,6 +48,7 @@ class Handling:
     resume: str = ""  # a run to go on with, exactly: --resume=runs/NAME
     distributed: str = ""  # join processes: auto (SLURM, MPI, TPU), or HOST:PORT,N,I for the Ith
     batch_devices: Positive = 1  # devices that share each member's batches
+    members_at_once: int = 0  # in memory; the others wait their turn (0: as many as fit)
     extend: bool = False  # with --resume, allow another --num_updates (schedules depend on it)
     wandb: bool = False  # log to wandb too, offline unless WANDB_MODE says otherwise
     quiet: bool = False  # print the result only
@@ -236,6 +237,11 @@ def _task(
     num_members: int,
 ) -> Task:
     placement = devices.placement(num_members, handling.batch_devices)
+    if handling.members_at_once % placement.num_groups:
+        raise InputError(
+            f"--members_at_once={handling.members_at_once}: {placement.num_groups} devices "
+            "train members at the same time; give a multiple of that"
+        )
     env, env_name = None, data_set.env
     if schedule.eval_every:
         if not env_name:
@@ -253,7 +259,8 @@ def _task(
             raise InputError(f"--show_task=False: {settings.dataset} has one task")
         normalizer = hide_task(normalizer, data_set.num_tasks)
     dtype = np.float16 if settings.float16 else np.float32
-    return Task(make_dataset(data_set, normalizer, dtype), normalizer, env, placement)
+    dataset = make_dataset(data_set, normalizer, dtype)
+    return Task(dataset, normalizer, env, placement, handling.members_at_once)
 
 
 def _introduction(run: Run, data_set: EpisodeSet, task: Task) -> str:

@@ -16,9 +16,11 @@ import jax
 import numpy as np
 import pytest
 
-from rlp import evaluate, offline, runs, train
+from rlp import evaluate, memory, offline, runs, train
 from rlp.algos import cqlsac
+from rlp.data.dataset import Dataset
 from rlp.data.episodes import EpisodeSet
+from rlp.members import Members
 from tests.conftest import make_episode, write_exorl
 
 FAST = ("--batch_size=8", "--hidden_dims=8", "--num_updates=40", "--log_every=10")
@@ -82,15 +84,15 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
 ):
     flags = ("--num_seeds=2", "--input_noise=0.1", "--checkpoint_every=10", "--seed=3")
     command("--name=whole", *flags)
-    stretch = offline._stretch
+    stretch = Members.train
 
-    def killed(*arguments: Any) -> Any:
-        if arguments[-2] == kill_after:
+    def killed(members: Members, dataset: Dataset, step: int, stop: int) -> Any:
+        if step == kill_after:
             raise KeyboardInterrupt
-        return stretch(*arguments)
+        return stretch(members, dataset, step, stop)
 
     with monkeypatch.context() as patch:
-        patch.setattr(offline, "_stretch", killed)
+        patch.setattr(Members, "train", killed)
         with pytest.raises(KeyboardInterrupt):
             command("--name=cut", *flags)
     with open("runs/cut/metrics.jsonl", "a") as file:
@@ -101,6 +103,32 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     for line in (*whole, *cut):
         del line["updates_per_second"]
     assert cut == whole
+
+
+def losses(directory: str) -> list[float]:
+    return [line["actor_loss"] for line in lines(directory)]
+
+
+def test_members_that_take_turns_learn_what_they_do_together(command: Callable[..., None]):
+    command("--name=together", "--num_seeds=5", "--num_updates=20")
+    train.main(["bc", "--resume=runs/together", "--extend", "--num_updates=40", "--quiet"])
+    command("--name=turns", "--num_seeds=5", "--members_at_once=2", "--num_updates=20")
+    train.main(["bc", "--resume=runs/turns", "--extend", "--num_updates=40", "--members_at_once=3"])
+    assert len(losses("runs/turns")) == 5 * 4
+    assert losses("runs/turns") == pytest.approx(losses("runs/together"), rel=1e-5)
+    chex.assert_trees_all_close(states("runs/turns"), states("runs/together"), rtol=1e-4)
+
+
+def test_members_that_do_not_fit_take_turns(
+    command: Callable[..., None], monkeypatch: pytest.MonkeyPatch, capsys: Any
+):
+    command("--name=together", "--num_seeds=5")
+    assert "slices" not in capsys.readouterr().err
+    monkeypatch.setattr(memory, "free", lambda: 8_000)
+    command("--name=turns", "--num_seeds=5", "--quiet=False")
+    said = "".join(capsys.readouterr())
+    assert "5 members in slices of 3: each takes 0.0 MB, 0.0 MB are free" in said
+    assert losses("runs/turns") == pytest.approx(losses("runs/together"), rel=1e-5)
 
 
 def test_a_run_without_a_checkpoint_starts_again(

@@ -2,7 +2,6 @@
 
 import difflib
 import io
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import BinaryIO, TypeVar, cast
 from rich import progress
 from rich.console import Console
 
+from rlp import memory
 from rlp.errors import InputError
 
 LARGE = 100_000_000  # bytes; smaller data is read in silence
@@ -82,10 +82,9 @@ def _announce(where: str, num_bytes: int) -> Console:
     Raises:
         InputError: if it is larger than the memory of this machine.
     """
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    size = f"{num_bytes / 1e9:,.1f} GB"
-    if num_bytes > memory:
-        raise InputError(f"{where}: {size} of arrays, but this machine has {memory / 1e9:,.1f} GB")
+    there, size = memory.of_machine(), f"{num_bytes / 1e9:,.1f} GB"
+    if num_bytes > there:
+        raise InputError(f"{where}: {size} of arrays, but this machine has {there / 1e9:,.1f} GB")
     quiet = num_bytes < LARGE
     console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=quiet)
     console.print(f"reading {where}: {size}")
