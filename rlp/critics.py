@@ -1,4 +1,4 @@
-"""What algorithms with critics share: the Bellman error, the minimum, the bound on Q."""
+"""What algorithms with critics share: the Bellman error, the minimum, rewards, the bound on Q."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from rlp.data.dataset import Dataset
-from rlp.types import Metrics
+from rlp.types import Metrics, Transition
 
 
 def bellman_loss(q: jax.Array, backup: jax.Array) -> tuple[jax.Array, Metrics]:
@@ -37,7 +37,23 @@ def soft_clip(q: jax.Array, bound: jax.Array) -> jax.Array:
     return width * jax.nn.softplus((q + bound) / width) - bound
 
 
+def scale_rewards(config: Any, dataset: Dataset, batch: Transition) -> Transition:
+    """Returns transitions of the data with the rewards that critics learn."""
+    return batch._replace(reward=_reward_scale(config, dataset) * batch.reward)
+
+
+def _reward_scale(config: Any, dataset: Dataset) -> jax.Array:
+    """Returns the factor of the rewards.
+
+    With `normalize_reward` they are in units of the data's mean |r|. What is weighed against Q, as
+    CQL's penalty or an entropy, then means the same whatever size they have.
+    """
+    if config.normalize_reward:
+        return config.reward_scale / jnp.maximum(dataset.mean_abs_reward, 1e-6)
+    return config.reward_scale
+
+
 def q_limits(config: Any, dataset: Dataset) -> dict[str, jax.Array]:
     """Returns the bound max |r| / (1 - discount) on Q and its backup: `limits` of an algorithm."""
-    bound = config.reward_scale * dataset.max_abs_reward / (1 - config.discount)
+    bound = _reward_scale(config, dataset) * dataset.max_abs_reward / (1 - config.discount)
     return {"max_q": bound, "max_backup": bound}

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 
 from rlp import networks, optim
 from rlp.config import Positive, config
-from rlp.critics import bellman_loss, lowest, q_limits, soft_clip
+from rlp.critics import bellman_loss, lowest, q_limits, scale_rewards, soft_clip
 from rlp.data.dataset import Dataset, sample_transitions
 from rlp.distributions import tanh_normal_log_prob, tanh_normal_sample
 from rlp.types import Memory, Metrics, Params, Spec, Transition, no_memory
@@ -39,6 +39,7 @@ class Config:
     tau: float = 0.005  # Polyak step of the target critics
     actor_tau: float = 1.0  # Polyak step of the actor that acts (not in the paper); 1: no average
     reward_scale: float = 1.0  # factor of the rewards
+    normalize_reward: bool = False  # rewards in units of the data's mean |r| (not the paper's)
     # SAC
     alpha: float = 1.0  # temperature of the entropy, at the start where it is learned
     learn_alpha: bool = True  # towards the target entropy
@@ -77,6 +78,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "num_actions": 4,
         "num_penalised": 64,
         "cql_weight": 2.0,
+        "normalize_reward": True,
         "bound_q": True,
         "clip_gap_min": 0.0,
     },
@@ -118,8 +120,8 @@ class Noise(NamedTuple):
 
 def sample(config: Config, key: jax.Array, dataset: Dataset) -> Batch:
     """Returns a batch of transitions, and the bound that the data set on Q."""
-    bound = q_limits(config, dataset)["max_q"]
-    return Batch(sample_transitions(dataset, key, config.batch_size), bound)
+    batch = sample_transitions(dataset, key, config.batch_size)
+    return Batch(scale_rewards(config, dataset, batch), q_limits(config, dataset)["max_q"])
 
 
 def init(config: Config, key: jax.Array, spec: Spec) -> State:
@@ -224,7 +226,7 @@ def _backup(
     next_q = jnp.take_along_axis(q, best, axis=1)[:, 0]
     if config.backup_entropy:
         next_q -= alpha * jnp.take_along_axis(log_prob, best, axis=1)[:, 0]
-    return config.reward_scale * transition.reward + config.discount * transition.discount * next_q
+    return transition.reward + config.discount * transition.discount * next_q
 
 
 def _critic_loss(

@@ -15,7 +15,7 @@ import optax
 
 from rlp import networks, optim
 from rlp.config import Positive, config
-from rlp.critics import bellman_loss, q_limits
+from rlp.critics import bellman_loss, q_limits, scale_rewards
 from rlp.data.dataset import Dataset, sample_transitions
 from rlp.distributions import normal_log_prob
 from rlp.types import Memory, Metrics, Params, Spec, Transition, no_memory, state_actor
@@ -42,6 +42,7 @@ class Config:
     temperature: float = 3.0  # inverse: weights are exp(temperature * advantage) (beta)
     weight_max: float = 100.0  # clip of the weights
     reward_scale: float = 1.0  # factor of the rewards (the authors': 1000 / range of returns)
+    normalize_reward: bool = False  # rewards in units of the data's mean |r| (not the paper's)
 
 
 class State(NamedTuple):
@@ -58,7 +59,7 @@ class State(NamedTuple):
 
 def sample(config: Config, key: jax.Array, dataset: Dataset) -> Transition:
     """Returns a batch of transitions."""
-    return sample_transitions(dataset, key, config.batch_size)
+    return scale_rewards(config, dataset, sample_transitions(dataset, key, config.batch_size))
 
 
 def init(config: Config, key: jax.Array, spec: Spec) -> State:
@@ -103,7 +104,7 @@ def update(
     actor_tx = optim.adam(config.actor_rate * _decay(config, step))
     actor, actor_opt = optim.step(actor_tx, actor_grads, state.actor_opt, state.actor)
 
-    backup = config.reward_scale * batch.reward + config.discount * batch.discount * new_next_value
+    backup = batch.reward + config.discount * batch.discount * new_next_value
     critic_grads, critic_metrics = jax.grad(_critic_loss, has_aux=True)(
         state.critic, config, batch, backup
     )

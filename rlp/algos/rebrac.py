@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from rlp import networks, optim
 from rlp.config import Positive, config
-from rlp.critics import bellman_loss, lowest, q_limits
+from rlp.critics import bellman_loss, lowest, q_limits, scale_rewards
 from rlp.data.dataset import Dataset, sample_sarsa
 from rlp.types import Memory, Metrics, Params, Sarsa, Spec, Transition, no_memory, state_actor
 
@@ -40,6 +40,7 @@ class Config:
     critic_penalty: float = 1.0  # weight of the squared distance in the backup (beta 2)
     normalize_q: bool = True  # divide the actor's Q by its mean magnitude
     reward_scale: float = 1.0  # factor of the rewards
+    normalize_reward: bool = False  # rewards in units of the data's mean |r| (not the paper's)
 
 
 class State(NamedTuple):
@@ -61,7 +62,8 @@ class Noise(NamedTuple):
 
 def sample(config: Config, key: jax.Array, dataset: Dataset) -> Sarsa:
     """Returns a batch of transitions with the actions after them."""
-    return sample_sarsa(dataset, key, config.batch_size)
+    batch = sample_sarsa(dataset, key, config.batch_size)
+    return batch._replace(transition=scale_rewards(config, dataset, batch.transition))
 
 
 def init(config: Config, key: jax.Array, spec: Spec) -> State:
@@ -118,7 +120,7 @@ def _backup(config: Config, state: State, batch: Sarsa, noise: Noise) -> jax.Arr
     distance = batch.has_next_action * _distance(action, batch.next_action)
     next_q -= config.critic_penalty * distance
     discount = config.discount * transition.discount
-    return config.reward_scale * transition.reward + discount * next_q
+    return transition.reward + discount * next_q
 
 
 def _distance(action: jax.Array, other: jax.Array) -> jax.Array:

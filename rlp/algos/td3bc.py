@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from rlp import networks, optim
 from rlp.config import Positive, config
-from rlp.critics import bellman_loss, q_limits
+from rlp.critics import bellman_loss, q_limits, scale_rewards
 from rlp.data.dataset import Dataset, sample_transitions
 from rlp.types import Memory, Metrics, Params, Spec, Transition, no_memory, state_actor
 
@@ -36,6 +36,7 @@ class Config:
     policy_every: Positive = 2  # updates of the critics for one of actor and targets (d)
     alpha: float = 2.5  # weight of Q against cloning
     reward_scale: float = 1.0  # factor of the rewards
+    normalize_reward: bool = False  # rewards in units of the data's mean |r| (not the paper's)
 
 
 class State(NamedTuple):
@@ -57,7 +58,7 @@ class Noise(NamedTuple):
 
 def sample(config: Config, key: jax.Array, dataset: Dataset) -> Transition:
     """Returns a batch of transitions."""
-    return sample_transitions(dataset, key, config.batch_size)
+    return scale_rewards(config, dataset, sample_transitions(dataset, key, config.batch_size))
 
 
 def init(config: Config, key: jax.Array, spec: Spec) -> State:
@@ -106,7 +107,7 @@ def _backup(config: Config, state: State, batch: Transition, noise: Noise) -> ja
     action = _policy(config, state.target_actor, batch.next_observation)
     action = jnp.clip(action + smoothing, -1, 1)
     next_q = jnp.min(_q(config, state.target_critic, batch.next_observation, action), axis=0)
-    return config.reward_scale * batch.reward + config.discount * batch.discount * next_q
+    return batch.reward + config.discount * batch.discount * next_q
 
 
 def _critic_loss(

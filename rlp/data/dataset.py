@@ -52,6 +52,12 @@ class Dataset(NamedTuple):
     num_transitions: jax.Array  # [] int32
     num_steps: jax.Array  # [] int32
     max_abs_reward: jax.Array  # [], bounds every Q
+    sum_abs_reward: jax.Array  # []
+
+    @property
+    def mean_abs_reward(self) -> jax.Array:
+        """Returns the mean |r| of a step, []."""
+        return self.sum_abs_reward / self.num_steps
 
 
 def fit_normalizer(data: EpisodeSet) -> Normalizer:
@@ -100,6 +106,7 @@ def make_dataset(
         num_transitions=jnp.int32(len(transition_rows)),
         num_steps=jnp.int32(len(step_rows)),
         max_abs_reward=jnp.float32(np.abs(rows["reward"]).max()),
+        sum_abs_reward=jnp.float32(np.abs(rows["reward"]).sum(dtype=np.float64)),
     )
 
 

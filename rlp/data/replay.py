@@ -51,6 +51,7 @@ def empty_replay(layout: Layout, spec: Spec, num_members: int) -> Dataset:
         num_transitions=zeros(dtype=jnp.int32),
         num_steps=zeros(dtype=jnp.int32),
         max_abs_reward=zeros(),
+        sum_abs_reward=zeros(),
     )
 
 
@@ -75,4 +76,5 @@ def insert(replay: Dataset, layout: Layout, row: jax.Array, new: Transition) -> 
         num_transitions=size,
         num_steps=size,
         max_abs_reward=jnp.maximum(replay.max_abs_reward, jnp.abs(new.reward).max()),
+        sum_abs_reward=replay.sum_abs_reward + jnp.abs(new.reward).sum(),
     )

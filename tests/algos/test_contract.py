@@ -57,6 +57,23 @@ def init_and_update(algo: Algo, config: Any, key: jax.Array, dataset: Dataset) -
     return state, *algo.update(config, state, jnp.int32(0), update_key, batch)
 
 
+def test_normalized_rewards_have_no_size(algo: Algo):
+    if "normalize_reward" not in {field.name for field in dataclasses.fields(algo.Config)}:
+        pytest.skip("the algorithm learns no Q")
+    made = [make_episode(12, seed) for seed in range(5)]
+    larger = [episode._replace(reward=8 * episode.reward) for episode in made]
+    small_ones, large_ones = (
+        make_dataset(EpisodeSet("", "", each), unit_normalizer(4)) for each in (made, larger)
+    )
+
+    def learned(dataset: Dataset) -> Any:
+        config = small(algo, normalize_reward=True)
+        _, *outcome = init_and_update(algo, config, jax.random.key(0), dataset)
+        return outcome, algo.limits(config, dataset)
+
+    chex.assert_trees_all_equal(learned(large_ones), learned(small_ones))
+
+
 def updated(algo: Algo, dataset: Dataset, key: jax.Array) -> Any:
     return init_and_update(algo, small(algo), key, dataset)
 
