@@ -109,7 +109,8 @@ def num_bytes(
     program = train.lower(
         algo, num_updates, configs, keys, states, *rest, placement=placement
     ).compile()
-    carried = sum(leaf.nbytes for leaf in jax.tree.leaves(members.states)) // placement.num_groups
+    leaves = jax.tree.leaves(members.states)
+    carried = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves) // placement.num_groups
     sizes = program.memory_analysis()
     if sizes is None:  # a device that does not say
         return carried
