@@ -4,7 +4,7 @@ One device is the same code. Processes that were joined (`jax.distributed`) run 
 all their devices together; the first of them writes, and evaluates.
 """
 
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import numpy as np
@@ -62,6 +62,15 @@ def join(text: str) -> None:
 def is_first() -> bool:
     """Returns whether this process is the one that writes."""
     return jax.process_index() == 0
+
+
+def spare_cpu() -> Any:
+    """Returns the CPU as a device where another kind trains; None where it trains, or is hidden."""
+    try:
+        cpu = jax.local_devices(backend="cpu")[0]
+    except RuntimeError:  # JAX_PLATFORMS leaves it out
+        return None
+    return None if jax.default_backend() == "cpu" else cpu
 
 
 def placement(num_members: int, batch_devices: int = 1) -> Placement:

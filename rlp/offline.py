@@ -1,7 +1,6 @@
 """Offline training: stretches of compiled updates, and what happens between them."""
 
 import time
-from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -9,19 +8,21 @@ import jax
 import numpy as np
 
 from rlp import checkpoint, devices, policy, population
+from rlp.aside import Aside
 from rlp.checkpoint import Saved
 from rlp.config import Positive, stack
 from rlp.data.dataset import Dataset, Normalizer, unit_normalizer
 from rlp.devices import Placement
 from rlp.envs import VectorEnv
 from rlp.errors import InputError
-from rlp.members import Members, room
+from rlp.members import Columns, Members, room
 from rlp.metrics import MetricsLog
 from rlp.policy import Policy
 from rlp.rollout import evaluate, evaluation_seeds
 from rlp.runs import Run
 from rlp.screen import Screen, spread
 from rlp.signals import stop_requests
+from rlp.types import State
 
 
 @dataclass(frozen=True)
@@ -55,16 +56,18 @@ def fit(run: Run, schedule: Schedule, task: Task, wandb: bool, screen: Screen) -
     Returns:
         The number of the signal that stopped it, 0 at the end. Either way it can be resumed.
     """
-    end, states = run.configs[0].num_updates, None
+    end, states, stopped = run.configs[0].num_updates, None, 0
     step = checkpoint.latest_step(run.checkpoints) or 0
+    if step == end:
+        return 0
     if step:
         states = _restored(run, step).states
         screen.say(f"going on from update {step:,}")
-    dataset, stopped = devices.place(task.dataset, task.placement.everywhere), 0
+    dataset = devices.place(task.dataset, task.placement.everywhere)
     at_once = task.at_once or _at_once(run, schedule.next_stop(step, end) - step, task, screen)
     members = Members(run, task.placement, at_once, states)
     with (
-        closing(MetricsLog(run, step, wandb)) if devices.is_first() else nullcontext() as log,
+        Aside(run, step, wandb) as aside,
         screen.bar("training", end) as move,
         stop_requests() as received,
     ):
@@ -73,43 +76,60 @@ def fit(run: Run, schedule: Schedule, task: Task, wandb: bool, screen: Screen) -
             began = time.perf_counter()
             metrics, alarms = members.train(dataset, step, stop)
             speed = (stop - step) * len(run.seeds) / (time.perf_counter() - began)
+            metrics["updates_per_second"] = np.full(len(run.seeds), speed)
             step = stop
-            shown = [name for name in metrics if name.endswith("_loss") or name == "q"]
-            losses = "  ".join(f"{name} {np.mean(metrics[name]):.4g}" for name in shown)
-            if log:
-                screen.alarms(run.labels, alarms)
-                log.write(step, {**metrics, "updates_per_second": np.full(len(run.seeds), speed)})
-                screen.log(f"update {step:>9,}  {speed:>7,.0f} updates/s  {losses}")
-            if schedule.eval_every and (step == end or step % schedule.eval_every == 0):
-                states = members.states()
-                if log and task.env:
-                    actors = policy.from_states(
-                        run.algo, stack(run.configs), states, task.normalizer
-                    )
-                    log.write_returns(
-                        step, _evaluate(run, schedule, actors, task.env, screen, step)
-                    )
+            aside.do(_tell, run, screen, step, metrics, alarms)
+            if task.env and (step == end or step % schedule.eval_every == 0):
+                aside.wait()  # of the evaluations, only one keeps its states
+                states = aside.keep(members.states())
+                aside.do(_evaluate, run, schedule.num_episodes, task, screen, step, states)
             stopped = devices.highest(received[0] if received else 0)
             if step == end or stopped or step % (schedule.checkpoint_every or end) == 0:
-                states = members.states()
-                if log:
-                    checkpoint.save(run.checkpoints, step, Saved(states, task.normalizer))
-            move(step, f"{speed:,.0f} updates/s  {losses}")
+                states = aside.keep(members.states())
+                aside.do(_save, run, step, Saved(states, task.normalizer))
+            move(step, _speed_and_losses(metrics))
     return stopped if step < end else 0
 
 
+def _tell(
+    log: MetricsLog, run: Run, screen: Screen, step: int, metrics: Columns, alarms: Columns
+) -> None:
+    log.write(step, metrics)
+    screen.alarms(run.labels, alarms)
+    screen.log(f"update {step:>9,}  {_speed_and_losses(metrics)}")
+
+
+def _speed_and_losses(metrics: Columns) -> str:
+    means = {name: np.mean(values) for name, values in metrics.items()}
+    losses = [f"{n} {means[n]:.4g}" for n in means if n.endswith("_loss") or n == "q"]
+    return "  ".join([f"{means['updates_per_second']:>7,.0f} updates/s", *losses])
+
+
 def _evaluate(
-    run: Run, schedule: Schedule, actors: Policy, env: VectorEnv, screen: Screen, step: int
-) -> np.ndarray:
-    """Returns the returns [M, N] of policies after `step` updates, and says their means."""
-    seeds = evaluation_seeds(schedule.num_episodes, len(run.tasks))
-    targets = np.tile(run.target_returns, schedule.num_episodes)
+    log: MetricsLog,
+    run: Run,
+    num_episodes: int,
+    task: Task,
+    screen: Screen,
+    step: int,
+    states: State,
+) -> None:
+    """Writes the returns of the policies of states [M] after `step` updates, says their means."""
+    assert task.env
+    actors = policy.from_states(run.algo, stack(run.configs), states, task.normalizer)
+    seeds = evaluation_seeds(num_episodes, len(run.tasks))
+    targets = np.tile(run.target_returns, num_episodes)
     with screen.bar("evaluating", run.spec.max_episode_steps) as show:
-        returns = evaluate(run.algo, run.spec, actors, env, seeds, show, targets)
+        returns = evaluate(run.algo, run.spec, actors, task.env, seeds, show, targets)
+    log.write_returns(step, returns)
     by_task = run.by_task("return", returns.T)  # [N, M]
     means = "  ".join(f"{name} {spread(each.mean(axis=0))}" for name, each in by_task.items())
     screen.say(f"update {step:>9,}  {means}")
-    return returns
+
+
+def _save(log: MetricsLog, run: Run, step: int, saved: Saved) -> None:
+    del log
+    checkpoint.save(run.checkpoints, step, saved)
 
 
 def _at_once(run: Run, num_updates: int, task: Task, screen: Screen) -> int:

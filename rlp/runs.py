@@ -27,6 +27,7 @@ import numpy as np
 import rlp
 from rlp.algos import ALGOS
 from rlp.config import from_dict
+from rlp.devices import is_first
 from rlp.errors import InputError
 from rlp.files import read_json, write_json
 from rlp.types import Algo, Spec
@@ -178,13 +179,14 @@ def load(directory: Path) -> Run:
 
 
 def extend(run: Run, num_updates: int) -> Run:
-    """Returns the run with another length, written to its config.json."""
+    """Returns the run with another length, which the first process writes to its config.json."""
     members = [
         {**member, "config": {**member["config"], "num_updates": num_updates}}
         for member in run.record["members"]
     ]
     longer = Run(run.directory, {**run.record, "members": members})
-    write_json(run.directory / "config.json", longer.record)
+    if is_first():
+        write_json(run.directory / "config.json", longer.record)
     return longer
 
 

@@ -16,10 +16,11 @@ import jax
 import numpy as np
 import pytest
 
-from rlp import evaluate, memory, offline, runs, train
+from rlp import devices, evaluate, memory, offline, runs, train
 from rlp.algos import cqlsac
 from rlp.data.dataset import Dataset
 from rlp.data.episodes import EpisodeSet
+from rlp.errors import InputError
 from rlp.members import Members
 from tests.conftest import make_episode, write_exorl
 
@@ -369,6 +370,39 @@ def test_training_with_evaluation_and_evaluate(
     assert "cheetah-run has 17 and 6" in refused(
         capsys, lambda: evaluate.main(["runs/a", "--env=cheetah-run"])
     )
+
+
+def evaluated(name: str) -> None:
+    words = "--num_episodes=1 --num_updates=40 --eval_every=20 --log_every=10 --num_seeds=2 --quiet"
+    train.main(["bc", *words.split(), "--batch_size=8", "--hidden_dims=8", f"--name={name}"])
+
+
+def test_work_beside_training_is_what_it_is_between(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    evaluated("between")
+    monkeypatch.setattr(devices, "spare_cpu", lambda: jax.devices()[0])
+    evaluated("beside")
+    between, beside = lines("runs/between"), lines("runs/beside")
+    for line in (*between, *beside):
+        line.pop("updates_per_second", None)
+    assert len(between) == 2 * (4 + 2)
+    assert beside == between
+    returns = [Path(f"runs/{name}/returns.json").read_text() for name in ("between", "beside")]
+    assert returns[1] == returns[0]
+
+
+def test_what_fails_beside_training_stops_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+):
+    def full(*_: Any) -> None:
+        raise InputError("no space left on the disk")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(devices, "spare_cpu", lambda: jax.devices()[0])
+    monkeypatch.setattr(offline.checkpoint, "save", full)
+    assert "no space left on the disk" in refused(capsys, lambda: evaluated("full"))
 
 
 def test_a_closed_pipe_is_no_traceback():

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from rlp import memory
 from rlp.errors import InputError
 
 MAX_CHOICES = 10_000  # discrete actions; more would be a mistake, and a large one-hot
@@ -129,7 +130,15 @@ def one_hot(action: np.ndarray, num_choices: int | None, where: str) -> np.ndarr
     count = num_choices or int(chosen.max(initial=0)) + 1
     if count > MAX_CHOICES:
         raise InputError(f"{where}: {count:,} discrete actions; {MAX_CHOICES:,} at most are read")
-    return np.eye(count, dtype=np.float32)[chosen.astype(np.int64)]
+    needed, there = 4 * len(chosen) * count, memory.of_machine()
+    if needed > there:
+        raise InputError(
+            f"{where}: {len(chosen):,} actions of {count:,} choices take {needed / 1e9:,.1f} GB as "
+            f"one-hots, but this machine has {there / 1e9:,.1f} GB"
+        )
+    one_hots = np.zeros((len(chosen), count), np.float32)
+    one_hots[np.arange(len(chosen)), chosen.astype(np.int64)] = 1
+    return one_hots
 
 
 def check_set(data: EpisodeSet) -> EpisodeSet:

@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from rlp import memory
 from rlp.data.episodes import (
     Episode,
     EpisodeSet,
@@ -10,6 +11,7 @@ from rlp.data.episodes import (
     check_set,
     fingerprint,
     join,
+    one_hot,
     top_fraction,
 )
 from rlp.errors import InputError
@@ -88,3 +90,10 @@ def test_fingerprint_sees_every_array(episodes: EpisodeSet):
         assert (
             fingerprint(replace(episodes, episodes=[changed, *episodes.episodes[1:]])) != original
         )
+
+
+def test_choices_that_no_memory_holds(monkeypatch: pytest.MonkeyPatch):
+    np.testing.assert_array_equal(one_hot(np.array([2, 0]), None, "a"), [[0, 0, 1], [1, 0, 0]])
+    monkeypatch.setattr(memory, "of_machine", lambda: 1_000_000)
+    with pytest.raises(InputError, match=r"a: 1,000 actions of 900 choices take 0.0 GB as one-hot"):
+        one_hot(np.full(1000, 899), None, "a")
