@@ -93,30 +93,51 @@ def train(algo_name: str, given: cli.Given) -> Run:
 
 def _start(algo_name: str, given: cli.Given) -> tuple[Run, EpisodeSet, Task]:
     """Returns a new run; its directory is made last, when everything has been checked."""
-    algo = ALGOS[algo_name]
     settings, schedule = cli.parse(Settings, given), cli.parse(Schedule, given)
-    handling = cli.parse(Handling, given)
-    name, preset = _preset(algo_name, settings.preset)
-    settings = replace(settings, preset=name)
-    values = {name: [value] for name, value in preset.items()} | cli.parse_sweep(algo.Config, given)
-    configs = config.sweep(algo.Config, values)
+    settings = replace(settings, preset=_preset(algo_name, settings.preset))
+    configs = _configs(algo_name, settings.preset, given)
     data_set = _load(settings)
     _check_actions(configs[0], data_set)
-    task = _task(settings, schedule, handling, data_set, len(configs) * settings.num_seeds)
-    if settings.target_return and algo.remember is no_memory:
+    handling, num_members = cli.parse(Handling, given), len(configs) * settings.num_seeds
+    task = _task(settings, schedule, handling, data_set, num_members)
+    if settings.target_return and ALGOS[algo_name].remember is no_memory:
         raise InputError(f"--target_return: {algo_name} does not aim for a return")
-    _try(algo, configs[0], _spec(data_set), task)
+    _try(ALGOS[algo_name], configs[0], _spec(data_set), task)
+    record = _record(algo_name, settings, schedule, configs, data_set, task)
+    name = settings.name or runs.default_name(algo_name, settings.dataset)
+    directory = Path(settings.runs) / name
+    run = runs.create(directory, record) if devices.is_first() else Run(directory, record)
+    return run, data_set, task
+
+
+def _configs(algo_name: str, preset: str, given: cli.Given) -> list[Any]:
+    """Returns every combination of the values given, on top of the preset's."""
+    algo = ALGOS[algo_name]
+    values = {name: [value] for name, value in presets(algo)[preset].items()}
+    return config.sweep(algo.Config, values | cli.parse_sweep(algo.Config, given))
+
+
+def _record(
+    algo_name: str,
+    settings: Settings,
+    schedule: Schedule,
+    configs: list[Any],
+    data_set: EpisodeSet,
+    task: Task,
+) -> dict[str, Any]:
+    """Returns what config.json has of a new run."""
+    limits = [ALGOS[algo_name].limits(setting, task.dataset) for setting in configs]
     members = [
         {
             "seed": seed,
             "config": config.to_dict(setting),
-            "limits": {k: float(v) for k, v in algo.limits(setting, task.dataset).items()},
+            "limits": {name: float(value) for name, value in of_setting.items()},
         }
-        for setting in configs
+        for setting, of_setting in zip(configs, limits, strict=True)
         for seed in range(settings.seed, settings.seed + settings.num_seeds)
     ]
     best = [data_set.returns[data_set.tasks == task].max() for task in np.unique(data_set.tasks)]
-    record = {
+    return {
         "algo": algo_name,
         "settings": asdict(settings),
         "schedule": asdict(schedule),
@@ -130,10 +151,6 @@ def _start(algo_name: str, given: cli.Given) -> tuple[Run, EpisodeSet, Task]:
             "returns": data_set.returns.tolist(),
         },
     }
-    name = settings.name or runs.default_name(algo_name, settings.dataset)
-    directory = Path(settings.runs) / name
-    run = runs.create(directory, record) if devices.is_first() else Run(directory, record)
-    return run, data_set, task
 
 
 def _check_actions(setting: Any, data_set: EpisodeSet) -> None:
@@ -154,13 +171,13 @@ def _try(algo: Algo, setting: Any, spec: Spec, task: Task) -> None:
     jax.eval_shape(lambda: algo.sample(setting, keys[1], task.dataset))
 
 
-def _preset(algo_name: str, name: str) -> tuple[str, dict[str, Any]]:
-    """Returns a preset, by default the first, and its name."""
+def _preset(algo_name: str, name: str) -> str:
+    """Returns the name of a preset that there is, by default the first's."""
     known = presets(ALGOS[algo_name])
     name = name or next(iter(known))
     if name not in known:
         raise InputError(f"--preset={name}: {algo_name} has {', '.join(known)}")
-    return name, known[name]
+    return name
 
 
 def _resume(algo_name: str, given: cli.Given) -> tuple[Run, EpisodeSet, Task]:
@@ -275,7 +292,7 @@ def _introduction(run: Run, data_set: EpisodeSet, task: Task) -> str:
     ]
     if preset != "paper":
         hint = "--preset=paper has the authors' setting"
-        lines.insert(1, f"preset {preset}: {_flags(_preset(algo_name, preset)[1])}; {hint}")
+        lines.insert(1, f"preset {preset}: {_flags(presets(ALGOS[algo_name])[preset])}; {hint}")
     return "\n".join(lines)
 
 
