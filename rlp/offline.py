@@ -22,7 +22,6 @@ from rlp.rollout import evaluate, evaluation_seeds
 from rlp.runs import Run
 from rlp.screen import Screen, spread
 from rlp.signals import stop_requests
-from rlp.types import State
 
 
 @dataclass(frozen=True)
@@ -81,12 +80,12 @@ def fit(run: Run, schedule: Schedule, task: Task, wandb: bool, screen: Screen) -
             aside.do(_tell, run, screen, step, metrics, alarms)
             if task.env and (step == end or step % schedule.eval_every == 0):
                 aside.wait()  # of the evaluations, only one keeps its states
-                states = aside.keep(members.states())
-                aside.do(_evaluate, run, schedule.num_episodes, task, screen, step, states)
+                saved = aside.keep(Saved(members.states(), task.normalizer))
+                aside.do(_evaluate, run, schedule.num_episodes, task.env, screen, step, saved)
             stopped = devices.highest(received[0] if received else 0)
             if step == end or stopped or step % (schedule.checkpoint_every or end) == 0:
-                states = aside.keep(members.states())
-                aside.do(_save, run, step, Saved(states, task.normalizer))
+                saved = aside.keep(Saved(members.states(), task.normalizer))
+                aside.do(_save, run, step, saved)
             move(step, _speed_and_losses(metrics))
     return stopped if step < end else 0
 
@@ -109,18 +108,17 @@ def _evaluate(
     log: MetricsLog,
     run: Run,
     num_episodes: int,
-    task: Task,
+    env: VectorEnv,
     screen: Screen,
     step: int,
-    states: State,
+    saved: Saved,
 ) -> None:
-    """Writes the returns of the policies of states [M] after `step` updates, says their means."""
-    assert task.env
-    actors = policy.from_states(run.algo, stack(run.configs), states, task.normalizer)
+    """Writes the returns of the policies after `step` updates, and says their means."""
+    actors = policy.from_states(run.algo, stack(run.configs), saved.states, saved.normalizer)
     seeds = evaluation_seeds(num_episodes, len(run.tasks))
     targets = np.tile(run.target_returns, num_episodes)
     with screen.bar("evaluating", run.spec.max_episode_steps) as show:
-        returns = evaluate(run.algo, run.spec, actors, task.env, seeds, show, targets)
+        returns = evaluate(run.algo, run.spec, actors, env, seeds, show, targets)
     log.write_returns(step, returns)
     by_task = run.by_task("return", returns.T)  # [N, M]
     means = "  ".join(f"{name} {spread(each.mean(axis=0))}" for name, each in by_task.items())
