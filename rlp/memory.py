@@ -7,14 +7,24 @@ from pathlib import Path
 
 import jax
 
-GROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")  # of a container or a job, on Linux
+CONTROL_GROUPS = Path("/sys/fs/cgroup")  # of containers and jobs, on Linux
+OWN_GROUP = Path("/proc/self/cgroup")  # a line of it: 0::/the/group/of/this/process
 
 
 def of_machine() -> int:
     """Returns the bytes that this machine has, or that this process is allowed of them."""
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    allowed = GROUP_LIMIT.read_text().strip() if GROUP_LIMIT.is_file() else ""
-    return min(physical, int(allowed)) if allowed.isdigit() else physical
+    return min([physical, *_allowed()])
+
+
+def _allowed() -> list[int]:
+    """Returns the limits of this process's control group and of those that it is in."""
+    lines = OWN_GROUP.read_text().splitlines() if OWN_GROUP.is_file() else []
+    group = next((line[3:].strip("/") for line in lines if line.startswith("0::")), "")
+    folders = [CONTROL_GROUPS / group, *(CONTROL_GROUPS / group).parents]
+    limits = [each / "memory.max" for each in folders if each.is_relative_to(CONTROL_GROUPS)]
+    texts = [limit.read_text().strip() for limit in limits if limit.is_file()]
+    return [int(text) for text in texts if text.isdigit()]
 
 
 def free() -> int:
