@@ -16,7 +16,6 @@ STUDY = study.Study(
     rows={
         "bc": ("bc", {}),
         "cqlsac": ("cqlsac", {}),
-        "cqlsac-weight-0.5": ("cqlsac", {"cql_weight": "0.5"}),
         "cqlsac-paper": ("cqlsac", {"preset": "paper", "num_updates": "20000"}),
     },
     sets=[
