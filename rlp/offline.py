@@ -57,11 +57,11 @@ def fit(run: Run, schedule: Schedule, task: Task, wandb: bool, screen: Screen) -
     """
     end, states, stopped = run.configs[0].num_updates, None, 0
     step = checkpoint.latest_step(run.checkpoints) or 0
-    if step == end:
-        return 0
     if step:
         states = _restored(run, step).states
         screen.say(f"going on from update {step:,}")
+    if step == end:
+        return 0
     dataset = devices.place(task.dataset, task.placement.everywhere)
     at_once = task.at_once or _at_once(run, schedule.next_stop(step, end) - step, task, screen)
     members = Members(run, task.placement, at_once, states)

@@ -139,7 +139,7 @@ def test_a_run_without_a_checkpoint_starts_again(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(offline, "_stretch", killed)
+        patch.setattr(Members, "train", killed)
         with pytest.raises(KeyboardInterrupt):
             command("--name=cut")
     command("--resume=runs/cut", "--quiet")
