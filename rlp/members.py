@@ -39,7 +39,8 @@ def room(run: Run, num_updates: int, dataset: Dataset, placement: Placement) -> 
     num_bytes = population.num_bytes(run.algo, num_updates, members, dataset, placement)
     num_members, groups = len(run.seeds), placement.num_groups
     each, free = num_bytes * groups // num_members, memory.free()
-    most = groups * max(1, int(USABLE * free / each))
+    most = groups * max(1, min(num_members, int(USABLE * free / each)))
+    most = -devices.highest(-most)  # of several processes, the one with the least tells all
     num_slices = math.ceil(num_members / most)
     return Room(groups * math.ceil(num_members / groups / num_slices), each, free)
 
