@@ -23,6 +23,45 @@ class Network(NamedTuple):
     apply: Callable[..., jax.Array]  # (params, *inputs) -> output
 
 
+@jax.custom_vjp
+def _product(kernel: jax.Array, x: jax.Array) -> jax.Array:
+    """Returns kernel^T x [O, rows] of a kernel [I, O] and inputs [I, rows].
+
+    On a CPU, XLA is fast where the left side is contracted along its last axis. Of the products
+    here and in the gradients only this one is not so, and the kernel is smaller than the inputs
+    that would be in its place with the rows first. XLA folds a transpose that nothing holds.
+    """
+    transposed = kernel.T
+    if jax.default_backend() == "cpu":
+        transposed = jax.lax.optimization_barrier(transposed)
+    return transposed @ x
+
+
+def _product_and_inputs(kernel: jax.Array, x: jax.Array) -> tuple[jax.Array, Any]:
+    return _product(kernel, x), (kernel, x)
+
+
+def _gradients(inputs: Any, output: jax.Array) -> tuple[jax.Array, jax.Array]:
+    kernel, x = inputs
+    return x @ output.T, kernel @ output
+
+
+_product.defvjp(_product_and_inputs, _gradients)
+
+
+class _Dense(nn.Module):
+    """nn.Dense with the features first: [I, rows] -> [dim, rows]."""
+
+    dim: int
+    kernel_init: nn.initializers.Initializer = nn.linear.default_kernel_init
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        kernel = self.param("kernel", self.kernel_init, (len(x), self.dim), x.dtype)
+        bias = self.param("bias", nn.initializers.zeros, (self.dim,), x.dtype)
+        return _product(kernel, x) + bias[:, None]
+
+
 class _MLP(nn.Module):
     hidden_dims: tuple[int, ...]
     output_dim: int
@@ -31,16 +70,19 @@ class _MLP(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        for dim in self.hidden_dims:
-            x = nn.Dense(dim)(x)
+        batch = x.shape[:-1]
+        x = x.reshape(-1, x.shape[-1]).T  # [I, rows]: see _product
+        for layer, dim in enumerate(self.hidden_dims):
+            x = _Dense(dim, name=f"Dense_{layer}")(x)
             if self.layer_norm == "before":
-                x = nn.LayerNorm()(x)
+                x = nn.LayerNorm(reduction_axes=0, feature_axes=0)(x)
             x = nn.relu(x)
             if self.layer_norm == "after":
-                x = nn.LayerNorm()(x)
+                x = nn.LayerNorm(reduction_axes=0, feature_axes=0)(x)
         bound = self.output_bound
         kernel_init = _uniform(bound) if bound else nn.linear.default_kernel_init
-        return nn.Dense(self.output_dim, kernel_init=kernel_init, name="output")(x)
+        x = _Dense(self.output_dim, kernel_init, name="output")(x)
+        return x.T.reshape(*batch, self.output_dim)
 
 
 def _uniform(bound: float) -> nn.initializers.Initializer:

@@ -11,7 +11,12 @@ def test_v_is_the_expectile_of_q_over_actions(expectile: float):
     """Of two actions, equally frequent and worth -1 and 1, it is 2 expectile - 1."""
     action = np.repeat([[-0.5], [0.5]], 100, axis=0)
     config = iql.Config(
-        hidden_dims=(32,), value_rate=1e-2, critic_rate=1e-2, tau=0.05, expectile=expectile
+        batch_size=1024,
+        hidden_dims=(32,),
+        value_rate=1e-2,
+        critic_rate=1e-2,
+        tau=0.05,
+        expectile=expectile,
     )
     state, _ = learn(iql, config, bandit(action, np.sign(action[:, 0])), 1500)
     v = iql._value(config, state.value, jnp.ones((1, 1)))
