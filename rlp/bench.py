@@ -23,11 +23,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import Jaxpr, jaxprs_in_params
+from jax.interpreters import partial_eval
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from rlp import cli, files, memory, peers, population, runs
+from rlp import cli, devices, files, memory, peers, population, runs
 from rlp.algos import ALGOS
 from rlp.config import Positive
 from rlp.data.dataset import Dataset, make_dataset, unit_normalizer
@@ -165,21 +166,24 @@ def measure(
 ) -> dict[str, Any]:
     """Returns the figures of one case; `began` is when its process was started (unix time)."""
     jax.config.update("jax_default_matmul_precision", precision)
-    algo = ALGOS[algo_name]
-    dataset = _synthetic_dataset()
+    algo, data_set = ALGOS[algo_name], _synthetic_data()
+    devices.split_cpu(num_members, data_set.num_bytes)  # as rlp.train does
+    placement = devices.placement(num_members)
     config = algo.Config(**WORK.get(algo_name, MLP_WORK))
-    configs, seeds = [config] * num_members, range(num_members)
-    members = population.init(algo, configs, seeds, SPEC)
-    states = members.states
+    members = population.init(algo, [config] * num_members, range(num_members), SPEC)
+    configs, keys, states = devices.place(members, placement.members)
+    shared = (_on_device(data_set), np.int32(0))
+    dataset, first_step = devices.place(shared, placement.everywhere)
 
     def compiled(num_updates: int) -> Callable[[], float]:
-        arguments = (members.configs, members.keys, states, dataset, jnp.int32(0))
-        program = population.train.lower(algo, num_updates, *arguments).compile()
+        arguments = (configs, keys, states, dataset, first_step)
+        lowered = population.train.lower(algo, num_updates, *arguments, placement=placement)
+        program = lowered.compile()
 
         def run() -> float:
             nonlocal states
             start = time.perf_counter()
-            states, *_ = program(members.configs, members.keys, states, dataset, jnp.int32(0))
+            states, *_ = program(configs, keys, states, dataset, first_step)
             jax.block_until_ready(states)
             return time.perf_counter() - start
 
@@ -193,7 +197,7 @@ def measure(
     many_updates = compiled(num_updates)
     compile_seconds = time.perf_counter() - start
     many_updates()
-    gflop = _gflop_per_update(algo, configs[0], dataset)
+    gflop = _gflop_per_update(algo, config, dataset)
     return {
         "algo": algo_name,
         "library": "rlp",
@@ -208,7 +212,8 @@ def measure(
 
 def measure_d3rlpy(algo_name: str, num_rounds: int, began: float) -> dict[str, Any]:
     """Returns the figures of d3rlpy's algorithm, whose work is taken to be that of ours."""
-    updates = peers.d3rlpy_updates(algo_name, _synthetic_data())
+    data_set = _synthetic_data()
+    updates = peers.d3rlpy_updates(algo_name, data_set)
 
     def run(num_updates: int) -> float:
         start = time.perf_counter()
@@ -219,7 +224,7 @@ def measure_d3rlpy(algo_name: str, num_rounds: int, began: float) -> dict[str, A
     first_update_seconds = time.time() - began
     num_updates = math.ceil(1 / min(run(1) for _ in range(5)))
     algo = ALGOS[algo_name]
-    gflop = _gflop_per_update(algo, algo.Config(**MLP_WORK), _synthetic_dataset())
+    gflop = _gflop_per_update(algo, algo.Config(**MLP_WORK), _on_device(data_set))
     return {
         "algo": algo_name,
         "library": f"d3rlpy {metadata.version('d3rlpy')}",
@@ -258,8 +263,8 @@ def _speed(
     }
 
 
-def _synthetic_dataset() -> Dataset:
-    return make_dataset(_synthetic_data(), unit_normalizer(SPEC.observation_dim))
+def _on_device(data_set: EpisodeSet) -> Dataset:
+    return make_dataset(data_set, unit_normalizer(SPEC.observation_dim))
 
 
 def _synthetic_data() -> EpisodeSet:
@@ -286,8 +291,9 @@ def _gflop_per_update(algo: Algo, config: Any, dataset: Dataset) -> float:
 
     key = jax.random.key(0)
     state = jax.eval_shape(lambda key: algo.init(config, key, SPEC), key)
-    program = jax.make_jaxpr(update)(config, state, key, dataset)
-    return _matmul_flops(program.jaxpr) / 1e9
+    program = jax.make_jaxpr(update)(config, state, key, dataset).jaxpr
+    needed, _ = partial_eval.dce_jaxpr(program, [True] * len(program.outvars))
+    return _matmul_flops(needed) / 1e9
 
 
 def _matmul_flops(program: Jaxpr) -> int:

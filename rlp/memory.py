@@ -31,7 +31,8 @@ def free() -> int:
     """Returns the bytes that are left on the device of this process that has the least."""
     told = [stats for device in jax.local_devices() if (stats := device.memory_stats())]
     left = [stats["bytes_limit"] - stats["bytes_in_use"] for stats in told]
-    return min(left, default=max(0, of_machine() - _peak_of_process()))
+    shared = max(0, of_machine() - _peak_of_process()) // jax.local_device_count()
+    return min(left, default=shared)
 
 
 def peak() -> int:

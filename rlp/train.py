@@ -253,6 +253,7 @@ def _task(
     data_set: EpisodeSet,
     num_members: int,
 ) -> Task:
+    devices.split_cpu(num_members, data_set.num_bytes)
     placement = devices.placement(num_members, handling.batch_devices)
     if handling.members_at_once % placement.num_groups:
         raise InputError(

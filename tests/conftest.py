@@ -16,6 +16,9 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_debug_key_reuse", True)
 jax.config.update("jax_disable_most_optimizations", True)  # compile time is what tests cost
 
+os.environ["JAX_NUM_CPU_DEVICES"] = "1"  # also of processes that tests start
+jax.config.update("jax_num_cpu_devices", 1)
+
 os.environ["RLP_HOME"] = tempfile.mkdtemp()  # tests leave the user's own alone
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"

@@ -17,11 +17,12 @@ RUN = "--num_updates=8 --log_every=4 --eval_every=0 --batch_size=32 --hidden_dim
 
 
 def start(num_devices: int, words: str, folder: Path) -> subprocess.Popen[str]:
-    flags = f"--xla_force_host_platform_device_count={num_devices}"
     return subprocess.Popen(
         [sys.executable, "-m", "rlp.train", *words.split(), f"--runs={folder}"],
-        env={**os.environ, "XLA_FLAGS": flags}, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        env={**os.environ, "JAX_NUM_CPU_DEVICES": str(num_devices)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def train(num_devices: int, words: str, folder: Path) -> None:
@@ -63,6 +64,24 @@ def test_two_processes_learn_what_one_does(tmp_path: Path):
         _, errors = process.communicate(timeout=300)
         assert process.returncode == 0, errors
     assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-5)
+
+
+def test_a_cpu_is_split_where_nothing_sets_the_number(tmp_path: Path):
+    environment = {k: v for k, v in os.environ.items() if k != "JAX_NUM_CPU_DEVICES"}
+    words = f"bc {RUN.removesuffix('--quiet')} --num_seeds=3 --name=three --runs={tmp_path}"
+    out = subprocess.run(
+        [sys.executable, "-m", "rlp.train", *words.split()],
+        env=environment, check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    assert "on 3 x cpu" in out.stdout
+
+
+@pytest.mark.parametrize(
+    ("num_members", "num_cores", "most", "parts"),
+    [(4, 2, 8, 2), (5, 2, 8, 5), (1, 2, 8, 1), (16, 3, 8, 4), (5, 2, 4, 1), (64, 96, 8, 8)],
+)
+def test_parts_of_a_cpu(num_members: int, num_cores: int, most: int, parts: int):
+    assert devices.parts_of_cpu(num_members, num_cores, most) == parts
 
 
 def test_a_placement_on_one_device():

@@ -54,6 +54,11 @@ class EpisodeSet:
         return np.array([np.argmax(one_hot) for one_hot in one_hots])
 
     @property
+    def num_bytes(self) -> int:
+        """Bytes of all its arrays."""
+        return sum(e.observation.nbytes + e.action.nbytes + e.reward.nbytes for e in self.episodes)
+
+    @property
     def lengths(self) -> np.ndarray:
         """Number of steps of every episode, [N] int64."""
         return np.array([len(episode.action) for episode in self.episodes])
