@@ -46,7 +46,7 @@ class Task(NamedTuple):
     normalizer: Normalizer
     env: VectorEnv | None  # one environment a member, episode and task; None: no evaluation
     placement: Placement  # of the members and the data
-    at_once: int  # members in memory together; 0: as many as fit
+    at_once: int  # members that train together; 0: as many as is best
 
 
 def fit(run: Run, schedule: Schedule, task: Task, wandb: bool, screen: Screen) -> int:
@@ -132,12 +132,9 @@ def _save(log: MetricsLog, run: Run, step: int, saved: Saved) -> None:
 
 def _at_once(run: Run, num_updates: int, task: Task, screen: Screen) -> int:
     """Returns how many members train together, and says so where it is not all."""
-    at_once, each, free = room(run, num_updates, task.dataset, task.placement)
+    at_once, why = room(run, num_updates, task.dataset, task.placement)
     if at_once < len(run.seeds):
-        screen.say(
-            f"{len(run.seeds)} members in slices of {at_once}: "
-            f"each takes {each / 1e6:,.1f} MB, {free / 1e6:,.1f} MB are free"
-        )
+        screen.say(f"{len(run.seeds)} members in slices of {at_once}: {why}")
     return at_once
 
 

@@ -111,10 +111,11 @@ def losses(directory: str) -> list[float]:
 
 
 def test_members_that_take_turns_learn_what_they_do_together(command: Callable[..., None]):
-    command("--name=together", "--num_seeds=5", "--num_updates=20")
-    train.main(["bc", "--resume=runs/together", "--extend", "--num_updates=40", "--quiet"])
+    command("--name=together", "--num_seeds=5", "--members_at_once=5", "--num_updates=20")
+    longer = ["--extend", "--num_updates=40", "--quiet"]
+    train.main(["bc", "--resume=runs/together", "--members_at_once=5", *longer])
     command("--name=turns", "--num_seeds=5", "--members_at_once=2", "--num_updates=20")
-    train.main(["bc", "--resume=runs/turns", "--extend", "--num_updates=40", "--members_at_once=3"])
+    train.main(["bc", "--resume=runs/turns", "--members_at_once=3", *longer])
     assert len(losses("runs/turns")) == 5 * 4
     assert losses("runs/turns") == pytest.approx(losses("runs/together"), rel=1e-5)
     chex.assert_trees_all_close(states("runs/turns"), states("runs/together"), rtol=1e-4)
@@ -123,12 +124,14 @@ def test_members_that_take_turns_learn_what_they_do_together(command: Callable[.
 def test_members_that_do_not_fit_take_turns(
     command: Callable[..., None], monkeypatch: pytest.MonkeyPatch, capsys: Any
 ):
-    command("--name=together", "--num_seeds=5")
-    assert "slices" not in capsys.readouterr().err
-    monkeypatch.setattr(memory, "free", lambda: 8_000)
-    command("--name=turns", "--num_seeds=5", "--quiet=False")
+    command("--name=together", "--num_seeds=2", "--quiet=False")
+    assert "slices" not in "".join(capsys.readouterr())
+    command("--name=many", "--num_seeds=5", "--quiet=False")
+    assert "5 members in slices of 2: more would leave" in "".join(capsys.readouterr())
+    monkeypatch.setattr(memory, "free", lambda: 3_000)
+    command("--name=turns", "--num_seeds=2", "--quiet=False")
     said = "".join(capsys.readouterr())
-    assert "5 members in slices of 3: each takes 0.0 MB, 0.0 MB are free" in said
+    assert "2 members in slices of 1: each takes 0.0 MB, 0.0 MB are free" in said
     assert losses("runs/turns") == pytest.approx(losses("runs/together"), rel=1e-5)
 
 
