@@ -49,7 +49,7 @@ def _gradients(inputs: Any, output: jax.Array) -> tuple[jax.Array, jax.Array]:
 _product.defvjp(_product_and_inputs, _gradients)
 
 
-class _Dense(nn.Module):
+class _DenseOnFirstAxis(nn.Module):
     """nn.Dense with the features first: [I, rows] -> [dim, rows]."""
 
     dim: int
@@ -73,7 +73,7 @@ class _MLP(nn.Module):
         batch = x.shape[:-1]
         x = x.reshape(-1, x.shape[-1]).T  # [I, rows]: see _product
         for layer, dim in enumerate(self.hidden_dims):
-            x = _Dense(dim, name=f"Dense_{layer}")(x)
+            x = _DenseOnFirstAxis(dim, name=f"Dense_{layer}")(x)
             if self.layer_norm == "before":
                 x = nn.LayerNorm(reduction_axes=0, feature_axes=0)(x)
             x = nn.relu(x)
@@ -81,7 +81,7 @@ class _MLP(nn.Module):
                 x = nn.LayerNorm(reduction_axes=0, feature_axes=0)(x)
         bound = self.output_bound
         kernel_init = _uniform(bound) if bound else nn.linear.default_kernel_init
-        x = _Dense(self.output_dim, kernel_init, name="output")(x)
+        x = _DenseOnFirstAxis(self.output_dim, kernel_init, name="output")(x)
         return x.T.reshape(*batch, self.output_dim)
 
 

@@ -1,3 +1,6 @@
+from typing import Any
+
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -42,3 +45,15 @@ def test_dropout_drops_its_share_keeps_the_mean_and_depends_on_the_key():
     assert np.unique(first).size == 2
     assert float(jnp.mean(first == second)) == pytest.approx(0.25**2 + 0.75**2, abs=0.02)
     np.testing.assert_array_equal(networks.dropout(jax.random.key(0), x, 0.0), x)
+
+
+def test_the_gradients_of_the_product_are_those_of_a_plain_one():
+    kernel = jax.random.normal(jax.random.key(0), (2, 3, 4))
+    x = jax.random.normal(jax.random.key(1), (3, 5))
+
+    def loss(product: Any, kernel: jax.Array, x: jax.Array) -> jax.Array:
+        return jnp.sum(jnp.sin(jax.vmap(product, (0, None))(kernel, x)))
+
+    found = jax.grad(loss, (1, 2))(networks._product, kernel, x)
+    expected = jax.grad(loss, (1, 2))(lambda kernel, x: kernel.T @ x, kernel, x)
+    chex.assert_trees_all_close(found, expected, rtol=1e-5)
