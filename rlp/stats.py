@@ -8,7 +8,7 @@ own.
 from collections.abc import Callable
 
 import numpy as np
-from scipy.stats import rankdata, trim_mean
+import scipy  # loads scipy.stats when it is used: half a second
 
 NUM_RESAMPLES = 2000
 Statistic = Callable[..., float]  # from scores [R, T], one array or two
@@ -38,13 +38,13 @@ def mean(scores: np.ndarray) -> float:
 
 def iqm(scores: np.ndarray) -> float:
     """Returns the interquartile mean: of the middle half of all runs and tasks pooled."""
-    return float(trim_mean(scores.ravel(), 0.25))
+    return float(scipy.stats.trim_mean(scores.ravel(), 0.25))
 
 
 def probability_of_improvement(x: np.ndarray, y: np.ndarray) -> float:
     """Returns P(x > y) + P(x = y) / 2 of runs x [R, T] and y [S, T], the mean over tasks."""
     num_x, num_y = len(x), len(y)
-    ranks = rankdata(np.concatenate([x, y]), axis=0)[:num_x]  # Mann and Whitney's U
+    ranks = scipy.stats.rankdata(np.concatenate([x, y]), axis=0)[:num_x]  # Mann and Whitney's U
     wins = ranks.sum(axis=0) - num_x * (num_x + 1) / 2
     return float(np.mean(wins / (num_x * num_y)))
 
