@@ -107,11 +107,13 @@ def table(study: Study) -> str:
     """Returns mean and standard deviation over the members of all cells so far, in markdown."""
     found = cells(study)
     columns = list(dict.fromkeys(column for _, column in found))
-    any_row = {column: cell for (_, column), cell in found.items()}
+    whole = {}  # a row may have learned from the best of the data only
+    for (_, column), cell in found.items():
+        whole[column] = max(whole.get(column, cell), cell, key=lambda each: len(each.data))
     rows = {
-        "random policy": {c: f"{cell.random.mean():.0f}" for c, cell in any_row.items()},
+        "random policy": {c: f"{cell.random.mean():.0f}" for c, cell in whole.items()},
         "data": {
-            c: f"{cell.data.mean():.0f} (best {cell.data.max():.0f})" for c, cell in any_row.items()
+            c: f"{cell.data.mean():.0f} (best {cell.data.max():.0f})" for c, cell in whole.items()
         },
     }
     for (row, column), cell in found.items():

@@ -40,6 +40,13 @@ def test_the_table_has_the_mean_and_spread_of_members(made: Study):
     ]
 
 
+def test_the_data_of_a_column_is_the_whole_of_it(made: Study):
+    record = json.loads((made.results / "a_walk.json").read_text())
+    record["returns"]["data (walk)"] = [7]  # --top_fraction
+    (made.results / "b_walk.json").write_text(json.dumps(record))
+    assert "| data | 6 (best 7) |" in study.table(made)
+
+
 def test_the_details_have_a_line_a_cell(made: Study):
     lines = study.details(made).splitlines()
     assert lines[2] == "| a | walk | 2 | 5 | 2 | 5 | 3 | 7 | 3 | 7 |"
