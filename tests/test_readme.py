@@ -22,8 +22,9 @@ def experiment(name: str) -> Any:
     return module
 
 
-def test_the_table_of_results_is_that_of_the_records():
-    assert study.table(experiment("walker").STUDY) in README
+def test_the_tables_of_results_are_those_of_the_records():
+    for name in ("walker", "walker_multitask"):
+        assert study.table(experiment(name).STUDY) in README
 
 
 def test_what_it_points_at_is_there():
