@@ -1,4 +1,4 @@
-"""Measures training: `python -m rlp.bench [--members=1,4] [--precisions=float32] [--json=PATH]`.
+"""Measures training: `python -m rlp.bench [--members=1,4] [--precisions=bf16] [--json=PATH]`.
 
 Every case runs in a process of its own on synthetic data of HalfCheetah's size (observation 17,
 action 6, 100,000 transitions), with 2 layers of 256 and batches of 256 (the Decision Transformer
@@ -34,11 +34,10 @@ from rlp.config import Positive
 from rlp.data.dataset import Dataset, make_dataset, unit_normalizer
 from rlp.data.episodes import Episode, EpisodeSet
 from rlp.errors import InputError
-from rlp.types import Algo, Spec, State
+from rlp.types import Algo, Precision, Spec, State
 
 SPEC = Spec(observation_dim=17, action_dim=6, max_episode_steps=1000)
 NUM_EPISODES = 100
-PRECISIONS = ("float32", "tensorfloat32", "bfloat16")  # of matrix products, in jax's names
 MATMUL_SIZE = 2048
 COPY_SIZE = 2**26  # float32: 268 MB, more than any cache
 MLP_WORK: dict[str, Any] = {"hidden_dims": (256, 256), "batch_size": 256}  # as peers were measured
@@ -51,7 +50,7 @@ class Settings:
 
     algos: str = ",".join(ALGOS)  # which, separated by commas
     members: tuple[Positive, ...] = (1, 4)  # population sizes
-    precisions: str = "float32"  # of matrix products; an accelerator has tensorfloat32, bfloat16
+    precisions: str = "float32"  # of matrix products: float32, bf16, and an accelerator's tf32
     num_rounds: Positive = 5  # measurements of about a second each; the median counts
     json: str = ""  # file to write the figures to
     against: str = ""  # d3rlpy: measure it beside us, at the same work
@@ -64,11 +63,11 @@ def bench(given: cli.Given) -> None:
     if settings.compare:
         _compare(settings.compare)
         return
-    precisions = cli.chosen("precisions", settings.precisions, PRECISIONS)
+    precisions = cli.chosen("precisions", settings.precisions, population.JAX_PRECISIONS)
     if settings.against:
         peers.check_installed(settings.against)
-    if jax.default_backend() == "cpu" and precisions != ["float32"]:
-        raise InputError("--precisions: on a CPU, XLA takes float32 whatever the precision")
+    if jax.default_backend() == "cpu" and "tf32" in precisions:
+        raise InputError("--precisions: a CPU has float32 and bf16")
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for column in COLUMNS:
         table.add_column(column, justify="left" if column == "algorithm" else "right")
@@ -162,10 +161,9 @@ def _in_new_process(function: Callable[..., dict[str, Any]], *case: Any) -> dict
 
 
 def measure(
-    algo_name: str, precision: str, num_members: int, num_rounds: int, began: float
+    algo_name: str, precision: Precision, num_members: int, num_rounds: int, began: float
 ) -> dict[str, Any]:
     """Returns the figures of one case; `began` is when its process was started (unix time)."""
-    jax.config.update("jax_default_matmul_precision", precision)
     algo, data_set = ALGOS[algo_name], _synthetic_data()
     devices.split_cpu(num_members, data_set.num_bytes)  # as rlp.train does
     placement = devices.placement(num_members)
@@ -177,8 +175,9 @@ def measure(
 
     def compiled(num_updates: int) -> Callable[[], float]:
         arguments = (configs, keys, states, dataset, first_step)
-        lowered = population.train.lower(algo, num_updates, *arguments, placement=placement)
-        program = lowered.compile()
+        program = population.train.lower(
+            algo, num_updates, *arguments, placement=placement, precision=precision
+        ).compile()
 
         def run() -> float:
             nonlocal states

@@ -41,7 +41,9 @@ def room(run: Run, num_updates: int, dataset: Dataset, placement: Placement) -> 
     members = jax.eval_shape(
         lambda: population.init(run.algo, run.configs[some], run.seeds[some], run.spec)
     )
-    num_bytes = population.num_bytes(run.algo, num_updates, members, dataset, placement)
+    num_bytes = population.num_bytes(
+        run.algo, num_updates, members, dataset, placement, run.precision
+    )
     each, free = num_bytes * groups // some.stop, memory.free()
     fitting = groups * max(1, int(USABLE * free / each))
     most = -devices.highest(-min(some.stop, fitting))  # the process with the least tells all
@@ -80,6 +82,7 @@ class Members:
                     dataset,
                     first_step,
                     placement=self._placement,
+                    precision=self._run.precision,
                 )
             self._parts[number] = self._rest(part._replace(states=states))
             told.append(jax.device_get(devices.here(outcome)))

@@ -1,4 +1,4 @@
-"""Neural networks: the only file that imports flax.
+"""Neural networks: with `rlp.layers` the only file that imports flax.
 
 A network is a pair of pure functions over its parameters, so that everything else is typed.
 """
@@ -11,9 +11,10 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from rlp.layers import Dense, LayerNorm, dropout
 from rlp.types import Params, Segment
 
-LayerNorm = Literal["none", "before", "after"]  # whether, and on which side of the activation
+NormSide = Literal["none", "before", "after"]  # whether, and on which side of the activation
 
 
 class Network(NamedTuple):
@@ -23,65 +24,26 @@ class Network(NamedTuple):
     apply: Callable[..., jax.Array]  # (params, *inputs) -> output
 
 
-@jax.custom_vjp
-def _product(kernel: jax.Array, x: jax.Array) -> jax.Array:
-    """Returns kernel^T x [O, rows] of a kernel [I, O] and inputs [I, rows].
-
-    On a CPU, XLA is fast where the left side is contracted along its last axis. Of the products
-    here and in the gradients only this one is not so, and the kernel is smaller than the inputs
-    that would be in its place with the rows first. XLA folds a transpose that nothing holds.
-    """
-    transposed = kernel.T
-    if jax.default_backend() == "cpu":
-        transposed = jax.lax.optimization_barrier(transposed)
-    return transposed @ x
-
-
-def _product_and_inputs(kernel: jax.Array, x: jax.Array) -> tuple[jax.Array, Any]:
-    return _product(kernel, x), (kernel, x)
-
-
-def _gradients(inputs: Any, output: jax.Array) -> tuple[jax.Array, jax.Array]:
-    kernel, x = inputs
-    return x @ output.T, kernel @ output
-
-
-_product.defvjp(_product_and_inputs, _gradients)
-
-
-class _DenseOnFirstAxis(nn.Module):
-    """nn.Dense with the features first: [I, rows] -> [dim, rows]."""
-
-    dim: int
-    kernel_init: nn.initializers.Initializer = nn.linear.default_kernel_init
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        kernel = self.param("kernel", self.kernel_init, (len(x), self.dim), x.dtype)
-        bias = self.param("bias", nn.initializers.zeros, (self.dim,), x.dtype)
-        return _product(kernel, x) + bias[:, None]
-
-
 class _MLP(nn.Module):
     hidden_dims: tuple[int, ...]
     output_dim: int
-    layer_norm: LayerNorm
+    layer_norm: NormSide
     output_bound: float | None
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         batch = x.shape[:-1]
-        x = x.reshape(-1, x.shape[-1]).T  # [I, rows]: see _product
+        x = x.reshape(-1, x.shape[-1]).T  # [I, rows]
         for layer, dim in enumerate(self.hidden_dims):
-            x = _DenseOnFirstAxis(dim, name=f"Dense_{layer}")(x)
+            x = Dense(dim, name=f"Dense_{layer}")(x)
             if self.layer_norm == "before":
-                x = nn.LayerNorm(reduction_axes=0, feature_axes=0)(x)
+                x = LayerNorm()(x)
             x = nn.relu(x)
             if self.layer_norm == "after":
-                x = nn.LayerNorm(reduction_axes=0, feature_axes=0)(x)
+                x = LayerNorm()(x)
         bound = self.output_bound
         kernel_init = _uniform(bound) if bound else nn.linear.default_kernel_init
-        x = _DenseOnFirstAxis(self.output_dim, kernel_init, name="output")(x)
+        x = Dense(self.output_dim, kernel_init, name="output")(x)
         return x.T.reshape(*batch, self.output_dim)
 
 
@@ -92,7 +54,7 @@ def _uniform(bound: float) -> nn.initializers.Initializer:
 def mlp(
     hidden_dims: tuple[int, ...],
     output_dim: int,
-    layer_norm: LayerNorm = "none",
+    layer_norm: NormSide = "none",
     output_bound: float | None = None,
 ) -> Network:
     """Returns a perceptron [..., I] -> [..., output_dim] with ReLU behind its hidden layers.
@@ -128,7 +90,7 @@ def ensemble(network: Network, size: int) -> Network:
 def critics(
     hidden_dims: tuple[int, ...],
     size: int,
-    layer_norm: LayerNorm = "none",
+    layer_norm: NormSide = "none",
     output_bound: float | None = None,
 ) -> Network:
     """Returns an ensemble Q(observation [..., O], action [..., A]) -> [E, ...]."""
@@ -153,28 +115,28 @@ class _Block(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: jax.Array, visible: jax.Array, asking: slice, dropout: jax.Array
+        self, x: jax.Array, visible: jax.Array, asking: slice, rate: jax.Array
     ) -> jax.Array:
-        width = x.shape[-1]
+        width = len(x)
         normalised = _layer_norm("attention_norm")(x)
-        q = _dense(width, "query")(normalised[..., asking, :])
-        k, v = jnp.split(_dense(2 * width, "key_value")(normalised), 2, axis=-1)
-        attended = self._attend(q, k, v, visible[..., asking, :], dropout)
-        x = x[..., asking, :]
-        x += _drop(self, _dense(width, "attention_output")(attended), dropout)
+        q = _dense(width, "query")(normalised[..., asking])
+        k, v = jnp.split(_dense(2 * width, "key_value")(normalised), 2)
+        attended = self._attend(q, k, v, visible[..., asking, :], rate)
+        x = x[..., asking]
+        x += _drop(self, _dense(width, "attention_output")(attended), rate)
         hidden = nn.relu(_dense(4 * width, "hidden")(_layer_norm("mlp_norm")(x)))
-        return x + _drop(self, _dense(width, "mlp_output")(hidden), dropout)
+        return x + _drop(self, _dense(width, "mlp_output")(hidden), rate)
 
     def _attend(
-        self, q: jax.Array, k: jax.Array, v: jax.Array, visible: jax.Array, dropout: jax.Array
+        self, q: jax.Array, k: jax.Array, v: jax.Array, visible: jax.Array, rate: jax.Array
     ) -> jax.Array:
-        """Returns [..., Q, W] for queries [..., Q, W], keys and values [..., L, W]."""
-        q, k, v = (x.reshape(*x.shape[:-1], self.num_heads, -1) for x in (q, k, v))
-        scores = jnp.einsum("...qhd,...khd->...hqk", q, k) / math.sqrt(q.shape[-1])
+        """Returns [W, ..., Q] for queries [W, ..., Q], keys and values [W, ..., L]."""
+        q, k, v = (x.reshape(self.num_heads, -1, *x.shape[1:]) for x in (q, k, v))
+        scores = jnp.einsum("hd...q,hd...k->...hqk", q, k) / math.sqrt(q.shape[1])
         scores = jnp.where(visible[..., None, :, :], scores, jnp.finfo(scores.dtype).min)
-        weights = _drop(self, nn.softmax(scores), dropout)
-        attended = jnp.einsum("...hqk,...khd->...qhd", weights, v)
-        return attended.reshape(*attended.shape[:-2], -1)
+        weights = _drop(self, nn.softmax(scores), rate)
+        attended = jnp.einsum("...hqk,hd...k->hd...q", weights, v)
+        return attended.reshape(-1, *attended.shape[2:])
 
 
 class _DecisionTransformer(nn.Module):
@@ -185,52 +147,44 @@ class _DecisionTransformer(nn.Module):
     num_timesteps: int
 
     @nn.compact
-    def __call__(self, segment: Segment, dropout: jax.Array) -> jax.Array:
+    def __call__(self, segment: Segment, rate: jax.Array) -> jax.Array:
         timestep = jnp.minimum(segment.timestep, self.num_timesteps - 1)
-        time = nn.Embed(self.num_timesteps, self.embed_dim, name="embed_timestep")(timestep)
+        embed_timestep = nn.Embed(self.num_timesteps, self.embed_dim, name="embed_timestep")
+        time = jnp.moveaxis(embed_timestep(timestep), -1, 0)
         tokens = [
-            nn.Dense(self.embed_dim, name=f"embed_{name}")(x) + time
+            Dense(self.embed_dim, name=f"embed_{name}")(jnp.moveaxis(x, -1, 0)) + time
             for name, x in (
                 ("return", segment.return_to_go[..., None]),
                 ("observation", segment.observation),
                 ("action", segment.action),
             )
         ]
-        x = jnp.stack(tokens, axis=-2)  # [..., K, 3, W]
-        x = x.reshape(*x.shape[:-3], -1, self.embed_dim)  # [..., 3K, W]
-        x = _drop(self, _layer_norm("embed_norm")(x), dropout)
+        x = jnp.stack(tokens, axis=-1)  # [W, ..., K, 3]
+        x = x.reshape(*x.shape[:-2], -1)  # [W, ..., 3K]
+        x = _drop(self, _layer_norm("embed_norm")(x), rate)
         real = jnp.repeat(segment.mask, len(tokens), axis=-1)
-        visible = real[..., None, :] & jnp.tri(real.shape[-1], dtype=bool)  # [..., 3K, 3K]
+        length = real.shape[-1]
+        before = jnp.broadcast_to(jnp.tri(length, dtype=bool), (*real.shape, length))
+        visible = before & real[..., None, :]  # [..., 3K, 3K]
         for layer in range(self.num_layers):
             last = layer == self.num_layers - 1
             asking = slice(1, None, len(tokens)) if last else slice(None)  # the observations
-            x = _Block(self.num_heads, name=f"block_{layer}")(x, visible, asking, dropout)
-        return jnp.tanh(nn.Dense(self.action_dim, name="action")(_layer_norm("output_norm")(x)))
+            x = _Block(self.num_heads, name=f"block_{layer}")(x, visible, asking, rate)
+        action = Dense(self.action_dim, name="action")(_layer_norm("output_norm")(x))
+        return jnp.tanh(jnp.moveaxis(action, 0, -1))
 
 
-def _layer_norm(name: str) -> nn.LayerNorm:
-    return nn.LayerNorm(epsilon=1e-5, name=name)
+def _layer_norm(name: str) -> LayerNorm:
+    return LayerNorm(epsilon=1e-5, name=name)
 
 
-def _dense(width: int, name: str) -> nn.Dense:
-    return nn.Dense(width, kernel_init=nn.initializers.normal(0.02), name=name)
+def _dense(width: int, name: str) -> Dense:
+    return Dense(width, kernel_init=nn.initializers.normal(0.02), name=name)
 
 
 def _drop(module: nn.Module, x: jax.Array, rate: jax.Array) -> jax.Array:
     """Returns x with dropout where the module has a key for it."""
     return dropout(module.make_rng("dropout"), x, rate) if module.has_rng("dropout") else x
-
-
-def dropout(key: jax.Array, x: jax.Array, rate: jax.Array | float) -> jax.Array:
-    """Returns x with entries set to 0 with probability `rate`, the others scaled up by it.
-
-    flax's Dropout takes no traced rate, and draws 32 bits an entry: a fifth of the time of an
-    update on a CPU. Here it is a byte, so the rate is rounded to k / 256.
-    """
-    bits = jax.random.bits(key, (math.ceil(x.size / 4),))
-    numbers = jax.lax.bitcast_convert_type(bits, jnp.uint8).reshape(-1)[: x.size].reshape(x.shape)
-    dropped = jnp.round(256 * rate)
-    return jnp.where(numbers >= dropped, x * 256 / (256 - dropped), 0)
 
 
 def decision_transformer(

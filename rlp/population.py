@@ -17,8 +17,9 @@ from jax.sharding import NamedSharding
 from rlp.config import stack
 from rlp.data.dataset import Dataset
 from rlp.devices import MEMBERS, Placement
-from rlp.types import NEVER, Algo, Metrics, Spec, State
+from rlp.types import NEVER, Algo, Metrics, Precision, Spec, State
 
+JAX_PRECISIONS = {"float32": "float32", "tf32": "tensorfloat32", "bf16": "bfloat16"}
 Alarms = dict[str, jax.Array]  # what happened, and the first step [M] at which it did, or NEVER
 
 
@@ -45,7 +46,7 @@ def init(algo: Algo, configs: Sequence[Any], seeds: Sequence[int], spec: Spec) -
 
 @partial(
     jax.jit,
-    static_argnames=("algo", "num_updates", "dataset_axis", "placement"),
+    static_argnames=("algo", "num_updates", "dataset_axis", "placement", "precision"),
     donate_argnames="states",
 )
 def train(
@@ -58,14 +59,16 @@ def train(
     first_step: jax.Array,
     dataset_axis: int | None = None,
     placement: Placement | None = None,
+    precision: Precision = "float32",
 ) -> tuple[State, Metrics, Alarms]:
     """Returns the states after `num_updates` more updates, the metrics [M] over them, and alarms.
 
     `states` is donated. `first_step` is the number of updates done before, on the device, so that a
     later call traces nothing again. The data is shared by all members (`dataset_axis` None) or each
-    has its own (0). Members are computed where `placement` has them (None: on one device). Metrics
-    are averaged over the updates, those named `max_*` are maxima. An alarm is a metric that was not
-    finite or went far beyond the algorithm's limit; members are independent, so the others go on.
+    has its own (0). Members are computed where `placement` has them (None: on one device), with
+    matrix products of `precision`. Metrics are averaged over the updates, those named `max_*` are
+    maxima. An alarm is a metric that was not finite or went far beyond the algorithm's limit;
+    members are independent, so the others go on.
     """
 
     def one_member(
@@ -90,14 +93,20 @@ def train(
 
     axes = (0, 0, 0, dataset_axis)
     population = jax.vmap(one_member, axes, spmd_axis_name=MEMBERS if placement else None)
-    states, metrics, alarms = population(configs, keys, states, dataset)
+    with jax.default_matmul_precision(JAX_PRECISIONS[precision]):
+        states, metrics, alarms = population(configs, keys, states, dataset)
     if placement:
         states = jax.lax.with_sharding_constraint(states, placement.members)
     return states, metrics, alarms
 
 
 def num_bytes(
-    algo: Algo, num_updates: int, members: Population, dataset: Dataset, placement: Placement
+    algo: Algo,
+    num_updates: int,
+    members: Population,
+    dataset: Dataset,
+    placement: Placement,
+    precision: Precision,
 ) -> int:
     """Returns the bytes that `train` takes of each device beside the data.
 
@@ -112,7 +121,7 @@ def num_bytes(
     configs, keys, states = shapes(members, placement.members)
     rest = shapes((dataset, np.int32(0)), placement.everywhere)
     program = train.lower(
-        algo, num_updates, configs, keys, states, *rest, placement=placement
+        algo, num_updates, configs, keys, states, *rest, placement=placement, precision=precision
     ).compile()
     leaves = jax.tree.leaves(members.states)
     carried = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves) // placement.num_groups

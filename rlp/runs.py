@@ -30,7 +30,7 @@ from rlp.config import from_dict
 from rlp.devices import is_first
 from rlp.errors import InputError
 from rlp.files import read_json, write_json
-from rlp.types import Algo, Spec
+from rlp.types import Algo, Precision, Spec
 
 Curves = dict[str, dict[str, list[tuple[int, float]]]]  # metric -> member -> [(step, value)]
 LAYOUT = 1  # of the directory; another one is refused
@@ -117,6 +117,11 @@ class Run:
         return (
             f"a target return of {target_return:.0f} is far from the data's {low:.0f} to {high:.0f}"
         )
+
+    @property
+    def precision(self) -> Precision:
+        """That of the matrix products in training."""
+        return self.record["settings"].get("precision", "float32")
 
     @property
     def checkpoints(self) -> Path:

@@ -19,7 +19,7 @@ from rlp.offline import Schedule, Task
 from rlp.rollout import evaluate_random, evaluation_seeds
 from rlp.runs import Run
 from rlp.screen import Screen
-from rlp.types import Algo, Spec, no_memory
+from rlp.types import Algo, Precision, Spec, no_memory
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Settings:
     preset: str = ""  # a named setting of the hyperparameters (default: the first it has)
     d4rl_compat: bool = False  # drop each last transition before a time limit, as D4RL's loader
     normalize: bool = True  # observations to mean 0 and standard deviation 1
+    precision: Precision = "float32"  # of matrix products; tf32 is an accelerator's
     float16: bool = False  # keep observations in half precision, where memory is short
     show_task: bool = True  # of several tasks, which one it is
     env: str = ""  # environment to evaluate in (default: the one the data names)

@@ -8,7 +8,7 @@ Axis letters in shape comments, everywhere in the code:
 Shapes below are those of one example; batch axes come in front.
 """
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import jax
 
@@ -16,6 +16,7 @@ Params = Any  # a tree of arrays: what a network learns
 Batch = Any  # what an algorithm's `sample` returns and its `update` takes
 State = Any  # a NamedTuple of arrays: all that an algorithm carries from update to update
 Memory = Any  # what a policy carries from step to step: () for Markov policies
+Precision = Literal["float32", "tf32", "bf16"]  # of matrix products, whose sums are float32
 NEVER = 2**31 - 1  # the step of an alarm that was not raised
 Metrics = dict[str, jax.Array]  # scalars; averaged over a log interval, `max_*` by maximum
 

@@ -32,7 +32,7 @@ class Config:
     batch_size: Positive = 256  # transitions in a batch
     hidden_dims: tuple[Positive, ...] = (256, 256, 256)  # widths of the hidden layers
     num_critics: Positive = 2  # critics in the ensemble
-    layer_norm: networks.LayerNorm = "none"  # in the critics, before or after the activations
+    layer_norm: networks.NormSide = "none"  # in the critics, before or after the activations
     actor_rate: float = 1e-4  # Adam's for the actor and alpha
     critic_rate: float = 3e-4  # Adam's for the critics and alpha'
     discount: float = 0.99  # gamma

@@ -37,6 +37,17 @@ class Config:
     dropout: float = 0.1  # of embeddings, attention weights and what the layers add
 
 
+PRESETS: dict[str, dict[str, Any]] = {
+    "light": {  # a good policy within minutes on two CPU cores
+        "num_updates": 15_000,
+        "context": 5,
+        "learning_rate": 1e-3,
+        "warmup_updates": 500,
+    },
+    "paper": {},
+}
+
+
 class State(NamedTuple):
     """What training carries."""
 
@@ -80,9 +91,10 @@ def update(
 ) -> tuple[State, Metrics]:
     """Returns the state after one update of the transformer."""
     weight = batch.mask * (batch.mask.shape[0] / jnp.sum(batch.mask))
-    keys = jax.random.split(key, len(weight))
+    numbers = jnp.arange(len(weight))
     grads, loss = optim.grad_in_blocks(
-        lambda actor, *block: _loss(actor, config, *block), state.actor, batch, weight, keys,
+        lambda actor, *block: _loss(actor, config, key, *block),
+        state.actor, batch, weight, numbers,
         rows=3 * config.context,
     )  # fmt: skip
     tx = _tx(config, step)
@@ -96,13 +108,19 @@ def _tx(config: Config, step: jax.Array) -> Any:
 
 
 def _loss(
-    actor: Params, config: Config, batch: Segment, weight: jax.Array, keys: jax.Array
+    actor: Params,
+    config: Config,
+    key: jax.Array,
+    batch: Segment,
+    weight: jax.Array,
+    numbers: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
     """Returns the squared error of the actions, with weights [B, K], the mean and of each segment.
 
     The weights are 0 for padding and such that the mean is one over the real steps of the batch.
+    Dropout depends on the key and the first segment's number.
     """
-    action = jax.vmap(lambda *one: _predict(config, actor, *one))(batch, keys)
+    action = _predict(config, actor, batch, jax.random.fold_in(key, numbers[0]))
     error = jnp.mean(jnp.square(action - batch.action), axis=-1)
     loss = jnp.sum(weight * error, axis=1)
     return jnp.mean(loss), loss
@@ -111,7 +129,7 @@ def _loss(
 def _predict(
     config: Config, actor: Params, segment: Segment, key: jax.Array | None = None
 ) -> jax.Array:
-    """Returns the actions [K, A] of one segment; without a key there is no dropout."""
+    """Returns the actions [..., K, A] of segments; without a key there is no dropout."""
     num_timesteps = len(actor["embed_timestep"]["embedding"])
     network = _network(config, actor["action"]["bias"].shape[-1], num_timesteps)
     segment = segment._replace(return_to_go=segment.return_to_go / config.return_scale)

@@ -31,7 +31,7 @@ class Config:
     num_updates: Positive = 1_000_000  # gradient updates
     batch_size: Positive = 256  # transitions in a batch
     hidden_dims: tuple[Positive, ...] = (256, 256)  # widths of the hidden layers
-    layer_norm: networks.LayerNorm = "none"  # in the critics, before or after the activations
+    layer_norm: networks.NormSide = "none"  # in the critics, before or after the activations
     actor_rate: float = 3e-4  # Adam's
     value_rate: float = 3e-4  # Adam's
     critic_rate: float = 3e-4  # Adam's

@@ -28,7 +28,7 @@ class Config:
     num_updates: Positive = 1_000_000  # gradient updates
     batch_size: Positive = 1024  # transitions in a batch
     hidden_dims: tuple[Positive, ...] = (256, 256, 256)  # widths of the hidden layers
-    layer_norm: networks.LayerNorm = "after"  # in the critics, before or after the activations
+    layer_norm: networks.NormSide = "after"  # in the critics, before or after the activations
     actor_rate: float = 1e-3  # Adam's
     critic_rate: float = 1e-3  # Adam's
     discount: float = 0.99  # gamma

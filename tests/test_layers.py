@@ -1,0 +1,89 @@
+from collections.abc import Callable
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+
+from rlp import layers
+
+
+def normal(seed: int, *shape: int) -> jax.Array:
+    return jax.random.normal(jax.random.key(seed), shape)
+
+
+def test_dropout_drops_its_share_keeps_the_mean_and_depends_on_the_key():
+    x = jnp.full((101, 99), 2.0)
+    first, second = (layers.dropout(jax.random.key(seed), x, 0.25) for seed in (0, 1))
+    assert float(jnp.mean(first == 0)) == pytest.approx(0.25, abs=0.015)
+    assert float(jnp.mean(first)) == pytest.approx(2, abs=0.05)
+    assert np.unique(first).size == 2
+    assert float(jnp.mean(first == second)) == pytest.approx(0.25**2 + 0.75**2, abs=0.02)
+    np.testing.assert_array_equal(layers.dropout(jax.random.key(0), x, 0.0), x)
+
+
+def test_the_gradients_of_the_product_are_those_of_a_plain_one():
+    kernel = normal(0, 2, 3, 4)
+    x = normal(1, 3, 5)
+
+    def loss(product: Any, kernel: jax.Array, x: jax.Array) -> jax.Array:
+        return jnp.sum(jnp.sin(jax.vmap(product, (0, None))(kernel, x)))
+
+    found = jax.grad(loss, (1, 2))(layers._product, kernel, x)
+    expected = jax.grad(loss, (1, 2))(lambda kernel, x: kernel.T @ x, kernel, x)
+    chex.assert_trees_all_close(found, expected, rtol=1e-5)
+
+
+def dot_of_bfloat16(kernel: jax.Array, x: jax.Array) -> jax.Array:
+    return jnp.dot(rounded(kernel).T, rounded(x), precision="highest")
+
+
+def rounded(x: jax.Array) -> jax.Array:
+    return x.astype(jnp.bfloat16).astype(jnp.float32)
+
+
+@pytest.mark.parametrize("axes", [[], [(0, 0)], [(0, None)], [(None, 0)], [(0, 0), (0, None)]])
+def test_products_of_bfloat16_round_what_they_take_and_sum_in_float32(axes: list[Any]):
+    """Over any axes that are mapped, each of size 2, as are members and critics."""
+    kernel = normal(0, *[2 for in_axes in axes if in_axes[0] == 0], 3, 4)
+    x = normal(1, *[2 for in_axes in axes if in_axes[1] == 0], 3, 5)
+
+    def over_axes(product: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
+        for in_axes in reversed(axes):
+            product = jax.vmap(product, in_axes)
+        return product
+
+    def gradients(product: Callable[..., jax.Array]) -> Any:
+        # the sum's gradients are ones, which bfloat16 has exactly
+        return jax.grad(lambda *inputs: jnp.sum(over_axes(product)(*inputs)), (0, 1))(kernel, x)
+
+    with jax.default_matmul_precision("bfloat16"):
+        output = jax.jit(over_axes(layers._product))(kernel, x)
+        found = gradients(layers._product)
+    assert output.dtype == jnp.float32
+    expected = over_axes(dot_of_bfloat16)(kernel, x)
+    np.testing.assert_allclose(output, expected, rtol=1e-6, atol=1e-6)
+    assert not np.allclose(output, over_axes(layers._product)(kernel, x), rtol=1e-4)
+    chex.assert_trees_all_equal_shapes_and_dtypes(found, (kernel, x))
+    chex.assert_trees_all_close(found, gradients(dot_of_bfloat16), rtol=1e-2)
+
+
+def test_layer_norm_is_flax_s_with_the_features_first():
+    x, slopes = normal(0, 6, 2, 5), normal(1, 6, 2, 5)
+    params = {"params": {"scale": normal(2, 6), "bias": normal(3, 6)}}
+    flax = nn.LayerNorm(epsilon=1e-5, reduction_axes=0, feature_axes=0)
+
+    def output(norm: nn.Module, params: Any, x: jax.Array) -> Any:
+        return norm.apply(params, x)
+
+    def loss(norm: nn.Module, params: Any, x: jax.Array) -> jax.Array:
+        return jnp.sum(slopes * output(norm, params, x))
+
+    ours = layers.LayerNorm(epsilon=1e-5)
+    chex.assert_trees_all_equal_shapes(ours.init(jax.random.key(0), x), params)
+    chex.assert_trees_all_close(output(ours, params, x), output(flax, params, x), rtol=1e-5)
+    found, expected = (jax.grad(loss, (1, 2))(norm, params, x) for norm in (ours, flax))
+    chex.assert_trees_all_close(found, expected, rtol=1e-4, atol=1e-5)
