@@ -23,7 +23,7 @@ def experiment(name: str) -> Any:
 
 
 def test_the_tables_of_results_are_those_of_the_records():
-    for name in ("walker", "walker_multitask"):
+    for name in ("walker", "walker_multitask", "precision"):
         assert study.table(experiment(name).STUDY) in README
 
 

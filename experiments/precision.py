@@ -1,0 +1,35 @@
+"""Whether `--precision=bf16` learns as well: every algorithm with float32 and with bf16 products.
+
+    python experiments/precision.py                           # every cell that is missing
+    python experiments/precision.py --rows=bc,bc-bf16
+
+Seeds 0 to 3 as one population, on sets whose returns spread little. Most make fewer updates than
+in the other studies: what is compared is the two rows of an algorithm. The last checkpoint counts,
+over 10 episodes of each seed.
+"""
+
+from pathlib import Path
+
+from rlp import study
+
+ALGORITHMS = {
+    "bc": {},
+    "iql": {"num_updates": "15000", "normalize_reward": "True"},
+    "td3bc": {"num_updates": "15000"},
+    "rebrac": {"num_updates": "5000"},
+    "cqlsac": {},
+    "dt": {"num_updates": "6000"},
+}
+STUDY = study.Study(
+    results=Path(__file__).parent / "results" / "precision",
+    rows={
+        name + suffix: (name, {**flags, **more})
+        for name, flags in ALGORITHMS.items()
+        for suffix, more in (("", {}), ("-bf16", {"precision": "bf16"}))
+    },
+    sets=["walker-walk/medium", "walker-run/medium"],
+    num_seeds=4,
+)
+
+if __name__ == "__main__":
+    study.main("python experiments/precision.py", __doc__ or "", STUDY)
