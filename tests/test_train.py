@@ -235,6 +235,20 @@ def test_a_preset_gives_what_is_not_given(
     assert runs.load(Path("runs/b")).configs[0].hidden_dims == (256, 256, 256)
 
 
+def test_the_precision_asked_for_is_that_of_training_and_resuming(
+    command: Callable[..., None], capsys: Any
+):
+    command("--name=a")
+    command("--name=b", "--precision=bf16")
+    command("--name=c", "--precision=bf16", "--num_updates=20")
+    command("--resume=runs/c", "--num_updates=40", "--extend")
+    chex.assert_trees_all_equal(states("runs/b"), states("runs/c"))
+    chex.assert_trees_all_close(states("runs/a"), states("runs/b"), atol=0.02)
+    with pytest.raises(AssertionError):
+        chex.assert_trees_all_close(states("runs/a"), states("runs/b"), atol=1e-6)
+    assert "bf16" in refused(capsys, lambda: command("--precision=half"))
+
+
 def test_an_unknown_algorithm_names_the_nearest(capsys: Any):
     assert "no bcc (did you mean bc?)" in refused(capsys, lambda: train.main(["bcc"]))
 

@@ -143,6 +143,25 @@ def test_other_floats_do_not_trace_again(algo: Algo, dataset: Dataset):
         update(config, state, jnp.int32(0), jax.random.key(2), batch)
 
 
+@pytest.mark.parametrize("num_members", [1, 2])
+def test_products_of_bfloat16_train_nearly_as_those_of_float32(
+    algo: Algo, dataset: Dataset, num_members: int
+):
+    members = population.init(algo, [small(algo)] * num_members, range(num_members), SPEC)
+    init = jax.device_get(members.states)
+    actors = {}
+    for precision in ("float32", "bf16"):
+        states, metrics, _ = population.train(
+            algo, 10, members.configs, members.keys, jax.device_put(init), dataset, jnp.int32(0),
+            precision=precision,
+        )  # fmt: skip
+        chex.assert_tree_all_finite(metrics)
+        actors[precision] = jax.vmap(algo.actor)(members.configs, states)
+    chex.assert_trees_all_close(*actors.values(), atol=0.02)
+    with pytest.raises(AssertionError):
+        chex.assert_trees_all_close(*actors.values(), atol=1e-6)
+
+
 def test_a_member_alone_equals_the_same_member_in_a_population(algo: Algo, dataset: Dataset):
     def trained(configs, seeds):
         members = population.init(algo, configs, seeds, SPEC)
