@@ -239,7 +239,8 @@ def test_the_precision_asked_for_is_that_of_training_and_resuming(
     command: Callable[..., None], capsys: Any
 ):
     command("--name=a")
-    command("--name=b", "--precision=bf16")
+    command("--name=b", "--precision=bf16", "--quiet=False")
+    assert "products of bf16" in capsys.readouterr().out
     command("--name=c", "--precision=bf16", "--num_updates=20")
     command("--resume=runs/c", "--num_updates=40", "--extend")
     chex.assert_trees_all_equal(states("runs/b"), states("runs/c"))
