@@ -14,9 +14,9 @@ from rlp import study
 
 ALGORITHMS = {
     "bc": {},
-    "iql": {"num_updates": "15000", "normalize_reward": "True"},
+    "iql": {"num_updates": "15000"},
     "td3bc": {"num_updates": "15000"},
-    "rebrac": {"num_updates": "5000"},
+    "rebrac": {"num_updates": "15000"},
     "cqlsac": {},
     "dt": {"num_updates": "6000"},
 }

@@ -45,6 +45,15 @@ class Config:
     normalize_reward: bool = False  # rewards in units of the data's mean |r| (not the paper's)
 
 
+PRESETS: dict[str, dict[str, Any]] = {
+    "light": {  # a good policy within minutes on two CPU cores
+        "num_updates": 30_000,
+        "normalize_reward": True,
+    },
+    "paper": {},
+}
+
+
 class State(NamedTuple):
     """What training carries."""
 

@@ -43,6 +43,17 @@ class Config:
     normalize_reward: bool = False  # rewards in units of the data's mean |r| (not the paper's)
 
 
+PRESETS: dict[str, dict[str, Any]] = {
+    "light": {  # a good policy within minutes on two CPU cores
+        "num_updates": 30_000,
+        "batch_size": 256,
+        "actor_penalty": 0.03,
+        "critic_penalty": 0.01,
+    },
+    "paper": {},
+}
+
+
 class State(NamedTuple):
     """What training carries."""
 

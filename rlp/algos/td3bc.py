@@ -39,6 +39,14 @@ class Config:
     normalize_reward: bool = False  # rewards in units of the data's mean |r| (not the paper's)
 
 
+PRESETS: dict[str, dict[str, Any]] = {
+    "light": {  # a good policy within minutes on two CPU cores
+        "num_updates": 50_000,
+    },
+    "paper": {},
+}
+
+
 class State(NamedTuple):
     """What training carries."""
 
