@@ -231,7 +231,8 @@ def _play(
                 memory,
                 _by_member(observation, len(run.seeds)),
                 _by_member(reward, len(run.seeds)),
-                _fold_in(keys, t),
+                keys,
+                t,
                 1.0,
             )
             action = np.asarray(actions).reshape(env.num_envs, -1)

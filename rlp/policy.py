@@ -41,11 +41,12 @@ def act(
     observation: jax.Array,
     reward: jax.Array,
     keys: jax.Array,
+    step: jax.Array | int,
     temperature: jax.Array | float = 0.0,
 ) -> tuple[jax.Array, Memory]:
     """Returns actions [M, N, A] and memories for raw observations [M, N, O] and rewards [M, N].
 
-    A member's actions depend on its own key of `keys` [M] only.
+    A member's actions depend on its own key of `keys` [M] and on the number of the step only.
     """
 
     def one_episode(config: Any, params: Params, *episode: Any) -> tuple[jax.Array, Memory]:
@@ -56,7 +57,7 @@ def act(
     def one_member(
         config: Any, params: Params, memory: Memory, observation: Any, reward: Any, key: jax.Array
     ) -> tuple[jax.Array, Memory]:
-        keys = jax.random.split(key, len(reward))
+        keys = jax.random.split(jax.random.fold_in(key, step), len(reward))
         in_axes = (None, None, 0, 0, 0, 0)
         return jax.vmap(one_episode, in_axes)(config, params, memory, observation, reward, keys)
 

@@ -123,7 +123,6 @@ def actor(
     shape = (len(keys), len(targets))
     memory = policies.start(algo, spec, policy, jnp.asarray(targets, jnp.float32))
     count = itertools.count()
-    fold_in = jax.vmap(jax.random.fold_in, in_axes=(0, None))
 
     def act(observation: np.ndarray, reward: np.ndarray) -> np.ndarray:
         nonlocal memory
@@ -131,9 +130,10 @@ def actor(
             algo,
             policy,
             memory,
-            jnp.asarray(observation.reshape(*shape, -1), jnp.float32),
-            jnp.asarray(reward.reshape(shape), jnp.float32),
-            fold_in(keys, next(count)),
+            observation.reshape(*shape, -1).astype(np.float32),
+            reward.reshape(shape).astype(np.float32),
+            keys,
+            next(count),
             temperature,
         )
         return np.asarray(action).reshape(len(observation), -1)

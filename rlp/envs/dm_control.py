@@ -78,7 +78,9 @@ class DmControl:
             for index in share:
                 _advance(self._envs[index], scaled[index])
 
-        list(self._threads.map(advance, self._shares))
+        others = self._threads.map(advance, self._shares[1:])
+        advance(self._shares[0])  # here, which wakes one thread less
+        list(others)
         _check(self._envs)
         self._num_taken += 1
         terminated = np.array([_is_terminated(env) for env in self._envs])
