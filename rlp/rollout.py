@@ -121,6 +121,7 @@ def actor(
 ) -> Act:
     """Returns how the members [M] act in new episodes [N], each with a target, member by member."""
     shape = (len(keys), len(targets))
+    policy = jax.device_put(policy)  # once, not in every step
     memory = policies.start(algo, spec, policy, jnp.asarray(targets, jnp.float32))
     count = itertools.count()
 
