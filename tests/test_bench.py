@@ -29,6 +29,7 @@ def test_one_case_has_every_figure():
     achieved = result["updates_per_second"] * result["gflop_per_update"]
     fraction = achieved / result["ceiling_gflop_per_second"]  # of one round, so not of two medians
     assert result["fraction_of_ceiling"] == pytest.approx(fraction)
+    assert 0 < result["fraction_of_ceiling"] < 1
     assert result["first_update_seconds"] < 60
     assert result["copy_gigabytes_per_second"] > 0.1
 
