@@ -13,7 +13,7 @@ from rlp import study
 STUDY = study.Study(
     results=Path(__file__).parent / "results" / "cheetah_run",
     rows=study.ALGORITHMS,
-    sets=[f"data/cheetah-run/{kind}" for kind in ("medium", "medium-replay", "expert")],
+    sets={kind: f"data/cheetah-run/{kind}" for kind in ("medium", "medium-replay", "expert")},
     num_seeds=5,
 )
 

@@ -27,7 +27,7 @@ STUDY = study.Study(
         for name, flags in ALGORITHMS.items()
         for suffix, more in (("", {}), ("-bf16", {"precision": "bf16"}))
     },
-    sets=["walker-walk/medium", "walker-run/medium"],
+    sets={name: name for name in ("walker-walk/medium", "walker-run/medium")},
     num_seeds=4,
 )
 

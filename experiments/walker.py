@@ -18,12 +18,15 @@ STUDY = study.Study(
         "cqlsac": ("cqlsac", {}),
         "cqlsac-paper": ("cqlsac", {"preset": "paper", "num_updates": "20000"}),
     },
-    sets=[
-        "walker-walk/medium",
-        "walker-walk/medium-replay",
-        "walker-run/medium",
-        "walker-run/medium-replay",
-    ],
+    sets={
+        name: name
+        for name in (
+            "walker-walk/medium",
+            "walker-walk/medium-replay",
+            "walker-run/medium",
+            "walker-run/medium-replay",
+        )
+    },
     num_seeds=4,
 )
 

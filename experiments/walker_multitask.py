@@ -2,6 +2,7 @@
 
     python experiments/walker_multitask.py                 # every cell that is missing: many hours
     python experiments/walker_multitask.py --rows=iql      # one algorithm
+    python experiments/walker_multitask.py --sets=both     # both tasks
 
 Every algorithm learns from medium and medium-replay of walker-walk, of walker-run, and of both
 tasks, told apart by a one-hot task. Updates are fixed for each algorithm; settings that are not the
@@ -28,7 +29,7 @@ TASKS = {task: f"{task}/medium+{task}/medium-replay" for task in ("walker-walk",
 STUDY = study.Study(
     results=Path(__file__).parent / "results" / "walker_multitask",
     rows=study.ALGORITHMS,
-    sets=[*TASKS.values(), "+".join(TASKS.values())],
+    sets={**TASKS, "both": "+".join(TASKS.values())},
     num_seeds=5,
 )
 

@@ -2,7 +2,8 @@
 
 A cell is a run of `rlp.train`: its record, with the return of every episode after the last update,
 is written to RESULTS/ROW_SET.json as soon as the run is done, and a cell that has its file is not
-run again. A member counts by the mean of its episodes; n is the number of members.
+run again. A member counts by the mean of its episodes; n is the number of members. An episode that
+earns less than a fifth of the data's best is a fall: a walker that lies on the ground.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,8 @@ import numpy as np
 
 from rlp import cli, files, runs, stats
 from rlp.train import train
+
+FALL = 0.2  # of the data's best return
 
 Rows = Mapping[str, tuple[str, Mapping[str, str]]]  # name -> algorithm and its flags
 ALGORITHMS: Rows = {  # light presets: 5 seeds take half an hour on 2 cores, or not much more
@@ -32,7 +35,7 @@ class Study(NamedTuple):
 
     results: Path
     rows: Rows
-    sets: Sequence[str]  # data sets
+    sets: Mapping[str, str]  # name -> data set
     num_seeds: int
 
 
@@ -49,9 +52,14 @@ class Settings:
 class Cell(NamedTuple):
     """The results of a row on one task of a data set."""
 
-    members: np.ndarray  # [M], each the mean of its episodes
+    episodes: np.ndarray  # [M, episodes], returns
     data: np.ndarray  # returns of the data's episodes
     random: np.ndarray  # returns of episodes of a random policy
+
+    @property
+    def members(self) -> np.ndarray:
+        """[M], each the mean of its episodes."""
+        return self.episodes.mean(axis=1)
 
 
 def main(prog: str, doc: str, study: Study, argv: Sequence[str] | None = None) -> None:
@@ -59,44 +67,44 @@ def main(prog: str, doc: str, study: Study, argv: Sequence[str] | None = None) -
 
     def run(given: cli.Given) -> None:
         settings = cli.parse(Settings, given)
-        for data_set in cli.chosen("sets", settings.sets or ",".join(study.sets), study.sets):
+        for name in cli.chosen("sets", settings.sets or ",".join(study.sets), study.sets):
             for row in cli.chosen("rows", settings.rows or ",".join(study.rows), study.rows):
-                if not _path(study, row, data_set).exists():
-                    _run_cell(study, row, data_set, settings)
+                if not _path(study, row, name).exists():
+                    _run_cell(study, row, name, settings)
         print(f"{table(study)}\n\n{details(study)}")
 
     cli.main(prog, cli.Command(run, (Settings,), doc.splitlines()[0]), argv)
 
 
-def _run_cell(study: Study, row: str, data_set: str, settings: Settings) -> None:
+def _run_cell(study: Study, row: str, name: str, settings: Settings) -> None:
     algo_name, flags = study.rows[row]
     shared = {
-        "dataset": data_set,
+        "dataset": study.sets[name],
         "num_seeds": str(study.num_seeds),
         "runs": settings.runs,
         "quiet": str(settings.quiet),
-        "name": runs.default_name(row, data_set),
+        "name": runs.default_name(row, name),
     }
     run = train(algo_name, {**shared, **flags})
     study.results.mkdir(parents=True, exist_ok=True)
-    files.write_json(_path(study, row, data_set), files.read_json(run.directory / "result.json"))
+    files.write_json(_path(study, row, name), files.read_json(run.directory / "result.json"))
 
 
-def _path(study: Study, row: str, data_set: str) -> Path:
-    return study.results / f"{row}_{data_set.replace('/', '_')}.json"
+def _path(study: Study, row: str, name: str) -> Path:
+    return study.results / f"{row}_{name.replace('/', '_')}.json"
 
 
 def cells(study: Study) -> dict[tuple[str, str], Cell]:
     """Returns all results so far, by row and column; a column is a data set, or a task of one."""
     found = {}
-    for data_set in study.sets:
+    for name, data_set in study.sets.items():
         for row in study.rows:
-            if (path := _path(study, row, data_set)).exists():
+            if (path := _path(study, row, name)).exists():
                 run = runs.Run(path, files.read_json(path))
                 returns = {k: np.array(v) for k, v in run.record["returns"].items()}
                 for task in run.tasks:
-                    found[row, data_set + task] = Cell(
-                        members=np.array([returns[label + task].mean() for label in run.labels]),
+                    found[row, name + task] = Cell(
+                        episodes=np.stack([returns[label + task] for label in run.labels]),
                         data=returns[f"data ({data_set}){task}"],
                         random=returns[f"random policy{task}"],
                     )
@@ -126,15 +134,18 @@ def table(study: Study) -> str:
 
 
 def details(study: Study) -> str:
-    """Returns a line a cell: n, mean, interquartile mean and its interval, lowest and highest."""
+    """Returns a line a cell: statistics of the members, and two counts of all their episodes."""
     header = ["", "data", "n", "mean", "std", "IQM", "of it: 95 % from", "to", "min", "max"]
+    header += ["episodes", "above the data's best", "falls"]
     lines = []
-    for (row, column), (members, _, _) in cells(study).items():
+    for (row, column), cell in cells(study).items():
+        members, best = cell.members, cell.data.max()
         scores = members[:, None]
-        low, high = stats.interval(stats.iqm, scores)
-        numbers = [members.mean(), members.std(), stats.iqm(scores), low, high]
-        numbers += [members.min(), members.max()]
-        lines.append([row, column, str(len(members)), *(f"{number:.0f}" for number in numbers)])
+        numbers = [len(members), members.mean(), members.std(), stats.iqm(scores)]
+        numbers += [*stats.interval(stats.iqm, scores), members.min(), members.max()]
+        numbers += [cell.episodes.size, (cell.episodes > best).sum()]
+        numbers += [(cell.episodes < FALL * best).sum()]
+        lines.append([row, column, *(f"{number:.0f}" for number in numbers)])
     return _markdown(header, lines)
 
 

@@ -14,16 +14,16 @@ from rlp.study import Study
 def made(tmp_path: Path) -> Study:
     """A study with two of its four cells: one of one task, one of two."""
     rows = {"a": ("bc", {}), "b": ("bc", {"batch_size": "8"})}
-    both = Study(tmp_path / "results", rows, ["walk", "walk+run"], num_seeds=2)
+    both = Study(tmp_path / "results", rows, {"walk": "walk", "both": "walk+run"}, num_seeds=2)
     members = [{"seed": seed, "config": {}} for seed in (0, 1)]
-    one = {"data (walk)": [5, 7], "random policy": [1], "seed=0": [2, 4], "seed=1": [7, 7]}
+    one = {"data (walk)": [5, 7], "random policy": [1], "seed=0": [1, 5], "seed=1": [6, 8]}
     two = {
         "data (walk+run) walk": [5], "random policy walk": [1], "seed=0 walk": [10],
         "seed=1 walk": [20], "data (walk+run) run": [8], "random policy run": [2],
         "seed=0 run": [30], "seed=1 run": [30],
     }  # fmt: skip
     both.results.mkdir()
-    for name, env, returns in (("a_walk", "walk", one), ("b_walk+run", "walk+run", two)):
+    for name, env, returns in (("a_walk", "walk", one), ("b_both", "walk+run", two)):
         record = {"env": env, "members": members, "returns": returns}
         (both.results / f"{name}.json").write_text(json.dumps(record))
     return both
@@ -31,7 +31,7 @@ def made(tmp_path: Path) -> Study:
 
 def test_the_table_has_the_mean_and_spread_of_members(made: Study):
     assert study.table(made).splitlines() == [
-        "|  | walk | walk+run walk | walk+run run |",
+        "|  | walk | both walk | both run |",
         "| --- | --- | --- | --- |",
         "| random policy | 1 | 1 | 2 |",
         "| data | 6 (best 7) | 5 (best 5) | 8 (best 8) |",
@@ -49,8 +49,8 @@ def test_the_data_of_a_column_is_the_whole_of_it(made: Study):
 
 def test_the_details_have_a_line_a_cell(made: Study):
     lines = study.details(made).splitlines()
-    assert lines[2] == "| a | walk | 2 | 5 | 2 | 5 | 3 | 7 | 3 | 7 |"
-    assert [line.split(" | ")[1] for line in lines[2:]] == ["walk", "walk+run walk", "walk+run run"]
+    assert lines[2] == "| a | walk | 2 | 5 | 2 | 5 | 3 | 7 | 3 | 7 | 4 | 1 | 1 |"
+    assert [line.split(" | ")[1] for line in lines[2:]] == ["walk", "both walk", "both run"]
 
 
 def test_only_missing_cells_are_run(made: Study, monkeypatch: pytest.MonkeyPatch, capsys: Any):
@@ -60,7 +60,7 @@ def test_only_missing_cells_are_run(made: Study, monkeypatch: pytest.MonkeyPatch
     )
     study.main("study", "A study.", made, ["--sets=walk"])
     study.main("study", "A study.", made, ["--rows=a"])
-    assert ran == [("b", "walk"), ("a", "walk+run")]
+    assert ran == [("b", "walk"), ("a", "both")]
     assert "| a | 5 ± 2 |" in capsys.readouterr().out
     with pytest.raises(SystemExit):
         study.main("study", "A study.", made, ["--rows=aa"])
