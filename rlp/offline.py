@@ -101,7 +101,9 @@ def _tell(
 def _speed_and_losses(metrics: Columns) -> str:
     means = {name: np.mean(values) for name, values in metrics.items()}
     losses = [f"{n} {means[n]:.4g}" for n in means if n.endswith("_loss") or n == "q"]
-    return "  ".join([f"{means['updates_per_second']:>7,.0f} updates/s", *losses])
+    speeds = metrics["updates_per_second"]
+    speed = f"{speeds[0]:>7,.0f} updates/s{' in all' if len(speeds) > 1 else ''}"
+    return "  ".join([speed, *losses])
 
 
 def _evaluate(

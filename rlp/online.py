@@ -137,7 +137,8 @@ def fit(run: Run, plan: Plan, env: VectorEnv, eval_env: VectorEnv, screen: Scree
             returns = returns.reshape(len(run.seeds), -1).mean(axis=1)
             screen.alarms(run.labels, alarms)
             log.write(step, {**metrics, "collected_return": returns})
-            note = f"{speed:,.0f} steps/s  collected return {returns.mean():.0f}"
+            in_all = " in all" if len(run.seeds) > 1 else ""
+            note = f"{speed:,.0f} steps/s{in_all}  collected return {returns.mean():.0f}"
             screen.log(f"step {step:>9,}  {note}")
             move(step, note)
             if step == end or _is_due(plan.eval_every, before, step):

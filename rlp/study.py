@@ -1,9 +1,11 @@
 """A study: algorithms by data sets, the seeds of a cell as one population, told as tables.
 
-A cell is a run of `rlp.train`: its record, with the return of every episode after the last update,
-is written to RESULTS/ROW_SET.json as soon as the run is done, and a cell that has its file is not
-run again. A member counts by the mean of its episodes; n is the number of members. An episode that
-earns less than a fifth of the data's best is a fall: a walker that lies on the ground.
+A cell is a run of `rlp.train`, in RUNS/STUDY/ROW_SET: one that was interrupted goes on. Its record,
+with the return of every episode after the last update, is written to RESULTS/ROW_SET.json as soon
+as it is done, and a cell that has its record is not run again.
+
+A member counts by the mean of its episodes; n is the number of members. An episode that earns less
+than a fifth of the data's best is a fall: a walker that lies on the ground.
 """
 
 from collections.abc import Mapping, Sequence
@@ -78,16 +80,21 @@ def main(prog: str, doc: str, study: Study, argv: Sequence[str] | None = None) -
 
 def _run_cell(study: Study, row: str, name: str, settings: Settings) -> None:
     algo_name, flags = study.rows[row]
-    shared = {
+    record = _path(study, row, name)
+    directory = Path(settings.runs) / study.results.name / record.stem
+    given = {
         "dataset": study.sets[name],
         "num_seeds": str(study.num_seeds),
-        "runs": settings.runs,
+        "runs": str(directory.parent),
+        "name": directory.name,
         "quiet": str(settings.quiet),
-        "name": runs.default_name(row, name),
+        **flags,
     }
-    run = train(algo_name, {**shared, **flags})
+    if directory.exists():
+        given["resume"] = str(directory)
+    train(algo_name, given)
     study.results.mkdir(parents=True, exist_ok=True)
-    files.write_json(_path(study, row, name), files.read_json(run.directory / "result.json"))
+    files.write_json(record, files.read_json(directory / "result.json"))
 
 
 def _path(study: Study, row: str, name: str) -> Path:

@@ -68,17 +68,24 @@ def test_only_missing_cells_are_run(made: Study, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_cell_is_a_run_of_the_seeds(made: Study, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    """With the flags of its row, and the record of the run as it is."""
-    seen = {}
+    """With the flags of its row, and the record of the run as it is; interrupted, it goes on."""
+    seen = []
 
     def train(algo_name: str, given: dict[str, str]) -> Any:
-        seen.update(given, algo=algo_name)
-        (tmp_path / "result.json").write_text('{"env": "walk"}')
-        return study.runs.Run(tmp_path, {})
+        seen.append({**given, "algo": algo_name})
+        directory = Path(given["runs"]) / given["name"]
+        directory.mkdir(parents=True, exist_ok=True)
+        if "resume" not in given:
+            raise KeyboardInterrupt
+        (directory / "result.json").write_text('{"env": "walk"}')
 
     monkeypatch.setattr(study, "train", train)
-    study._run_cell(made, "b", "walk", study.Settings(quiet=True))
-    assert seen["algo"] == "bc"
-    expected = {"batch_size": "8", "num_seeds": "2", "dataset": "walk", "quiet": "True"}
-    assert expected.items() <= seen.items()
+    settings = study.Settings(runs=str(tmp_path / "runs"), quiet=True)
+    with pytest.raises(KeyboardInterrupt):
+        study._run_cell(made, "b", "walk", settings)
+    study._run_cell(made, "b", "walk", settings)
+    first, second = seen
+    expected = {"algo": "bc", "batch_size": "8", "num_seeds": "2", "dataset": "walk"}
+    assert expected.items() <= first.items()
+    assert second == {**first, "resume": str(tmp_path / "runs" / "results" / "b_walk")}
     assert json.loads((made.results / "b_walk.json").read_text()) == {"env": "walk"}
