@@ -28,7 +28,7 @@ from rlp.errors import InputError
 from rlp.metrics import MetricsLog
 from rlp.policy import Policy
 from rlp.population import Alarms, Population
-from rlp.rollout import Recorded, Taken, evaluate, evaluation_seeds, split
+from rlp.rollout import Recorded, Taken, by_member, evaluate, evaluation_seeds, split
 from rlp.runs import Run
 from rlp.screen import Screen, spread
 from rlp.signals import stop_requests
@@ -230,8 +230,8 @@ def _play(
                 run.algo,
                 _actors(collection, learner.states),
                 memory,
-                _by_member(observation, len(run.seeds)),
-                _by_member(reward, len(run.seeds)),
+                by_member(observation, len(run.seeds)),
+                by_member(reward, len(run.seeds)),
                 keys,
                 t,
                 1.0,
@@ -244,14 +244,10 @@ def _play(
             raise InputError(f"{run.record['env']}: only episodes of one length can be collected")
         taken.append(Taken(observation, action, outcome, np.ones(env.num_envs, bool)))
         physics.append(env.physics())
-        new = Transition(
-            *(
-                _by_member(array, len(run.seeds))
-                for array in (
-                    observation, action, outcome.reward, ~outcome.terminated, outcome.observation
-                )
-            )
+        seen = (
+            observation, action, outcome.reward, ~outcome.terminated, outcome.observation
         )  # fmt: skip
+        new = Transition(*jax.device_put([by_member(each, len(run.seeds)) for each in seen]))
         observation, reward = outcome.observation, outcome.reward
     assert new is not None
     learner = learn_from(learner, layout.episode_length - 1, new)
@@ -268,11 +264,6 @@ def _summary(infos: list[Any]) -> tuple[dict[str, np.ndarray], dict[str, np.ndar
         },
         {what: np.min([alarm[what] for alarm in alarms], axis=0) for what in alarms[0]},
     )
-
-
-def _by_member(array: np.ndarray, num_members: int) -> jax.Array:
-    """Returns [M * N, ...] as [M, N, ...] in float32."""
-    return jnp.asarray(array.reshape(num_members, -1, *array.shape[1:]), jnp.float32)
 
 
 def _seeds(seeds: list[int], num_envs: int, episode: int) -> list[int]:

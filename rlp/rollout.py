@@ -120,7 +120,6 @@ def actor(
     temperature: float = 0.0,
 ) -> Act:
     """Returns how the members [M] act in new episodes [N], each with a target, member by member."""
-    shape = (len(keys), len(targets))
     policy = jax.device_put(policy)  # once, not in every step
     memory = policies.start(algo, spec, policy, jnp.asarray(targets, jnp.float32))
     count = itertools.count()
@@ -131,8 +130,8 @@ def actor(
             algo,
             policy,
             memory,
-            observation.reshape(*shape, -1).astype(np.float32),
-            reward.reshape(shape).astype(np.float32),
+            by_member(observation, len(keys)),
+            by_member(reward, len(keys)),
             keys,
             next(count),
             temperature,
@@ -140,6 +139,11 @@ def actor(
         return np.asarray(action).reshape(len(observation), -1)
 
     return act
+
+
+def by_member(array: np.ndarray, num_members: int) -> np.ndarray:
+    """Returns [M * N, ...] as [M, N, ...] in float32."""
+    return array.reshape(num_members, -1, *array.shape[1:]).astype(np.float32)
 
 
 def evaluate(
