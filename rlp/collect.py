@@ -76,7 +76,7 @@ def collect(given: cli.Given) -> Run:
     env = envs.make(settings.env, len(run.seeds) * plan.num_envs)
     eval_env = envs.make(settings.env, len(run.seeds) * plan.num_episodes)
     with Screen(handling.quiet) as screen:
-        screen.say(f"SAC on {settings.env}  {len(run.seeds)} members in one program")
+        screen.say(f"SAC on {settings.env}  {run.size}")
         screen.say(f"run   {run.directory}")
         stopped = online.fit(run, plan, env, eval_env, screen)
         if stopped:

@@ -79,6 +79,12 @@ class Run:
         ]
 
     @property
+    def size(self) -> str:
+        """How many members there are, in words."""
+        count = len(self.seeds)
+        return f"{count} members in one program" if count > 1 else "1 member"
+
+    @property
     def tasks(self) -> list[str]:
         """What stands behind a name for each task: nothing where there is only one."""
         names = self.record["env"].split("+")

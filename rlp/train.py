@@ -287,8 +287,7 @@ def _introduction(run: Run, data_set: EpisodeSet, task: Task) -> str:
     algo_name, preset = run.record["algo"], run.record["settings"]["preset"]
     products = "" if run.precision == "float32" else f", products of {run.precision}"
     lines = [
-        f"rlp {rlp.__version__}  {algo_name}  {len(run.seeds)} members in one program "
-        f"on {task.placement}{products}",
+        f"rlp {rlp.__version__}  {algo_name}  {run.size} on {task.placement}{products}",
         f"data  {run.record['data']['name']}  {len(returns)} episodes, {steps:,} steps, return "
         f"{returns.mean():.0f} ({returns.min():.0f} to {returns.max():.0f})",
         f"run   {run.directory}",

@@ -13,6 +13,7 @@ import numpy as np
 
 from rlp.data.episodes import EpisodeSet
 from rlp.envs import Simulator
+from rlp.errors import InputError
 from rlp.screen import Screen
 
 TOLERANCE = 1e-3  # of observations and rewards: float32 storage, not other dynamics
@@ -39,7 +40,7 @@ class Verdict(NamedTuple):
     @property
     def repeats(self) -> bool:
         """Whether every row was repeated."""
-        return self.num_rows > 0 and self.observations == 1 and self.rewards == 1
+        return self.observations == 1 and self.rewards == 1
 
 
 def verify(
@@ -57,15 +58,21 @@ def verify(
         env: one environment.
         num_rows: steps to try.
         screen: that shows the progress.
+
+    Raises:
+        InputError: if no step has a state that is known.
     """
     rows = _rows(data, physics, env, num_rows)
+    if not rows:
+        raise InputError(
+            f"{data.name}: no state is stored, and none can be rebuilt from an observation, "
+            "so nothing can be replayed"
+        )
     with screen.bar("replaying", len(rows)) as move:
         errors = []
         for count, row in enumerate(rows):
             errors.append(_errors(data, env, row))
             move(count + 1)
-    if not errors:
-        return Verdict(0, 0.0, 0.0, np.inf, "no state is stored, and none can be rebuilt")
     observation_error, reward_error = np.array(errors).T
     compared = reward_error[~np.isnan(reward_error)]
     observations = float(np.mean(observation_error <= TOLERANCE))

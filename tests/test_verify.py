@@ -11,6 +11,7 @@ from rlp import data, envs, verify
 from rlp.data import __main__ as commands
 from rlp.data.episodes import Episode, EpisodeSet
 from rlp.envs import Simulator
+from rlp.errors import InputError
 from rlp.screen import Screen
 from rlp.verify import Verdict
 from tests.conftest import write_exorl
@@ -83,9 +84,8 @@ def test_rewards_of_another_task_are_told(played: Any, verdict: Callable[..., Ve
 
 
 def test_without_states_nothing_is_proven(verdict: Callable[..., Verdict]):
-    found = verdict(physics=None)
-    assert not found.repeats
-    assert "no state is stored" in found.cause
+    with pytest.raises(InputError, match="no state is stored"):
+        verdict(physics=None)
 
 
 def test_states_of_another_environment_are_told(played: Any, verdict: Callable[..., Verdict]):
@@ -145,5 +145,5 @@ def test_bad_input_is_one_line(tmp_path: Path, played: Any, capsys: Any):
     assert "does not say which environment" in capsys.readouterr().err
     assert run(str(path), "--env=cheetah-run") == 2
     assert "cheetah-run has 17 and 6" in capsys.readouterr().err
-    assert run(str(path), "--env=walker-walk") == 1
-    assert "no state is stored" in capsys.readouterr().out
+    assert run(str(path), "--env=walker-walk") == 2
+    assert "no state is stored" in capsys.readouterr().err
