@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -63,24 +63,17 @@ def bench(given: cli.Given) -> None:
     if settings.compare:
         _compare(settings.compare)
         return
-    precisions = cli.chosen("precisions", settings.precisions, population.JAX_PRECISIONS)
-    if settings.against:
-        peers.check_installed(settings.against)
-    if jax.default_backend() == "cpu" and "tf32" in precisions:
-        raise InputError("--precisions: a CPU has float32 and bf16")
+    cases, results = _cases(settings), []
+    console = Console()
+    console.width = max(console.width, 120)  # the table is of no use folded
+    for number, case in enumerate(cases, start=1):
+        with console.status(f"{case.name} ({number} of {len(cases)})"):
+            results.append(_in_new_process(case.measure, *case.arguments))
+        if settings.json:  # now, as there may be no end
+            files.write_json(Path(settings.json), results)
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for column in COLUMNS:
         table.add_column(column, justify="left" if column == "algorithm" else "right")
-    results = []
-    console = Console()
-    console.width = max(console.width, 120)  # the table is of no use folded
-    for algo_name in cli.chosen("algos", settings.algos, ALGOS):
-        for case in itertools.product(precisions, settings.members):
-            with console.status(f"{algo_name}, {case[0]}, {case[1]} members"):
-                results.append(_in_new_process(measure, algo_name, *case, settings.num_rounds))
-        if settings.against and algo_name in peers.D3RLPY:
-            with console.status(f"{algo_name}, {settings.against}"):
-                results.append(_in_new_process(measure_d3rlpy, algo_name, settings.num_rounds))
     for result in results:
         table.add_row(*(show(result) for show in COLUMNS.values()))
     console.print(table)
@@ -92,8 +85,37 @@ def bench(given: cli.Given) -> None:
         f"copy ceiling: {first['copy_gigabytes_per_second']:,.0f} GB/s read and written"
     )
     if settings.json:
-        files.write_json(Path(settings.json), results)
         console.print(f"written to {settings.json}")
+
+
+class Case(NamedTuple):
+    """What is measured in a process of its own."""
+
+    name: str
+    measure: Callable[..., dict[str, Any]]
+    arguments: tuple[Any, ...]
+
+
+def _cases(settings: Settings) -> list[Case]:
+    """Returns everything to measure.
+
+    Raises:
+        InputError: if something of it cannot be.
+    """
+    precisions = cli.chosen("precisions", settings.precisions, population.JAX_PRECISIONS)
+    if jax.default_backend() == "cpu" and "tf32" in precisions:
+        raise InputError("--precisions: a CPU has float32 and bf16")
+    if settings.against:
+        peers.check_installed(settings.against)
+    cases, rounds = [], settings.num_rounds
+    for algo_name in cli.chosen("algos", settings.algos, ALGOS):
+        for precision, num_members in itertools.product(precisions, settings.members):
+            name = f"{algo_name}, {precision}, {num_members} members"
+            cases.append(Case(name, measure, (algo_name, precision, num_members, rounds)))
+        if settings.against and algo_name in peers.D3RLPY:
+            name = f"{algo_name}, {settings.against}"
+            cases.append(Case(name, measure_d3rlpy, (algo_name, rounds)))
+    return cases
 
 
 def _compare(text: str) -> None:
@@ -155,9 +177,9 @@ COLUMNS: dict[str, Callable[[dict[str, Any]], str]] = {
 }
 
 
-def _in_new_process(function: Callable[..., dict[str, Any]], *case: Any) -> dict[str, Any]:
+def _in_new_process(function: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(function, *case, began=time.time()).result()
+        return pool.submit(function, *arguments, began=time.time()).result()
 
 
 def measure(

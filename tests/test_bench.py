@@ -105,6 +105,14 @@ def test_figures_are_written(tmp_path: Path, monkeypatch, capsys):
     assert "a machine" in out
 
 
+def test_what_was_measured_before_an_interruption_is_written(tmp_path: Path, monkeypatch):
+    measured = iter([CASE])
+    monkeypatch.setattr(bench, "_in_new_process", lambda *_: next(measured))
+    with pytest.raises(StopIteration):
+        bench.main(["--algos=bc", "--members=4,16", f"--json={tmp_path}/figures.json"])
+    assert json.loads((tmp_path / "figures.json").read_text()) == [CASE]
+
+
 def test_a_precision_that_would_make_no_difference_is_refused(capsys):
     if jax.default_backend() == "cpu":
         with pytest.raises(SystemExit):
