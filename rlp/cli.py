@@ -23,6 +23,10 @@ from rlp.errors import InputError, nearest
 
 T = TypeVar("T")
 Given = dict[str, str]  # the flags that were given, as typed
+OF_THE_DISK = (  # errors that are the machine's or the user's, not ours
+    errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS,
+    errno.EEXIST, errno.EISDIR, errno.ENOTDIR,
+)  # fmt: skip
 
 
 class Command(NamedTuple):
@@ -56,7 +60,7 @@ def main(
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else exit complains again
         sys.exit(1)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+        if error.errno not in OF_THE_DISK:
             raise
         _fail(f"{error.filename or 'disk'}: {error.strerror}")
 

@@ -13,6 +13,7 @@ from rlp.errors import InputError
 @contextmanager
 def whole(path: Path) -> Iterator[BinaryIO]:
     """Opens a file that takes its place when all of it is written, and else leaves no trace."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     try:
         with partial.open("wb") as file:

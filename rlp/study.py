@@ -93,7 +93,6 @@ def _run_cell(study: Study, row: str, name: str, settings: Settings) -> None:
     if directory.exists():
         given["resume"] = str(directory)
     train(algo_name, given)
-    study.results.mkdir(parents=True, exist_ok=True)
     files.write_json(record, files.read_json(directory / "result.json"))
 
 

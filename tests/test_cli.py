@@ -1,9 +1,10 @@
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 
-from rlp import cli
+from rlp import cli, files
 from rlp.config import Positive
 
 
@@ -101,6 +102,17 @@ def test_a_full_disk_is_one_line(capsys: Any):
         cli.main("prog", cli.Command(write, (), ""), [])
     assert stop.value.code == 2
     assert capsys.readouterr().err == "error: runs/x: No space left on device\n"
+
+
+def test_a_file_where_a_folder_should_be_is_one_line(tmp_path: Path, capsys: Any):
+    (tmp_path / "file").touch()
+
+    def write(_: cli.Given) -> None:
+        files.write_json(tmp_path / "file" / "a.json", 1)
+
+    with pytest.raises(SystemExit):
+        cli.main("prog", cli.Command(write, (), ""), [])
+    assert capsys.readouterr().err == f"error: {tmp_path}/file: File exists\n"
 
 
 def test_several_values_only_for_floats():

@@ -21,6 +21,11 @@ def test_what_fails_half_way_leaves_the_file_as_it_was(tmp_path: Path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_its_folder_is_made(tmp_path: Path):
+    write_json(tmp_path / "new" / "folder" / "a.json", [1])
+    assert read_json(tmp_path / "new" / "folder" / "a.json") == [1]
+
+
 def test_json_that_is_damaged_or_no_object_is_named(tmp_path: Path):
     path = tmp_path / "a.json"
     path.write_text('{"a": ')

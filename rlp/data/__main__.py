@@ -58,7 +58,6 @@ def convert(given: cli.Given) -> None:
         raise InputError(f"{settings.dataset}: its actions are discrete, which only --to=npz keeps")
     if settings.num_episodes:
         wanted = _evenly_spaced(wanted, settings.num_episodes)
-    out.parent.mkdir(parents=True, exist_ok=True)
     if form in FILES:
         FILES[form][0].write(out, wanted)
     else:

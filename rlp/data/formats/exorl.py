@@ -65,7 +65,6 @@ def write_episode(
     length = len(episode.action)
     discount = np.ones((length + 1, 1), np.float32)
     discount[-1] = 0 if episode.terminated else 1
-    folder.mkdir(parents=True, exist_ok=True)
     with whole(folder / f"episode_{number:06d}_{length}.npz") as file:
         np.savez_compressed(
             file,
