@@ -19,7 +19,8 @@ jax.config.update("jax_disable_most_optimizations", True)  # compile time is wha
 os.environ["JAX_NUM_CPU_DEVICES"] = "1"  # also of processes that tests start
 jax.config.update("jax_num_cpu_devices", 1)
 
-os.environ["RLP_HOME"] = tempfile.mkdtemp()  # tests leave the user's own alone
+HOME = tempfile.TemporaryDirectory()  # removed when the tests end
+os.environ["RLP_HOME"] = HOME.name  # tests leave the user's own alone
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
