@@ -293,8 +293,10 @@ def _introduction(run: Run, data_set: EpisodeSet, task: Task) -> str:
         f"run   {run.directory}",
     ]
     if preset != "paper":
+        values = presets(run.algo)[preset].items()
+        kept = {k: v for k, v in values if all(getattr(c, k) == v for c in run.configs)}
         hint = "--preset=paper has the authors' setting"
-        lines.insert(1, f"preset {preset}: {_flags(presets(ALGOS[algo_name])[preset])}; {hint}")
+        lines.insert(1, f"preset {preset}: {_flags(kept)}; {hint}")
     return "\n".join(lines)
 
 

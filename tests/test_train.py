@@ -220,7 +220,7 @@ def test_a_preset_gives_what_is_not_given(
     )
     words = [f"--dataset={exorl}", "--eval_every=0", "--num_updates=2", "--batch_size=4"]
     train.main(["cqlsac", *words, "--num_actions=1", "--name=a"])
-    assert "preset small: --hidden_dims=8 --num_actions=2" in capsys.readouterr().out
+    assert "preset small: --hidden_dims=8; --preset=paper" in capsys.readouterr().out
     made = runs.load(Path("runs/a")).configs[0]
     assert (made.hidden_dims, made.num_actions) == ((8,), 1)
     train.main(["cqlsac", "--resume=runs/a", "--preset=small"])
