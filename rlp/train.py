@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 import rlp
-from rlp import cli, config, data, devices, envs, files, offline, report, runs
+from rlp import checkpoint, cli, config, data, devices, envs, files, offline, report, runs
 from rlp.algos import ALGOS, presets
 from rlp.config import Positive
 from rlp.data.dataset import fit_normalizer, hide_task, make_dataset, unit_normalizer
@@ -202,7 +202,10 @@ def _resume(algo_name: str, given: cli.Given) -> tuple[Run, EpisodeSet, Task]:
     schedule = Schedule(**run.record["schedule"])
     task = _task(settings, schedule, handling, data_set, len(run.seeds))
     if "num_updates" in given:
-        run = runs.extend(run, num_updates=int(given["num_updates"]))
+        done, end = checkpoint.latest_step(run.checkpoints) or 0, int(given["num_updates"])
+        if end < done:
+            raise InputError(f"--num_updates={end}: {run.directory} has made {done} already")
+        run = runs.extend(run, num_updates=end)
     return run, data_set, task
 
 

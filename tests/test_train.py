@@ -157,6 +157,8 @@ def test_a_finished_run_can_be_resumed_and_made_longer(command: Callable[..., No
     error = refused(capsys, lambda: command("--resume=runs/a", "--num_updates=80"))
     assert "--num_updates=80: runs/a began with 40" in error
     assert "--extend" in error
+    error = refused(capsys, lambda: command("--resume=runs/a", "--num_updates=20", "--extend"))
+    assert "--num_updates=20: runs/a has made 40 already" in error
     command("--resume=runs/a", "--num_updates=80", "--extend", "--quiet")
     assert [e["step"] for e in lines("runs/a")] == [10, 20, 30, 40, 50, 60, 70, 80]
     command("--name=b", "--num_updates=80")
