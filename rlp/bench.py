@@ -270,13 +270,15 @@ def _speed(
         num_rounds: how often it is measured, in turn with the ceiling.
     """
     rounds = [(_matmul_gflop_per_second(), run()) for _ in range(num_rounds)]
+    ceilings = [ceiling for ceiling, _ in rounds]
     speeds = [num_updates / seconds for _, seconds in rounds]
-    fractions = [s * gflop / c for s, (c, _) in zip(speeds, rounds, strict=True)]
+    fractions = [s * gflop / c for s, c in zip(speeds, ceilings, strict=True)]
     peak = memory.peak() / 1e6  # before the copy, which needs its own
     return {
         "updates_per_second": statistics.median(speeds),
         "updates_per_second_of_rounds": speeds,
-        "ceiling_gflop_per_second": statistics.median(ceiling for ceiling, _ in rounds),
+        "ceiling_gflop_per_second": statistics.median(ceilings),
+        "ceiling_gflop_per_second_of_rounds": ceilings,
         "copy_gigabytes_per_second": _copy_gigabytes_per_second(),
         "fraction_of_ceiling": statistics.median(fractions),
         "gflop_per_update": gflop,
