@@ -106,9 +106,9 @@ class Screen:
             table.add_column(column, justify="left" if column == "return" else "right")
 
         def add(name: str, values: np.ndarray, what: str) -> None:
-            score = d4rl_score(env, values.mean())
-            scores = [] if score is None else [f"{score:.1f}"]
-            table.add_row(name, *_summary(values), f"{values.size} {what}", *scores)
+            scores = d4rl_score(env, values)
+            score = [] if scores is None else [f"{scores.mean():.1f}"]
+            table.add_row(name, *_summary(values), f"{values.size} {what}", *score)
 
         for name, values in rows.items():
             add(name, values, "episodes")
