@@ -13,7 +13,13 @@ from rlp import checkpoint, cli, config, data, devices, envs, files, offline, re
 from rlp.algos import ALGOS, presets
 from rlp.config import Positive
 from rlp.data.dataset import fit_normalizer, hide_task, make_dataset, unit_normalizer
-from rlp.data.episodes import EpisodeSet, drop_last_successors, fingerprint, top_fraction
+from rlp.data.episodes import (
+    EpisodeSet,
+    drop_last_successors,
+    fingerprint,
+    reward_factors,
+    top_fraction,
+)
 from rlp.errors import InputError
 from rlp.offline import Schedule, Task
 from rlp.rollout import evaluate_random, evaluation_seeds
@@ -34,6 +40,7 @@ class Settings:
     precision: Precision = "float32"  # of matrix products; tf32 is an accelerator's
     float16: bool = False  # keep observations in half precision, where memory is short
     show_task: bool = True  # of several tasks, which one it is
+    balance_tasks: bool = True  # of several tasks, bring the rewards to the same mean size
     env: str = ""  # environment to evaluate in (default: the one the data names)
     target_return: float = 0.0  # return that a Decision Transformer aims for; 0: the data's best
     seed: int = 0  # the first seed
@@ -281,7 +288,8 @@ def _task(
             raise InputError(f"--show_task=False: {settings.dataset} has one task")
         normalizer = hide_task(normalizer, data_set.num_tasks)
     dtype = np.float16 if settings.float16 else np.float32
-    dataset = make_dataset(data_set, normalizer, dtype)
+    factors = reward_factors(data_set) if settings.balance_tasks else None
+    dataset = make_dataset(data_set, normalizer, dtype, factors)
     return Task(dataset, normalizer, env, placement, handling.members_at_once)
 
 
@@ -295,6 +303,10 @@ def _introduction(run: Run, data_set: EpisodeSet, task: Task) -> str:
         f"{returns.mean():.0f} ({returns.min():.0f} to {returns.max():.0f})",
         f"run   {run.directory}",
     ]
+    if data_set.num_tasks > 1 and Settings(**run.record["settings"]).balance_tasks:
+        factors = ", ".join(f"{factor:.2f}" for factor in reward_factors(data_set))
+        hint = "--balance_tasks=False leaves them as they are"
+        lines.insert(2, f"tasks {data_set.env}: rewards times {factors}, to one mean size; {hint}")
     if preset != "paper":
         values = presets(run.algo)[preset].items()
         kept = {k: v for k, v in values if all(getattr(c, k) == v for c in run.configs)}

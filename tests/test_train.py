@@ -79,6 +79,21 @@ def test_a_population_in_one_run(command: Callable[..., None]):
     assert {"jax", "rlp", "python"} <= record["versions"].keys()
 
 
+def test_rewards_of_several_tasks_are_balanced_unless_told_otherwise(
+    command: Callable[..., None], capsys: Any
+):
+    tasks = "--dataset=walker-walk/medium+walker-run/medium"
+    command(tasks, "--name=a", "--quiet=False")
+    assert "tasks walker-walk+walker-run: rewards times 0.69, 1.84" in capsys.readouterr().out
+    command(tasks, "--name=b", "--quiet=False", "--balance_tasks=False")
+    assert "rewards times" not in capsys.readouterr().out
+    limits = []
+    for name, flag in (("c", "--balance_tasks=True"), ("d", "--balance_tasks=False")):
+        train.main(["iql", tasks, f"--name={name}", flag, "--eval_every=0", "--quiet", *FAST])
+        limits.append(runs.load(Path("runs", name)).record["members"][0]["limits"]["max_q"])
+    assert limits[0] > 1.05 * limits[1]  # running at its best, in units of its mean
+
+
 @pytest.mark.parametrize("kill_after", [10, 20])
 def test_a_resumed_run_equals_an_uninterrupted_one(
     command: Callable[..., None], monkeypatch: pytest.MonkeyPatch, kill_after: int

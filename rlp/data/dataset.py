@@ -80,7 +80,10 @@ def unit_normalizer(observation_dim: int) -> Normalizer:
 
 
 def make_dataset(
-    data: EpisodeSet, normalizer: Normalizer, dtype: DTypeLike = jnp.float32
+    data: EpisodeSet,
+    normalizer: Normalizer,
+    dtype: DTypeLike = jnp.float32,
+    factors: np.ndarray | None = None,
 ) -> Dataset:
     """Returns the episodes as replay arrays on the default device, observations normalised.
 
@@ -88,11 +91,12 @@ def make_dataset(
         data: the episodes.
         normalizer: statistics of the observations.
         dtype: what observations are kept in.
+        factors: of each task's rewards, [K]; returns to go stay as they are.
 
     Raises:
         InputError: if an observation is too large for `dtype`.
     """
-    rows = _rows(data)
+    rows = _rows(data, np.ones(data.num_tasks) if factors is None else factors)
     observation = _normalized(normalizer, rows.pop("observation"), dtype)
     if not jnp.isfinite(observation).all():
         raise InputError(f"{data.name}: an observation is too large for {observation.dtype}")
@@ -115,7 +119,7 @@ def _normalized(normalizer: Normalizer, observation: jax.Array, dtype: DTypeLike
     return jax.vmap(normalize, (None, 0))(normalizer, observation).astype(dtype)
 
 
-def _rows(data: EpisodeSet) -> dict[str, np.ndarray]:
+def _rows(data: EpisodeSet, factors: np.ndarray) -> dict[str, np.ndarray]:
     """Returns the columns, T + 1 rows an episode, and which rows have a successor.
 
     Where the last successor is not known, its row is zeros; the last step then is a transition only
@@ -133,12 +137,12 @@ def _rows(data: EpisodeSet) -> dict[str, np.ndarray]:
         "has_successor": np.zeros(num_rows, bool),
     }
     start = 0
-    for episode in data.episodes:
+    for task, episode in zip(data.tasks, data.episodes, strict=True):
         length = len(episode.action)
         steps, end = slice(start, start + length), start + length
         rows["observation"][start : start + len(episode.observation)] = episode.observation
         rows["action"][steps] = episode.action
-        rows["reward"][steps] = episode.reward
+        rows["reward"][steps] = factors[task] * episode.reward
         rows["discount"][steps] = 1
         rows["discount"][end - 1] = 0 if episode.terminated else 1
         rows["is_step"][steps] = True

@@ -248,6 +248,18 @@ def top_fraction(data: EpisodeSet, fraction: float) -> EpisodeSet:
     return replace(data, episodes=[data.episodes[i] for i in kept])
 
 
+def reward_factors(data: EpisodeSet) -> np.ndarray:
+    """Returns for each task the factor that gives its rewards the mean |r| of all tasks, [K].
+
+    A critic of several tasks otherwise learns mostly that of the largest rewards. A task without
+    rewards keeps them.
+    """
+    sizes = np.array([np.abs(episode.reward).sum(dtype=np.float64) for episode in data.episodes])
+    means = np.bincount(data.tasks, sizes) / np.bincount(data.tasks, data.lengths)
+    mean = sizes.sum() / data.lengths.sum()
+    return np.divide(mean, means, out=np.ones_like(means), where=means > 0)
+
+
 def fingerprint(data: EpisodeSet) -> str:
     """Returns a sha256 of all arrays: the same for the same data, wherever it is read from."""
     digest = hashlib.sha256()

@@ -19,7 +19,7 @@ from rlp.data.dataset import (
     sample_transitions,
     unit_normalizer,
 )
-from rlp.data.episodes import EpisodeSet
+from rlp.data.episodes import EpisodeSet, join
 from rlp.errors import InputError
 
 
@@ -139,6 +139,17 @@ def test_a_growing_replay_is_sampled_up_to_its_size(dataset: Dataset):
     small = dataset._replace(num_transitions=np.int32(2), num_steps=np.int32(1))
     assert len(drawn_transitions(small)) == 2
     assert len(np.unique(np.asarray(sample_steps(small, jax.random.key(0), 50).action))) == 2
+
+
+def test_factors_of_tasks_change_rewards_and_no_returns(episodes: EpisodeSet):
+    both = join([replace(episodes, env="walk"), replace(episodes, env="run")])
+    normalizer = unit_normalizer(6)
+    plain, scaled = (make_dataset(both, normalizer, factors=f) for f in (None, np.array([2, 5])))
+    half = len(plain.reward) // 2
+    np.testing.assert_array_equal(scaled.reward[:half], 2 * plain.reward[:half])
+    np.testing.assert_array_equal(scaled.reward[half:], 5 * plain.reward[half:])
+    assert float(scaled.max_abs_reward) == 5 * float(plain.max_abs_reward)
+    np.testing.assert_array_equal(scaled.return_to_go, plain.return_to_go)
 
 
 def test_normalised_observations_have_mean_zero_and_deviation_one(episodes: EpisodeSet):

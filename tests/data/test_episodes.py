@@ -12,6 +12,7 @@ from rlp.data.episodes import (
     fingerprint,
     join,
     one_hot,
+    reward_factors,
     top_fraction,
 )
 from rlp.errors import InputError
@@ -75,6 +76,22 @@ def test_the_best_are_chosen_in_each_task(episodes: EpisodeSet):
     assert len(alone.episodes) > 1
     assert both.tasks.tolist() == [0] * len(alone.episodes) + [1] * len(alone.episodes)
     assert both.returns.tolist() == [*alone.returns, *alone.returns]
+
+
+def test_rewards_of_every_task_get_the_mean_size_of_all(episodes: EpisodeSet):
+    walk = replace(episodes, env="walk")
+    slow = [e._replace(reward=-e.reward / 4) for e in episodes.episodes[:2]]
+    nothing = [e._replace(reward=0 * e.reward) for e in episodes.episodes]
+    both = join([walk, replace(walk, env="run", episodes=slow)])
+    sizes = reward_factors(both)[both.tasks] * [np.abs(e.reward).sum() for e in both.episodes]
+    means = [sizes[both.tasks == k].sum() / both.lengths[both.tasks == k].sum() for k in (0, 1)]
+    assert means == pytest.approx(
+        [np.abs(np.concatenate([e.reward for e in both.episodes])).mean()] * 2
+    )
+    assert reward_factors(walk).tolist() == [1]
+    assert reward_factors(replace(walk, episodes=nothing)).tolist() == [1]
+    idle = join([walk, replace(walk, env="run", episodes=nothing)])
+    assert reward_factors(idle) == pytest.approx([0.5, 1])
 
 
 def test_fingerprint_sees_every_array(episodes: EpisodeSet):
