@@ -1,5 +1,6 @@
 """Offline training: stretches of compiled updates, and what happens between them."""
 
+import math
 import time
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -34,9 +35,30 @@ class Schedule:
     checkpoint_every: int = 5000  # updates between checkpoints; 0: only at the end
 
     def next_stop(self, step: int, end: int) -> int:
-        """Returns the step after `step` at which something is due, `end` at the latest."""
-        intervals = (self.log_every, self.eval_every, self.checkpoint_every)
-        return min(end, *(step - step % every + every for every in intervals if every))
+        """Returns the step after `step` at which to stop, `end` at the latest."""
+        return min(end, *(step - step % every + every for every in (*self._intervals, self._piece)))
+
+    def is_due(self, step: int) -> bool:
+        """Returns whether more than going on is due after `step` updates."""
+        return any(step % every == 0 for every in self._intervals)
+
+    @property
+    def _intervals(self) -> list[int]:
+        return [n for n in (self.log_every, self.eval_every, self.checkpoint_every) if n]
+
+    @property
+    def _piece(self) -> int:
+        """Updates after which there is a stop though nothing is due.
+
+        A CPU may take minutes for a large population's updates between two log points: after each
+        piece of them the bar moves, and a signal is heard. All pieces are of one length, and so of
+        one compiled program. An accelerator would only wait between them.
+        """
+        whole = math.gcd(*self._intervals)
+        if jax.default_backend() != "cpu" or not whole:
+            return whole or 1000
+        largest = max(size for size in range(1, 101) if whole % size == 0)
+        return largest if largest > 10 else whole
 
 
 class Task(NamedTuple):
@@ -65,6 +87,7 @@ def fit(run: Run, schedule: Schedule, task: Task, wandb: bool, screen: Screen) -
     dataset = devices.place(task.dataset, task.placement.everywhere)
     at_once = task.at_once or _at_once(run, schedule.next_stop(step, end) - step, task, screen)
     members = Members(run, task.placement, at_once, states)
+    told, sizes, seconds, note = [], [], 0.0, ""  # since the last log point
     with (
         Aside(run, step, wandb) as aside,
         screen.bar("training", end) as move,
@@ -73,20 +96,25 @@ def fit(run: Run, schedule: Schedule, task: Task, wandb: bool, screen: Screen) -
         while step < end and not stopped:
             stop = schedule.next_stop(step, end)
             began = time.perf_counter()
-            metrics, alarms = members.train(dataset, step, stop)
-            speed = (stop - step) * len(run.seeds) / (time.perf_counter() - began)
-            metrics["updates_per_second"] = np.full(len(run.seeds), speed)
+            told.append(members.train(dataset, step, stop))
+            seconds += time.perf_counter() - began
+            sizes.append(stop - step)
             step = stop
-            aside.do(_tell, run, screen, step, metrics, alarms)
+            stopped = devices.highest(received[0] if received else 0)
+            if step == end or stopped or schedule.is_due(step):
+                metrics, alarms = population.as_one(told, sizes)
+                speed = sum(sizes) * len(run.seeds) / seconds
+                metrics["updates_per_second"] = np.full(len(run.seeds), speed)
+                aside.do(_tell, run, screen, step, metrics, alarms)
+                told, sizes, seconds, note = [], [], 0.0, _speed_and_losses(metrics)
             if task.env and (step == end or step % schedule.eval_every == 0):
                 aside.wait()  # of the evaluations, only one keeps its states
                 saved = aside.keep(Saved(members.states(), task.normalizer))
                 aside.do(_evaluate, run, schedule.num_episodes, task.env, screen, step, saved)
-            stopped = devices.highest(received[0] if received else 0)
             if step == end or stopped or step % (schedule.checkpoint_every or end) == 0:
                 saved = aside.keep(Saved(members.states(), task.normalizer))
                 aside.do(_save, run, step, saved)
-            move(step, _speed_and_losses(metrics))
+            move(step, note)
     return stopped if step < end else 0
 
 

@@ -251,19 +251,7 @@ def _play(
         observation, reward = outcome.observation, outcome.reward
     assert new is not None
     learner = learn_from(learner, layout.episode_length - 1, new)
-    return learner, split(taken, physics), *_summary(infos)
-
-
-def _summary(infos: list[Any]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Returns the metrics and alarms [M] of many stretches as one."""
-    metrics, alarms = zip(*jax.device_get(infos), strict=True)
-    return (
-        {
-            name: (np.max if name.startswith("max_") else np.mean)([m[name] for m in metrics], 0)
-            for name in metrics[0]
-        },
-        {what: np.min([alarm[what] for alarm in alarms], axis=0) for what in alarms[0]},
-    )
+    return learner, split(taken, physics), *population.as_one(jax.device_get(infos))
 
 
 def _seeds(seeds: list[int], num_envs: int, episode: int) -> list[int]:

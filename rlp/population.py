@@ -100,6 +100,27 @@ def train(
     return states, metrics, alarms
 
 
+def as_one(
+    outcomes: Sequence[Any], sizes: Sequence[int] | None = None
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Returns metrics and alarms [M] of several calls of `train`, as if they were of one.
+
+    Args:
+        outcomes: metrics and alarms of each call, fetched from the device.
+        sizes: how many updates each made (None: all the same).
+    """
+    metrics, alarms = zip(*outcomes, strict=True)
+    return (
+        {
+            name: np.max([each[name] for each in metrics], axis=0)
+            if name.startswith("max_")
+            else np.average([each[name] for each in metrics], axis=0, weights=sizes)
+            for name in metrics[0]
+        },
+        {what: np.min([each[what] for each in alarms], axis=0) for what in alarms[0]},
+    )
+
+
 def num_bytes(
     algo: Algo,
     num_updates: int,

@@ -375,6 +375,57 @@ def test_a_signal_leaves_a_resumable_run(exorl: Path, tmp_path: Path, number: in
     assert step == json.loads(metrics.read_text().splitlines()[-1])["step"]
 
 
+def test_a_long_stretch_is_stopped_between_its_pieces(
+    command: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+):
+    flags = ("--num_updates=400", "--log_every=400", "--checkpoint_every=0", "--num_seeds=2")
+    train_piece = Members.train
+
+    def interrupted(members: Members, dataset: Dataset, step: int, stop: int) -> Any:
+        outcome = train_piece(members, dataset, step, stop)
+        if stop == 200:
+            os.kill(os.getpid(), signal.SIGINT)
+        return outcome
+
+    command("--name=whole", *flags)
+    with monkeypatch.context() as patch:
+        patch.setattr(Members, "train", interrupted)
+        with pytest.raises(SystemExit) as stopped:
+            command("--name=cut", *flags)
+    assert stopped.value.code == 128 + signal.SIGINT
+    assert {line["step"] for line in lines("runs/cut")} == {200}
+    command("--resume=runs/cut", "--quiet")
+    assert [line["step"] for line in lines("runs/cut")] == [200, 200, 400, 400]
+    chex.assert_trees_all_equal(states("runs/cut"), states("runs/whole"))
+    halves = np.reshape(losses("runs/cut"), (2, 2)).mean(axis=0)  # both of 200 updates
+    np.testing.assert_allclose(halves, losses("runs/whole"), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("flags", "stops"),
+    [
+        ((1000, 5000, 5000), [100, 200, 300]),
+        ((250, 1000, 0), [50, 100, 150]),
+        ((10, 20, 0), [10, 20, 30]),
+        ((997, 0, 0), [997, 1994, 2500]),
+        ((0, 0, 0), [1000, 2000, 2500]),
+    ],
+)
+def test_pieces_are_of_one_length_and_meet_every_interval(
+    flags: tuple[int, int, int], stops: list[int]
+):
+    log, evaluate, save = flags
+    schedule = offline.Schedule(log_every=log, eval_every=evaluate, checkpoint_every=save)
+    assert schedule.next_stop(0, 30) <= 30
+    found = [0]
+    for _ in stops:
+        found.append(schedule.next_stop(found[-1], 2500))
+    assert found[1:] == stops
+    assert [n for n in range(1, 2501) if schedule.is_due(n)] == [
+        n for n in range(1, 2501) if any(every and n % every == 0 for every in flags)
+    ]
+
+
 def test_training_with_evaluation_and_evaluate(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ):
