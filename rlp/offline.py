@@ -36,7 +36,8 @@ class Schedule:
 
     def next_stop(self, step: int, end: int) -> int:
         """Returns the step after `step` at which to stop, `end` at the latest."""
-        return min(end, *(step - step % every + every for every in (*self._intervals, self._piece)))
+        stops = [step - step % every + every for every in self._intervals + self._pieces]
+        return min([end, *stops])
 
     def is_due(self, step: int) -> bool:
         """Returns whether more than going on is due after `step` updates."""
@@ -47,18 +48,16 @@ class Schedule:
         return [n for n in (self.log_every, self.eval_every, self.checkpoint_every) if n]
 
     @property
-    def _piece(self) -> int:
+    def _pieces(self) -> list[int]:
         """Updates after which there is a stop though nothing is due.
 
         A CPU may take minutes for a large population's updates between two log points: after each
         piece of them the bar moves, and a signal is heard. All pieces are of one length, and so of
         one compiled program. An accelerator would only wait between them.
         """
-        whole = math.gcd(*self._intervals)
-        if jax.default_backend() != "cpu" or not whole:
-            return whole or 1000
-        largest = max(size for size in range(1, 101) if whole % size == 0)
-        return largest if largest > 10 else whole
+        common = math.gcd(*self._intervals) or 100
+        largest = max(size for size in range(1, 101) if common % size == 0)
+        return [largest] if jax.default_backend() == "cpu" and largest >= 50 else []
 
 
 class Task(NamedTuple):

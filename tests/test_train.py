@@ -408,7 +408,8 @@ def test_a_long_stretch_is_stopped_between_its_pieces(
         ((250, 1000, 0), [50, 100, 150]),
         ((10, 20, 0), [10, 20, 30]),
         ((997, 0, 0), [997, 1994, 2500]),
-        ((0, 0, 0), [1000, 2000, 2500]),
+        ((1024, 2000, 0), [1024, 2000, 2048]),
+        ((0, 0, 0), [100, 200, 300]),
     ],
 )
 def test_pieces_are_of_one_length_and_meet_every_interval(
