@@ -15,6 +15,7 @@ What such a study varies is one command each:
     python -m rlp.train iql --seed=100 --num_seeds=2 --dataset=walker-walk/medium-replay
     python -m rlp.train bc --dataset=walker-walk/medium+walker-run/medium
     python -m rlp.train bc --dataset=walker-walk/medium+walker-run/medium --show_task=False
+    python -m rlp.train iql --dataset=walker-walk/medium+walker-run/medium --balance_tasks=False
 
 On TD3's data (51 episodes of each kind; best episode 963 on walk, 318 on run) a study had, over
 10 episodes: BC 855 +- 207 and 308 +- 25, TD3+BC 934 +- 102 and 275 +- 70, CQL 935 +- 103 and
