@@ -93,7 +93,11 @@ def _levels(run: Run, name: str, rows: Mapping[str, np.ndarray]) -> Mapping[str,
     """Returns what a metric is to be compared with: the rows of its task, or its limits."""
     if name.startswith("return"):
         task = name.removeprefix("return")
-        return {row: returns for row, returns in rows.items() if row.endswith(task)}
+        return {
+            row.removesuffix(task).partition(" (")[0]: returns  # the data, without its long name
+            for row, returns in rows.items()
+            if row.endswith(task)
+        }
     return _limits(run, name)
 
 
@@ -116,14 +120,14 @@ def _plot(
     axes = figure.subplots()
     for member, points in curves.items():
         axes.plot(*zip(*points, strict=True), marker=".", label=member)
-    for style, (label, values) in zip(
-        ("--", ":"), ((k, v) for k, v in lines.items() if k not in curves), strict=False
-    ):
-        axes.axhline(values.mean(), color="grey", linestyle=style, label=label)
+    levels = {label: values.mean() for label, values in lines.items() if label not in curves}
+    for style, (label, level) in zip(("--", ":"), levels.items(), strict=False):
+        axes.axhline(level, color="grey", linestyle=style, label=label)
     axes.set_xlabel("updates")
     axes.set_ylabel(name)
     axes.grid(alpha=0.3)
-    if len(curves) + len(lines) <= 12:
-        axes.legend(fontsize="small")
+    if len(curves) <= 16:
+        columns = max(1, min(3, 100 // max(map(len, curves))))  # of some 100 letters together
+        figure.legend(loc="outside lower center", ncols=columns, fontsize="small")
     figure.savefig(path, dpi=120)
     return path

@@ -36,3 +36,12 @@ def test_a_metric_is_drawn_with_the_bound_of_every_setting(tmp_path: Path):
     run = a_run(tmp_path)
     assert report._limits(run, "max_q") == {"bound 10": 10.0, "bound 20": 20.0}
     assert report._limits(run, "return") == {}
+
+
+def test_a_return_is_drawn_with_the_rows_of_its_task(tmp_path: Path):
+    ones = np.ones(1)
+    rows = {"data (a+b) walk": ones, "data (a+b) run": 2 * ones, "seed=0 run": 3 * ones}
+    run = a_run(tmp_path)
+    assert report._levels(run, "return run", rows) == {"data": 2, "seed=0": 3}
+    assert report._levels(run, "return", {"data (a+b)": ones}) == {"data": 1}
+    assert report._levels(run, "max_q", rows) == {"bound 10": 10, "bound 20": 20}
