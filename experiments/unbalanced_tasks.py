@@ -1,0 +1,25 @@
+"""The walker study of both tasks with rewards as they are: what `--balance_tasks` changes.
+
+    python experiments/unbalanced_tasks.py    # every cell that is missing, and the table
+
+Everything else is as in `walker_multitask.py`. The records are of before there was the flag.
+"""
+
+from pathlib import Path
+
+from walker_multitask import STUDY as BALANCED
+
+from rlp import study
+
+STUDY = BALANCED._replace(
+    results=Path(__file__).parent / "results" / "unbalanced_tasks",
+    rows={
+        row: (algo, {**flags, "balance_tasks": "False"})
+        for row, (algo, flags) in BALANCED.rows.items()
+        if row in ("td3bc", "iql", "rebrac", "cqlsac")  # the others learn from no rewards
+    },
+    sets={"both": BALANCED.sets["both"]},
+)
+
+if __name__ == "__main__":
+    study.main("python experiments/unbalanced_tasks.py", __doc__ or "", STUDY)
