@@ -20,28 +20,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import Jaxpr, jaxprs_in_params
-from jax.interpreters import partial_eval
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from rlp import cli, devices, files, memory, peers, population, runs
+from rlp import cli, devices, files, memory, peers, population, runs, work
 from rlp.algos import ALGOS
 from rlp.config import Positive
-from rlp.data.dataset import Dataset, make_dataset, unit_normalizer
-from rlp.data.episodes import Episode, EpisodeSet
 from rlp.errors import InputError
-from rlp.types import Algo, Precision, Spec, State
-
-SPEC = Spec(observation_dim=17, action_dim=6, max_episode_steps=1000)
-NUM_EPISODES = 100
-MATMUL_SIZE = 2048
-COPY_SIZE = 2**26  # float32: 268 MB, more than any cache
-MLP_WORK: dict[str, Any] = {"hidden_dims": (256, 256), "batch_size": 256}  # as peers were measured
-WORK: dict[str, dict[str, Any]] = {"dt": {}}  # the authors' setting
+from rlp.types import Precision
 
 
 @dataclass(frozen=True)
@@ -80,7 +68,7 @@ def bench(given: cli.Given) -> None:
     first = results[0]
     console.print(f"{first['devices'][0]}, {first['machine']}, jax {first['versions']['jax']}")
     console.print(
-        f"of ceiling: GFLOP/s of the updates over those of a float32 matmul, {MATMUL_SIZE}²\n"
+        f"of ceiling: GFLOP/s of the updates over those of a float32 matmul, {work.MATMUL_SIZE}²\n"
         "first s: from the start of the process to its first finished update\n"
         f"copy ceiling: {first['copy_gigabytes_per_second']:,.0f} GB/s read and written"
     )
@@ -186,13 +174,12 @@ def measure(
     algo_name: str, precision: Precision, num_members: int, num_rounds: int, began: float
 ) -> dict[str, Any]:
     """Returns the figures of one case; `began` is when its process was started (unix time)."""
-    algo, data_set = ALGOS[algo_name], _synthetic_data()
+    algo, config, data_set = ALGOS[algo_name], work.setting(algo_name), work.synthetic_data()
     devices.split_cpu(num_members, data_set.num_bytes)  # as rlp.train does
     placement = devices.placement(num_members)
-    config = algo.Config(**WORK.get(algo_name, MLP_WORK))
-    members = population.init(algo, [config] * num_members, range(num_members), SPEC)
+    members = population.init(algo, [config] * num_members, range(num_members), work.SPEC)
     configs, keys, states = devices.place(members, placement.members)
-    shared = (_on_device(data_set), np.int32(0))
+    shared = (work.on_device(data_set), np.int32(0))
     dataset, first_step = devices.place(shared, placement.everywhere)
 
     def compiled(num_updates: int) -> Callable[[], float]:
@@ -218,7 +205,7 @@ def measure(
     many_updates = compiled(num_updates)
     compile_seconds = time.perf_counter() - start
     many_updates()
-    gflop = _gflop_per_update(algo, config, dataset)
+    gflop = work.gflop_per_update(algo, config, dataset)
     return {
         "algo": algo_name,
         "library": "rlp",
@@ -233,7 +220,7 @@ def measure(
 
 def measure_d3rlpy(algo_name: str, num_rounds: int, began: float) -> dict[str, Any]:
     """Returns the figures of d3rlpy's algorithm, whose work is taken to be that of ours."""
-    data_set = _synthetic_data()
+    data_set = work.synthetic_data()
     updates = peers.d3rlpy_updates(algo_name, data_set)
 
     def run(num_updates: int) -> float:
@@ -244,8 +231,8 @@ def measure_d3rlpy(algo_name: str, num_rounds: int, began: float) -> dict[str, A
     run(1)
     first_update_seconds = time.time() - began
     num_updates = math.ceil(1 / min(run(1) for _ in range(5)))
-    algo = ALGOS[algo_name]
-    gflop = _gflop_per_update(algo, algo.Config(**MLP_WORK), _on_device(data_set))
+    config, replay = work.setting(algo_name), work.on_device(data_set)
+    gflop = work.gflop_per_update(ALGOS[algo_name], config, replay)
     return {
         "algo": algo_name,
         "library": f"d3rlpy {metadata.version('d3rlpy')}",
@@ -269,7 +256,7 @@ def _speed(
         gflop: those of an update's matrix products.
         num_rounds: how often it is measured, in turn with the ceiling.
     """
-    rounds = [(_matmul_gflop_per_second(), run()) for _ in range(num_rounds)]
+    rounds = [(work.matmul_gflop_per_second(), run()) for _ in range(num_rounds)]
     ceilings = [ceiling for ceiling, _ in rounds]
     speeds = [num_updates / seconds for _, seconds in rounds]
     fractions = [s * gflop / c for s, c in zip(speeds, ceilings, strict=True)]
@@ -279,97 +266,11 @@ def _speed(
         "updates_per_second_of_rounds": speeds,
         "ceiling_gflop_per_second": statistics.median(ceilings),
         "ceiling_gflop_per_second_of_rounds": ceilings,
-        "copy_gigabytes_per_second": _copy_gigabytes_per_second(),
+        "copy_gigabytes_per_second": work.copy_gigabytes_per_second(),
         "fraction_of_ceiling": statistics.median(fractions),
         "gflop_per_update": gflop,
         "peak_megabytes": peak,
     }
-
-
-def _on_device(data_set: EpisodeSet) -> Dataset:
-    return make_dataset(data_set, unit_normalizer(SPEC.observation_dim))
-
-
-def _synthetic_data() -> EpisodeSet:
-    rng = np.random.default_rng(0)
-    length = SPEC.max_episode_steps
-    episodes = [
-        Episode(
-            observation=rng.standard_normal((length + 1, SPEC.observation_dim), np.float32),
-            action=rng.uniform(-1, 1, (length, SPEC.action_dim)).astype(np.float32),
-            reward=rng.uniform(0, 1, length).astype(np.float32),
-            terminated=False,
-        )
-        for _ in range(NUM_EPISODES)
-    ]
-    return EpisodeSet("synthetic", "", episodes)
-
-
-def _gflop_per_update(algo: Algo, config: Any, dataset: Dataset) -> float:
-    """Returns the operations in the matrix products of one update of one member."""
-
-    def update(config: Any, state: State, key: jax.Array, dataset: Dataset) -> State:
-        batch = algo.sample(config, key, dataset)
-        return algo.update(config, state, jnp.int32(0), key, batch)[0]
-
-    key = jax.random.key(0)
-    state = jax.eval_shape(lambda key: algo.init(config, key, SPEC), key)
-    program = jax.make_jaxpr(update)(config, state, key, dataset).jaxpr
-    needed, _ = partial_eval.dce_jaxpr(program, [True] * len(program.outvars))
-    return _matmul_flops(needed) / 1e9
-
-
-def _matmul_flops(program: Jaxpr) -> int:
-    """Returns the operations of a program's matrix products, a multiply-add as two.
-
-    Those in a scan count as often as it runs, where XLA's cost analysis counts them once; those in
-    a branch by half, as TD3's actor moves in every second update.
-    """
-    total = 0
-    for equation in program.eqns:
-        if equation.primitive is jax.lax.dot_general_p:
-            (contracted, _), _ = equation.params["dimension_numbers"]
-            left: Any = equation.invars[0].aval
-            product: Any = equation.outvars[0].aval
-            total += 2 * product.size * math.prod(left.shape[axis] for axis in contracted)
-        inner = sum(map(_matmul_flops, jaxprs_in_params(equation.params)))
-        if equation.primitive is jax.lax.cond_p:
-            inner //= len(equation.params["branches"])
-        total += equation.params.get("length", 1) * inner
-    return total
-
-
-def _matmul_gflop_per_second() -> float:
-    """Returns the best of three float32 products, 2048 squared."""
-    x = jnp.ones((MATMUL_SIZE, MATMUL_SIZE))
-    return 2 * MATMUL_SIZE**3 / _best_of_three(_product, x) / 1e9
-
-
-def _copy_gigabytes_per_second() -> float:
-    """Returns the best of three passes over memory, bytes read and written together."""
-    x = jnp.ones(COPY_SIZE)
-    return 2 * x.nbytes / _best_of_three(_pass, x) / 1e9
-
-
-def _best_of_three(function: Callable[[jax.Array], jax.Array], x: jax.Array) -> float:
-    """Returns the seconds of the fastest of three calls, compiled before."""
-    function(x).block_until_ready()
-    best = math.inf
-    for _ in range(3):
-        start = time.perf_counter()
-        function(x).block_until_ready()
-        best = min(best, time.perf_counter() - start)
-    return best
-
-
-@jax.jit
-def _product(x: jax.Array) -> jax.Array:
-    return jnp.dot(x, x, precision=jax.lax.Precision.HIGHEST)
-
-
-@jax.jit
-def _pass(x: jax.Array) -> jax.Array:
-    return x + 1
 
 
 def main(argv: Sequence[str] | None = None) -> None:

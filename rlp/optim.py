@@ -27,15 +27,17 @@ def adamw(
 
 def polyak(params: Params, target: Params, tau: jax.Array | float) -> Params:
     """Returns (1 - tau) target + tau params."""
-    return optax.incremental_update(params, target, tau)
+    with jax.named_scope("optimizer"):
+        return optax.incremental_update(params, target, tau)
 
 
 def step(
     tx: optax.GradientTransformation, grads: Params, opt_state: Any, params: Params
 ) -> tuple[Params, Any]:
     """Returns the parameters and the optimizer state after one step down the gradients."""
-    updates, opt_state = tx.update(grads, opt_state, params)
-    return optax.apply_updates(params, updates), opt_state
+    with jax.named_scope("optimizer"):
+        updates, opt_state = tx.update(grads, opt_state, params)
+        return optax.apply_updates(params, updates), opt_state
 
 
 def grad_in_blocks(

@@ -80,7 +80,8 @@ def train(
         def body(state: State, now: tuple[jax.Array, jax.Array]) -> tuple[State, Metrics]:
             step, numbers = now
             sample_key, update_key = jax.random.wrap_key_data(numbers)
-            batch = algo.sample(config, sample_key, dataset)
+            with jax.named_scope("sample"):  # these names are for whoever looks at a profile
+                batch = algo.sample(config, sample_key, dataset)
             if placement and placement.batch:
                 batch = _shared_out(batch, placement.batch)
             return algo.update(config, state, step, update_key, batch)

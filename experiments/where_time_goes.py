@@ -1,0 +1,157 @@
+"""Where the time of an update goes, of every algorithm: one member on one core of a CPU.
+
+    python experiments/where_time_goes.py
+
+A profile of a second of updates at the benchmark's work, every operation of the compiled program
+counted as one Kind; what is left of the time passes between operations. The speed of the matrix
+products is told as a share of a large one's on the same core, the benchmark's ceiling. Writes
+results/where_time_goes_cpu.json.
+"""
+
+import math
+import os
+import re
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from rlp import cli, files, population, runs, work
+from rlp.algos import ALGOS
+from rlp.config import Positive
+
+CONTAINERS = ("while", "conditional", "call")  # whose operations are counted themselves
+INSTRUCTION = re.compile(r"\s+(?:ROOT )?%(?P<name>\S+) = .*? (?P<opcode>[a-z][a-z0-9-]*)\(")
+OF_ANOTHER = re.compile(r"calls=%([^\s,]+)")
+
+
+class Kind(StrEnum):
+    """What an operation is for."""
+
+    PRODUCTS = "matrix products"
+    REST = "activations and losses"  # and their gradients
+    OPTIMIZER = "optimizer"
+    DRAWING = "batches and random numbers"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The measurement."""
+
+    algos: str = ",".join(ALGOS)  # which, separated by commas
+    num_rounds: Positive = 5  # in turn with the ceiling; the median counts
+    json: str = str(Path(__file__).parent / "results" / "where_time_goes_cpu.json")  # for figures
+
+
+def measure(given: cli.Given) -> None:
+    """Profiles the algorithms one after the other, prints a table and writes the figures."""
+    settings = cli.parse(Settings, given)
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # one core: operations never overlap
+    jax.config.update("jax_enable_compilation_cache", False)  # a kept program may lack the names
+    header = ["", "ms an update", *Kind, "between operations", "products, of ceiling"]
+    print(f"| {' | '.join(header)} |\n| {' | '.join(['---'] * len(header))} |")
+    results = []
+    for algo_name in cli.chosen("algos", settings.algos, ALGOS):
+        result = _figures(algo_name, settings.num_rounds)
+        shares = list(result["shares"].values())
+        percentages = [*shares, 1 - sum(shares), result["products_of_ceiling"]]
+        cells = [f"{result['milliseconds']:.2f}", *(f"{share:.0%}" for share in percentages)]
+        print(f"| {algo_name} | {' | '.join(cells)} |", flush=True)
+        results.append(result)
+        files.write_json(Path(settings.json), {"results": results, **runs.environment()})
+
+
+def _figures(algo_name: str, num_rounds: int) -> dict[str, Any]:
+    """Returns an algorithm's figures, medians over the rounds."""
+    algo, config = ALGOS[algo_name], work.setting(algo_name)
+    configs, keys, states = population.init(algo, [config], [0], work.SPEC)
+    dataset, first_step = work.on_device(work.synthetic_data()), jnp.int32(0)
+
+    def updates(num_updates: int) -> jax.stages.Compiled:
+        arguments = (configs, keys, states, dataset, first_step)
+        return population.train.lower(algo, num_updates, *arguments).compile()
+
+    def seconds(program: jax.stages.Compiled) -> float:
+        nonlocal states
+        start = time.perf_counter()
+        states, *_ = program(configs, keys, states, dataset, first_step)
+        jax.block_until_ready(states)
+        return time.perf_counter() - start
+
+    one = updates(1)
+    num_updates = 1 + math.ceil(1 / min(seconds(one) for _ in range(5)))
+    many = updates(num_updates)
+    seconds(many)
+    kinds = _kinds(many.as_text() or "")
+    gflop = num_updates * work.gflop_per_update(algo, config, dataset)
+    shares, fractions, took = [], [], []
+    for _ in range(num_rounds):
+        ceiling = work.matmul_gflop_per_second()
+        with tempfile.TemporaryDirectory() as folder:
+            with jax.profiler.trace(folder):
+                took.append(seconds(many))
+            busy = _busy(Path(folder), kinds)
+        shares.append([busy[kind] / took[-1] for kind in Kind])
+        fractions.append(gflop / busy[Kind.PRODUCTS] / ceiling)
+    medians = [statistics.median(column) for column in zip(*shares, strict=True)]
+    return {
+        "algo": algo_name,
+        "milliseconds": 1000 * statistics.median(took) / num_updates,
+        "shares": dict(zip(Kind, medians, strict=True)),
+        "shares_of_rounds": shares,
+        "products_of_ceiling": statistics.median(fractions),
+        "products_of_ceiling_of_rounds": fractions,
+    }
+
+
+def _kinds(program: str) -> dict[str, Kind]:
+    """Returns the kind of every operation in the text of a compiled program."""
+    instructions: dict[str, str] = {}
+    with_products: set[str] = set()
+    computation = ""
+    for line in program.splitlines():
+        if line.startswith("%"):
+            computation = line[1:].split(" ")[0]
+        if not (found := INSTRUCTION.match(line)) or found["opcode"] in CONTAINERS:
+            continue
+        instructions[found["name"]] = line
+        if found["opcode"] == "dot":
+            with_products.update((computation, found["name"]))
+    return {name: _kind(name, line, with_products) for name, line in instructions.items()}
+
+
+def _kind(name: str, line: str, with_products: set[str]) -> Kind:
+    inner = OF_ANOTHER.search(line)
+    if name in with_products or (inner and inner[1] in with_products):
+        return Kind.PRODUCTS
+    if "optimizer/" in line:
+        return Kind.OPTIMIZER
+    return Kind.DRAWING if "sample/" in line or "threefry" in line else Kind.REST
+
+
+def _busy(folder: Path, kinds: dict[str, Kind]) -> dict[Kind, float]:
+    """Returns the seconds of each kind in the profile that was written to a folder."""
+    (path,) = folder.rglob("*.xplane.pb")
+    busy = dict.fromkeys(Kind, 0.0)
+    for plane in jax.profiler.ProfileData.from_file(str(path)).planes:
+        for event in (event for line in plane.lines for event in line.events):
+            if dict(event.stats).get("hlo_op") in kinds:
+                busy[kinds[event.name]] += event.duration_ns / 1e9
+    return busy
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The command line."""
+    doc = (__doc__ or "").splitlines()[0]
+    cli.main("python experiments/where_time_goes.py", cli.Command(measure, (Settings,), doc), argv)
+
+
+if __name__ == "__main__":
+    main()

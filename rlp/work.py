@@ -1,0 +1,117 @@
+"""The work that is measured: matched settings, operations of an update, ceilings of a machine."""
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend.core import Jaxpr, jaxprs_in_params
+from jax.interpreters import partial_eval
+
+from rlp.algos import ALGOS
+from rlp.data.dataset import Dataset, make_dataset, unit_normalizer
+from rlp.data.episodes import Episode, EpisodeSet
+from rlp.types import Algo, Spec, State
+
+SPEC = Spec(observation_dim=17, action_dim=6, max_episode_steps=1000)  # HalfCheetah's
+NUM_EPISODES = 100
+MATMUL_SIZE = 2048
+COPY_SIZE = 2**26  # float32: 268 MB, more than any cache
+MATCHED: dict[str, Any] = {"hidden_dims": (256, 256), "batch_size": 256}  # as peers were measured
+AS_PUBLISHED = ("dt",)  # measured with its authors' setting
+
+
+def setting(algo_name: str) -> Any:
+    """Returns the hyperparameters that an algorithm is measured with."""
+    return ALGOS[algo_name].Config(**({} if algo_name in AS_PUBLISHED else MATCHED))
+
+
+def synthetic_data() -> EpisodeSet:
+    """Returns 100,000 steps of noise, in episodes of 1,000."""
+    rng = np.random.default_rng(0)
+    length = SPEC.max_episode_steps
+    episodes = [
+        Episode(
+            observation=rng.standard_normal((length + 1, SPEC.observation_dim), np.float32),
+            action=rng.uniform(-1, 1, (length, SPEC.action_dim)).astype(np.float32),
+            reward=rng.uniform(0, 1, length).astype(np.float32),
+            terminated=False,
+        )
+        for _ in range(NUM_EPISODES)
+    ]
+    return EpisodeSet("synthetic", "", episodes)
+
+
+def on_device(data_set: EpisodeSet) -> Dataset:
+    """Returns the data as an update reads it, its observations as they are."""
+    return make_dataset(data_set, unit_normalizer(SPEC.observation_dim))
+
+
+def gflop_per_update(algo: Algo, config: Any, dataset: Dataset) -> float:
+    """Returns the operations in the matrix products of one update of one member."""
+
+    def update(config: Any, state: State, key: jax.Array, dataset: Dataset) -> State:
+        batch = algo.sample(config, key, dataset)
+        return algo.update(config, state, jnp.int32(0), key, batch)[0]
+
+    key = jax.random.key(0)
+    state = jax.eval_shape(lambda key: algo.init(config, key, SPEC), key)
+    program = jax.make_jaxpr(update)(config, state, key, dataset).jaxpr
+    needed, _ = partial_eval.dce_jaxpr(program, [True] * len(program.outvars))
+    return matmul_flops(needed) / 1e9
+
+
+def matmul_flops(program: Jaxpr) -> int:
+    """Returns the operations of a program's matrix products, a multiply-add as two.
+
+    Those in a scan count as often as it runs, where XLA's cost analysis counts them once; those in
+    a branch by half, as TD3's actor moves in every second update.
+    """
+    total = 0
+    for equation in program.eqns:
+        if equation.primitive is jax.lax.dot_general_p:
+            (contracted, _), _ = equation.params["dimension_numbers"]
+            left: Any = equation.invars[0].aval
+            product: Any = equation.outvars[0].aval
+            total += 2 * product.size * math.prod(left.shape[axis] for axis in contracted)
+        inner = sum(map(matmul_flops, jaxprs_in_params(equation.params)))
+        if equation.primitive is jax.lax.cond_p:
+            inner //= len(equation.params["branches"])
+        total += equation.params.get("length", 1) * inner
+    return total
+
+
+def matmul_gflop_per_second() -> float:
+    """Returns the best of three float32 products, 2048 squared."""
+    x = jnp.ones((MATMUL_SIZE, MATMUL_SIZE))
+    return 2 * MATMUL_SIZE**3 / _best_of_three(_product, x) / 1e9
+
+
+def copy_gigabytes_per_second() -> float:
+    """Returns the best of three passes over memory, bytes read and written together."""
+    x = jnp.ones(COPY_SIZE)
+    return 2 * x.nbytes / _best_of_three(_pass, x) / 1e9
+
+
+def _best_of_three(function: Callable[[jax.Array], jax.Array], x: jax.Array) -> float:
+    """Returns the seconds of the fastest of three calls, compiled before."""
+    function(x).block_until_ready()
+    best = math.inf
+    for _ in range(3):
+        start = time.perf_counter()
+        function(x).block_until_ready()
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+@jax.jit
+def _product(x: jax.Array) -> jax.Array:
+    return jnp.dot(x, x, precision=jax.lax.Precision.HIGHEST)
+
+
+@jax.jit
+def _pass(x: jax.Array) -> jax.Array:
+    return x + 1
