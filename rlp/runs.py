@@ -33,7 +33,7 @@ from rlp.files import read_json, write_json
 from rlp.types import Algo, Precision, Spec
 
 Curves = dict[str, dict[str, list[tuple[int, float]]]]  # metric -> member -> [(step, value)]
-LAYOUT = 1  # of the directory; another one is refused
+LAYOUT = 2  # of the directory; another one is refused
 PACKAGES = (
     "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy",
     "dm_control", "mujoco", "gymnasium",
