@@ -38,9 +38,7 @@ def room(run: Run, num_updates: int, dataset: Dataset, placement: Placement) -> 
     num_members, groups = len(run.seeds), placement.num_groups
     limit = groups * MOST_ON_CPU if jax.default_backend() == "cpu" else num_members
     some = slice(min(num_members, limit))
-    members = jax.eval_shape(
-        lambda: population.init(run.algo, run.configs[some], run.seeds[some], run.spec)
-    )
+    members = population.shapes(run.algo, run.configs[some], run.seeds[some], run.spec)
     num_bytes = population.num_bytes(
         run.algo, num_updates, members, dataset, placement, run.precision
     )

@@ -181,6 +181,6 @@ def load_policy(run: Run) -> tuple[Policy, int]:
 
 
 def _restored(run: Run, step: int) -> Saved:
-    members = jax.eval_shape(lambda: population.init(run.algo, run.configs, run.seeds, run.spec))
+    members = population.shapes(run.algo, run.configs, run.seeds, run.spec)
     normalizer = jax.eval_shape(lambda: unit_normalizer(run.spec.observation_dim))
     return checkpoint.restore(run.checkpoints, step, Saved(members.states, normalizer))

@@ -5,7 +5,7 @@
 The data is shared by all members. No Python runs between updates.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -36,12 +36,25 @@ class Population(NamedTuple):
 
 def init(algo: Algo, configs: Sequence[Any], seeds: Sequence[int], spec: Spec) -> Population:
     """Returns the population before its first update; member i has configs[i] and seeds[i]."""
+    on_cpu = jax.default_backend() == "cpu"  # where LLVM would take seconds over milliseconds
+    options = {"xla_backend_optimization_level": 1} if on_cpu else None
+    new = jax.jit(_new(algo, spec), compiler_options=options)
+    return new(stack(configs), jnp.asarray(seeds, jnp.uint32))
+
+
+def shapes(algo: Algo, configs: Sequence[Any], seeds: Sequence[int], spec: Spec) -> Population:
+    """Returns the shapes of what `init` returns."""
+    return jax.eval_shape(_new(algo, spec), stack(configs), jnp.asarray(seeds, jnp.uint32))
+
+
+def _new(algo: Algo, spec: Spec) -> Callable[[Any, jax.Array], Population]:
+    """Returns a function from settings and seeds [M] to new members."""
 
     def one_member(config: Any, seed: jax.Array) -> Population:
         init_key, key = jax.random.split(jax.random.key(seed))
         return Population(config, key, algo.init(config, init_key, spec))
 
-    return jax.jit(jax.vmap(one_member))(stack(configs), jnp.asarray(seeds, jnp.uint32))
+    return jax.vmap(one_member)
 
 
 @partial(
