@@ -65,7 +65,7 @@ def evaluate_run(given: cli.Given) -> None:
                 screen.say(f"drawn to {plot}")
         else:
             rows = run.by_member(returns)
-            screen.returns(rows, run.over_members, env_name)
+            screen.returns(rows, run.over_members(rows), env_name)
         path = run.directory / "evaluation.json"
         result = {"step": step, "env": env_name, "first_seed": settings.seed}
         by_name = {name: values.tolist() for name, values in rows.items()}

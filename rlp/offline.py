@@ -142,16 +142,15 @@ def _evaluate(
     step: int,
     saved: Saved,
 ) -> None:
-    """Writes the returns of the policies after `step` updates, and says their means."""
+    """Writes the returns of the policies after `step` updates; says their means of each setting."""
     actors = policy.from_states(run.algo, stack(run.configs), saved.states, saved.normalizer)
     seeds = evaluation_seeds(num_episodes, len(run.tasks))
     targets = np.tile(run.target_returns, num_episodes)
     with screen.bar("evaluating", run.spec.max_episode_steps) as show:
         returns = evaluate(run.algo, run.spec, actors, env, seeds, show, targets)
     log.write_returns(step, returns)
-    by_task = run.by_task("return", returns.T)  # [N, M]
-    means = "  ".join(f"{name} {spread(each.mean(axis=0))}" for name, each in by_task.items())
-    screen.say(f"update {step:>9,}  {means}")
+    for name, means in run.over_members(run.by_member(returns)).items():
+        screen.say(f"update {step:>9,}  return{name} {spread(means)}")
 
 
 def _save(log: MetricsLog, run: Run, step: int, saved: Saved) -> None:

@@ -3,8 +3,9 @@
 import html
 import importlib.util
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -23,7 +24,7 @@ img {{ max-width: 100%; }} pre {{ background: #f4f4f4; padding: 1rem; overflow: 
 <h1>{title}</h1>
 <p><code>{command}</code></p>
 <table><tr><th>return of an episode</th><th>mean</th><th>std</th><th>min</th><th>max</th>
-<th>episodes</th></tr>
+<th>of</th></tr>
 {rows}
 </table>
 {images}
@@ -55,17 +56,19 @@ def write(run: Run, rows: Mapping[str, np.ndarray], params: Params) -> Path:
     )
     if not importlib.util.find_spec("matplotlib"):
         shown = []  # a machine that only trains may lack it
-    images = [
-        _plot(plots / f"{name}.png", name, curves[name], _levels(run, name, rows)) for name in shown
-    ]
+    for name in shown:
+        figure = _figure(name, run.settings, curves[name], _levels(run, name, rows))
+        figure.savefig(plots / f"{name}.png", dpi=120)
     record = {k: v for k, v in run.record.items() if k not in ("members", "data")}
+    told = [_row(name, values, "episodes") for name, values in rows.items()]
+    for name, values in run.over_members(rows).items():
+        if len(values) > 1:
+            told.append(_row(f"members' means{name}", values, "members"))
     page = PAGE.format(
         title=html.escape(run.directory.name),
         command=html.escape(run.record["command"]),
-        rows="\n".join(_row(name, values) for name, values in rows.items()),
-        images="\n".join(
-            f'<p><img src="plots/{path.name}" alt="{path.stem}"></p>' for path in images
-        ),
+        rows="\n".join(told),
+        images="\n".join(f'<p><img src="plots/{name}.png" alt="{name}"></p>' for name in shown),
         parameters=html.escape(_overview(params)),
         record=html.escape(json.dumps(record, indent=1)),
     )
@@ -73,10 +76,10 @@ def write(run: Run, rows: Mapping[str, np.ndarray], params: Params) -> Path:
     return run.directory / "report.html"
 
 
-def _row(name: str, values: np.ndarray) -> str:
+def _row(name: str, values: np.ndarray, what: str) -> str:
     numbers = (values.mean(), values.std(), values.min(), values.max())
     cells = "".join(f"<td>{number:.0f}</td>" for number in numbers)
-    return f"<tr><td>{html.escape(name)}</td>{cells}<td>{values.size}</td></tr>"
+    return f"<tr><td>{html.escape(name)}</td>{cells}<td>{values.size} {what}</td></tr>"
 
 
 def _overview(params: Params) -> str:
@@ -107,27 +110,38 @@ def _limits(run: Run, name: str) -> dict[str, np.ndarray]:
     return {f"bound {value:.4g}": np.array(value) for value in sorted(found)}
 
 
-def _plot(
-    path: Path,
+def _figure(
     name: str,
-    curves: Mapping[str, list[tuple[int, float]]],
+    settings: Mapping[str, Sequence[str]],
+    curves: Mapping[str, Sequence[tuple[int, float]]],
     lines: Mapping[str, np.ndarray],
-) -> Path:
-    """Draws one metric of all members; `lines` that are no member are drawn level."""
-    from matplotlib.figure import Figure  # a second that start-up need not wait
+) -> Any:
+    """Returns a drawing of one metric of all members; `lines` that are no member are level.
+
+    Of several settings each has a colour, and a thick line for the mean of its members.
+    """
+    import matplotlib  # a second that start-up need not wait
+    from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
-    for member, points in curves.items():
-        axes.plot(*zip(*points, strict=True), marker=".", label=member)
+    if len(settings) == 1:
+        for member, points in curves.items():
+            axes.plot(*zip(*points, strict=True), marker=".", label=member)
+    else:
+        shades = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(settings)))
+        for (setting, members), shade in zip(settings.items(), shades, strict=True):
+            points = np.array([curves[member] for member in members])  # [M, T, 2]
+            axes.plot(*points.T, color=shade, alpha=0.3, linewidth=1)
+            axes.plot(*points.mean(axis=0).T, color=shade, marker=".", label=setting.strip())
     levels = {label: values.mean() for label, values in lines.items() if label not in curves}
     for style, (label, level) in zip(("--", ":"), levels.items(), strict=False):
         axes.axhline(level, color="grey", linestyle=style, label=label)
     axes.set_xlabel("updates")
     axes.set_ylabel(name)
     axes.grid(alpha=0.3)
-    if len(curves) <= 16:
-        columns = max(1, min(3, 100 // max(map(len, curves))))  # of some 100 letters together
+    names = curves if len(settings) == 1 else settings
+    if len(names) <= 16:
+        columns = max(1, min(3, 100 // max(map(len, names))))  # of some 100 letters together
         figure.legend(loc="outside lower center", ncols=columns, fontsize="small")
-    figure.savefig(path, dpi=120)
-    return path
+    return figure

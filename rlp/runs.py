@@ -105,14 +105,25 @@ class Run:
         return {k: v for label, each in rows for k, v in self.by_task(label, each).items()}
 
     @property
-    def over_members(self) -> dict[str, list[str]]:
-        """The names under which `by_member` has the seeds of a setting, for each task."""
-        seeds: dict[str, list[str]] = defaultdict(list)
+    def settings(self) -> dict[str, list[str]]:
+        """The labels of each setting's members, by what stands behind a name for the setting.
+
+        That is nothing where there is only one.
+        """
+        settings: dict[str, list[str]] = defaultdict(list)
         for label in self.labels:
-            setting = label.partition(",")[2]
-            for task in self.tasks:
-                seeds[f"members' means {setting}".rstrip() + task].append(label + task)
-        return seeds
+            varying = label.partition(",")[2]
+            settings[f" {varying}".rstrip()].append(label)
+        return settings
+
+    def over_members(self, rows: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Returns the means [members] of the rows that `by_member` made, by setting and task."""
+        return {
+            setting + task: np.array([rows[label + task].mean() for label in labels])
+            for setting, labels in self.settings.items()
+            for task in self.tasks
+            if labels[0] + task in rows
+        }
 
     def doubt(self, target_return: float) -> str:
         """Returns what to warn of a return to aim for, "" where it is near the data's."""

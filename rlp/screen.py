@@ -90,14 +90,14 @@ class Screen:
     def returns(
         self,
         rows: Mapping[str, np.ndarray],
-        over_members: Mapping[str, Sequence[str]] = MappingProxyType({}),
+        means: Mapping[str, np.ndarray] = MappingProxyType({}),
         env: str = "",
     ) -> None:
-        """Prints a table of returns; members are summed up in rows of their means.
+        """Prints a table of returns.
 
         Args:
             rows: the returns of the episodes of each name.
-            over_members: for a row of means, the names of the members; shown from two on.
+            means: those of the members of each setting and task; shown from two members on.
             env: the environment; the mean has a column of D4RL's scores where it has those.
         """
         table = Table(box=SIMPLE_HEAD, pad_edge=False)
@@ -113,9 +113,9 @@ class Screen:
         for name, values in rows.items():
             add(name, values, "episodes")
         table.add_section()
-        for name, members in over_members.items():
-            if len(members) > 1:
-                add(name, np.array([rows[member].mean() for member in members]), "members")
+        for name, values in means.items():
+            if len(values) > 1:
+                add(f"members' means{name}", values, "members")
         self._console.print(table)
 
 

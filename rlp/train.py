@@ -91,7 +91,7 @@ def train(algo_name: str, given: cli.Given) -> Run:
             rows |= run.by_task("random policy", evaluate_random(env, seeds))
         last = run.evaluations()[-len(run.seeds) * len(run.tasks) :]
         rows.update((entry["member"], np.array(entry["returns"])) for entry in last)
-        screen.returns(rows, run.over_members if last else {}, run.record["env"])
+        screen.returns(rows, run.over_members(rows), run.record["env"])
         result = {"returns": {name: values.tolist() for name, values in rows.items()}, **run.record}
         files.write_json(run.directory / "result.json", result)
         policy, _ = offline.load_policy(run)

@@ -7,29 +7,44 @@ from rlp import report
 from rlp.runs import Run
 
 
-def a_run(directory: Path) -> Run:
+def a_run(directory: Path, discounts: tuple[float, float] = (0.9, 0.9)) -> Run:
     """Returns a run of two members, whose Q has a bound each."""
     members = [
-        {"seed": seed, "config": {"discount": 0.9}, "limits": {"max_q": bound}}
+        {"seed": seed, "config": {"discount": discounts[seed]}, "limits": {"max_q": bound}}
         for seed, bound in ((0, 10.0), (1, 20.0))
     ]
+    record = {"members": members, "command": "a <command>", "data": {}, "env": "walker-walk"}
+    run = Run(directory, record)
     entries = [
-        {"step": step, "member": f"seed={seed}", "max_q": 1.0 * step, "return": 5.0}
+        {"step": step, "member": label, "max_q": 1.0 * step, "return": 5.0}
         for step in (1, 2)
-        for seed in (0, 1)
+        for label in run.labels
     ]
     (directory / "metrics.jsonl").write_text("\n".join(map(json.dumps, entries)))
-    return Run(directory, {"members": members, "command": "a <command>", "data": {}})
+    return run
 
 
 def test_the_page_shows_returns_and_every_metric(tmp_path: Path):
-    rows = {"data": np.array([1.0, 3.0]), "seed=0": np.array([5.0])}
+    rows = {"data": np.array([1.0, 3.0]), "seed=0": np.array([5.0]), "seed=1": np.array([7.0])}
     page = report.write(a_run(tmp_path), rows, {"kernel": np.zeros((2, 3))}).read_text()
-    assert "<td>data</td><td>2</td><td>1</td><td>1</td><td>3</td><td>2</td>" in page
+    assert "<td>data</td><td>2</td><td>1</td><td>1</td><td>3</td><td>2 episodes</td>" in page
+    assert "<td>members' means</td><td>6</td>" in page.replace("&#x27;", "'")
     assert "a &lt;command&gt;" in page
     for name in ("return", "max_q"):
         assert f'src="plots/{name}.png"' in page
         assert (tmp_path / "plots" / f"{name}.png").stat().st_size > 1000
+
+
+def test_settings_have_a_line_each(tmp_path: Path):
+    run = a_run(tmp_path, discounts=(0.9, 0.8))
+    curves = run.curves()["return"]
+    axes = report._figure("return", run.settings, curves, {}).axes[0]
+    assert axes.get_legend_handles_labels()[1] == ["discount=0.9", "discount=0.8"]
+    one_setting = a_run(tmp_path)
+    axes = report._figure("return", one_setting.settings, one_setting.curves()["return"], {}).axes[
+        0
+    ]
+    assert axes.get_legend_handles_labels()[1] == ["seed=0", "seed=1"]
 
 
 def test_a_metric_is_drawn_with_the_bound_of_every_setting(tmp_path: Path):

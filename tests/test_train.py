@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -445,6 +446,7 @@ def test_training_with_evaluation_and_evaluate(
     assert [(e["step"], e["member"]) for e in entries] == [
         (step, f"seed={seed}") for step in (10, 20) for seed in (0, 1)
     ]
+    assert re.search(r"update +20  return \d+ \+- \d+ \(\d+ to \d+\)\n", out)
     evaluate.main(["runs/a", "--num_episodes=1", "--quiet"])
     result = json.loads(Path("runs/a/evaluation.json").read_text())
     # The initial states are the same: the restored policies repeat their returns exactly.
