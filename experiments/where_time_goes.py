@@ -13,7 +13,6 @@ import os
 import re
 import statistics
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -21,9 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
-from rlp import cli, files, population, runs, work
+from rlp import cli, files, runs, work
 from rlp.algos import ALGOS
 from rlp.config import Positive
 
@@ -70,33 +68,19 @@ def measure(given: cli.Given) -> None:
 
 def _figures(algo_name: str, num_rounds: int) -> dict[str, Any]:
     """Returns an algorithm's figures, medians over the rounds."""
-    algo, config = ALGOS[algo_name], work.setting(algo_name)
-    configs, keys, states = population.init(algo, [config], [0], work.SPEC)
-    dataset, first_step = work.on_device(work.synthetic_data()), jnp.int32(0)
-
-    def updates(num_updates: int) -> jax.stages.Compiled:
-        arguments = (configs, keys, states, dataset, first_step)
-        return population.train.lower(algo, num_updates, *arguments).compile()
-
-    def seconds(program: jax.stages.Compiled) -> float:
-        nonlocal states
-        start = time.perf_counter()
-        states, *_ = program(configs, keys, states, dataset, first_step)
-        jax.block_until_ready(states)
-        return time.perf_counter() - start
-
-    one = updates(1)
-    num_updates = 1 + math.ceil(1 / min(seconds(one) for _ in range(5)))
-    many = updates(num_updates)
-    seconds(many)
-    kinds = _kinds(many.as_text() or "")
-    gflop = num_updates * work.gflop_per_update(algo, config, dataset)
+    training = work.Training(algo_name)
+    one_update = training.compiled(1)
+    num_updates = 1 + math.ceil(1 / min(training.seconds(one_update) for _ in range(5)))
+    many_updates = training.compiled(num_updates)
+    training.seconds(many_updates)
+    kinds = _kinds(many_updates.as_text() or "")
+    gflop = num_updates * work.gflop_per_update(algo_name)
     shares, fractions, took = [], [], []
     for _ in range(num_rounds):
         ceiling = work.matmul_gflop_per_second()
         with tempfile.TemporaryDirectory() as folder:
             with jax.profiler.trace(folder):
-                took.append(seconds(many))
+                took.append(training.seconds(many_updates))
             busy = _busy(Path(folder), kinds)
         shares.append([busy[kind] / took[-1] for kind in Kind])
         fractions.append(gflop / busy[Kind.PRODUCTS] / ceiling)

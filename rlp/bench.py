@@ -20,12 +20,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from rlp import cli, devices, files, memory, peers, population, runs, work
+from rlp import cli, files, memory, peers, population, runs, work
 from rlp.algos import ALGOS
 from rlp.config import Positive
 from rlp.errors import InputError
@@ -174,38 +173,19 @@ def measure(
     algo_name: str, precision: Precision, num_members: int, num_rounds: int, began: float
 ) -> dict[str, Any]:
     """Returns the figures of one case; `began` is when its process was started (unix time)."""
-    algo, config, data_set = ALGOS[algo_name], work.setting(algo_name), work.synthetic_data()
-    devices.split_cpu(num_members, data_set.num_bytes)  # as rlp.train does
-    placement = devices.placement(num_members)
-    members = population.init(algo, [config] * num_members, range(num_members), work.SPEC)
-    configs, keys, states = devices.place(members, placement.members)
-    shared = (work.on_device(data_set), np.int32(0))
-    dataset, first_step = devices.place(shared, placement.everywhere)
-
-    def compiled(num_updates: int) -> Callable[[], float]:
-        arguments = (configs, keys, states, dataset, first_step)
-        program = population.train.lower(
-            algo, num_updates, *arguments, placement=placement, precision=precision
-        ).compile()
-
-        def run() -> float:
-            nonlocal states
-            start = time.perf_counter()
-            states, *_ = program(configs, keys, states, dataset, first_step)
-            jax.block_until_ready(states)
-            return time.perf_counter() - start
-
-        return run
-
-    one_update = compiled(1)
-    one_update()
+    training = work.Training(algo_name, num_members, precision)
+    one_update = training.compiled(1)
+    training.seconds(one_update)
     first_update_seconds = time.time() - began
-    num_updates = 1 + math.ceil(1 / min(one_update() for _ in range(5)))  # another program
+    num_updates = 1 + math.ceil(1 / min(training.seconds(one_update) for _ in range(5)))
     start = time.perf_counter()
-    many_updates = compiled(num_updates)
+    many_updates = training.compiled(num_updates)
     compile_seconds = time.perf_counter() - start
-    many_updates()
-    gflop = work.gflop_per_update(algo, config, dataset)
+    training.seconds(many_updates)
+
+    def run() -> float:
+        return training.seconds(many_updates)
+
     return {
         "algo": algo_name,
         "library": "rlp",
@@ -213,7 +193,7 @@ def measure(
         "members": num_members,
         "compile_seconds": compile_seconds,
         "first_update_seconds": first_update_seconds,
-        **_speed(many_updates, num_members * num_updates, gflop, num_rounds),
+        **_speed(run, algo_name, num_members * num_updates, num_rounds),
         **runs.environment(),
     }
 
@@ -231,8 +211,6 @@ def measure_d3rlpy(algo_name: str, num_rounds: int, began: float) -> dict[str, A
     run(1)
     first_update_seconds = time.time() - began
     num_updates = math.ceil(1 / min(run(1) for _ in range(5)))
-    config, replay = work.setting(algo_name), work.on_device(data_set)
-    gflop = work.gflop_per_update(ALGOS[algo_name], config, replay)
     return {
         "algo": algo_name,
         "library": f"d3rlpy {metadata.version('d3rlpy')}",
@@ -240,27 +218,28 @@ def measure_d3rlpy(algo_name: str, num_rounds: int, began: float) -> dict[str, A
         "members": 1,
         "compile_seconds": 0.0,
         "first_update_seconds": first_update_seconds,
-        **_speed(lambda: run(num_updates), num_updates, gflop, num_rounds),
+        **_speed(lambda: run(num_updates), algo_name, num_updates, num_rounds),
         **runs.environment(),
     }
 
 
 def _speed(
-    run: Callable[[], float], num_updates: int, gflop: float, num_rounds: int
+    run: Callable[[], float], algo_name: str, num_updates: int, num_rounds: int
 ) -> dict[str, Any]:
     """Returns the speed of a function that makes updates and returns the seconds they took.
 
     Args:
         run: the function.
+        algo_name: of what.
         num_updates: how many it makes, of all members together.
-        gflop: those of an update's matrix products.
         num_rounds: how often it is measured, in turn with the ceiling.
     """
     rounds = [(work.matmul_gflop_per_second(), run()) for _ in range(num_rounds)]
     ceilings = [ceiling for ceiling, _ in rounds]
     speeds = [num_updates / seconds for _, seconds in rounds]
+    peak = memory.peak() / 1e6  # before what follows, which needs its own
+    gflop = work.gflop_per_update(algo_name)
     fractions = [s * gflop / c for s, c in zip(speeds, ceilings, strict=True)]
-    peak = memory.peak() / 1e6  # before the copy, which needs its own
     return {
         "updates_per_second": statistics.median(speeds),
         "updates_per_second_of_rounds": speeds,

@@ -11,10 +11,11 @@ import numpy as np
 from jax.extend.core import Jaxpr, jaxprs_in_params
 from jax.interpreters import partial_eval
 
+from rlp import devices, population
 from rlp.algos import ALGOS
 from rlp.data.dataset import Dataset, make_dataset, unit_normalizer
 from rlp.data.episodes import Episode, EpisodeSet
-from rlp.types import Algo, Spec, State
+from rlp.types import Precision, Spec, State
 
 SPEC = Spec(observation_dim=17, action_dim=6, max_episode_steps=1000)  # HalfCheetah's
 NUM_EPISODES = 100
@@ -50,8 +51,44 @@ def on_device(data_set: EpisodeSet) -> Dataset:
     return make_dataset(data_set, unit_normalizer(SPEC.observation_dim))
 
 
-def gflop_per_update(algo: Algo, config: Any, dataset: Dataset) -> float:
+class Training:
+    """A population that trains at the measured setting, placed as `rlp.train` places its own."""
+
+    def __init__(
+        self, algo_name: str, num_members: int = 1, precision: Precision = "float32"
+    ) -> None:
+        self._algo, config, data_set = ALGOS[algo_name], setting(algo_name), synthetic_data()
+        devices.split_cpu(num_members, data_set.num_bytes)
+        self._placement, self._precision = devices.placement(num_members), precision
+        members = population.init(self._algo, [config] * num_members, range(num_members), SPEC)
+        self._configs, self._keys, self._states = devices.place(members, self._placement.members)
+        shared = (on_device(data_set), np.int32(0))  # the first update's number
+        self._shared = devices.place(shared, self._placement.everywhere)
+
+    def compiled(self, num_updates: int) -> jax.stages.Compiled:
+        """Returns the program that makes so many updates."""
+        return population.train.lower(
+            self._algo,
+            num_updates,
+            self._configs,
+            self._keys,
+            self._states,
+            *self._shared,
+            placement=self._placement,
+            precision=self._precision,
+        ).compile()
+
+    def seconds(self, program: jax.stages.Compiled) -> float:
+        """Trains on with a program and returns how long it took."""
+        start = time.perf_counter()
+        self._states, *_ = program(self._configs, self._keys, self._states, *self._shared)
+        jax.block_until_ready(self._states)
+        return time.perf_counter() - start
+
+
+def gflop_per_update(algo_name: str) -> float:
     """Returns the operations in the matrix products of one update of one member."""
+    algo, config, dataset = ALGOS[algo_name], setting(algo_name), on_device(synthetic_data())
 
     def update(config: Any, state: State, key: jax.Array, dataset: Dataset) -> State:
         batch = algo.sample(config, key, dataset)
