@@ -28,7 +28,7 @@ class Screen:
     def __init__(self, quiet: bool) -> None:
         self._quiet = quiet
         self._warned: set[str] = set()
-        self._console = Console(highlight=False, soft_wrap=True)
+        self._console = Console(highlight=False, markup=False, soft_wrap=True)
         self._console.width = max(self._console.width, 100)  # tables of labels need it
         self._live = self._console.is_terminal and not quiet
         self._progress = Progress(
@@ -64,7 +64,9 @@ class Screen:
 
     def warn(self, text: str) -> None:
         """Prints a warning on stderr, quiet or not."""
-        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[yellow]warning:[/] {text}")
+        console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+        console.print("warning:", style="yellow", end=" ")
+        console.print(text)
 
     def alarms(self, labels: Sequence[str], alarms: Mapping[str, np.ndarray]) -> None:
         """Warns once of each alarm of each member; `alarms` has the update it began, or NEVER."""

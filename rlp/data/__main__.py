@@ -31,7 +31,7 @@ class Info:
 
 def info(given: cli.Given) -> None:
     """Prints what there is to know of a data set."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, markup=False, soft_wrap=True)
     console.print(describe.page(data.load(cli.parse(Info, given).dataset)))
 
 

@@ -26,7 +26,7 @@ def page(data: EpisodeSet) -> Group:
 def card(data: EpisodeSet) -> str:
     """Returns the page as markdown."""
     text = io.StringIO()
-    Console(file=text, width=100).print(page(data))
+    Console(file=text, markup=False, width=100).print(page(data))
     lines = "\n".join(line.rstrip() for line in text.getvalue().rstrip().splitlines())
     return f"# {data.name}\n\n```\n{lines}\n```\n"
 

@@ -86,6 +86,6 @@ def _announce(where: str, num_bytes: int) -> Console:
     if num_bytes > there:
         raise InputError(f"{where}: {size} of arrays, but this machine has {there / 1e9:,.1f} GB")
     quiet = num_bytes < LARGE
-    console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=quiet)
+    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True, quiet=quiet)
     console.print(f"reading {where}: {size}")
     return console

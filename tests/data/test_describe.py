@@ -39,3 +39,8 @@ def test_the_card_has_every_fact_and_column():
     columns = [line.split() for line in card.splitlines()]
     assert ["observation", "0", "0.000", "0.500", "1.000", "0.500"] in columns
     assert ["action", "0", "0.000", "0.500", "1.000", "0.500"] in columns
+
+
+def test_what_the_data_says_is_shown_as_it_is(episodes: EpisodeSet):
+    said = replace(episodes, metadata={"made by": "code of [b]its[/] authors"})
+    assert "code of [b]its[/] authors" in describe.card(said)
