@@ -8,21 +8,31 @@ is one line that names the nearest flag, and exit code 2. A field without defaul
 import dataclasses
 import errno
 import inspect
-import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    NamedTuple,
+    TypeVar,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import fire
 import fire.decorators
+import numpy as np
 
 from rlp import compiled
-from rlp.config import Positive, field_comments, float_names
+from rlp.config import field_comments, float_names
 from rlp.errors import InputError, nearest
 
 T = TypeVar("T")
 Given = dict[str, str]  # the flags that were given, as typed
+LARGEST = np.iinfo(np.int32).max  # updates and steps are counted in 32 bits
 OF_THE_DISK = (  # errors that are the machine's or the user's, not ours
     errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS,
     errno.EEXIST, errno.EISDIR, errno.ENOTDIR,
@@ -74,21 +84,26 @@ def parse(cls: type[T], given: Mapping[str, str]) -> T:
 def parse_sweep(cls: type, given: Mapping[str, str]) -> dict[str, list[Any]]:
     """Returns the given values of each field; float fields take several, as `3e-4,1e-3`."""
     kinds, floats = get_type_hints(cls, include_extras=True), float_names(cls)
-    return {
+    values = {
         name: [parse_value(name, part, kinds[name]) for part in text.split(",")]
         if name in floats
         else [parse_value(name, text, kinds[name])]
         for name, text in given.items()
         if name in kinds
     }
+    for name in values.keys() & set(floats):
+        if len(set(map(np.float32, values[name]))) < len(values[name]):
+            raise InputError(f"--{name}={given[name]}: has a value twice")
+    return values
 
 
 def parse_value(name: str, text: str, kind: Any) -> Any:
     """Returns the value that `text` means for a field `name` annotated `kind`."""
-    if kind == Positive:
-        value = parse_value(name, text, int)
-        if value < 1:
-            raise InputError(f"--{name}={text}: must be at least 1")
+    if get_origin(kind) is Annotated:
+        kind, said, holds = get_args(kind)
+        value = parse_value(name, text, kind)
+        if not holds(value):
+            raise InputError(f"--{name}={text}: must be {said}")
         return value
     if get_origin(kind) is Literal:
         if text not in get_args(kind):
@@ -107,10 +122,12 @@ def parse_value(name: str, text: str, kind: Any) -> Any:
     except ValueError:
         noun = "a whole number" if kind is int else "a number"
         raise InputError(f"--{name}={text}: must be {noun}") from None
-    if not math.isfinite(value):
-        raise InputError(f"--{name}={text}: must be finite")
     if kind is int and value < 0:
         raise InputError(f"--{name}={text}: must be at least 0")
+    if kind is int and value > LARGEST:
+        raise InputError(f"--{name}={text}: must be at most {LARGEST}")
+    if not abs(value) <= float(np.finfo(np.float32).max):
+        raise InputError(f"--{name}={text}: must be finite, in 32 bits")
     return value
 
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from rlp import checkpoint, cli, config, data, envs, files, online, policy, population, runs
 from rlp.algos import cqlsac
-from rlp.config import Positive
+from rlp.config import Discount, Positive
 from rlp.data.dataset import unit_normalizer
 from rlp.data.episodes import fingerprint
 from rlp.data.formats import exorl
@@ -56,7 +56,7 @@ class Learning:
     hidden_dims: tuple[Positive, ...] = (256, 256)  # widths of the hidden layers
     batch_size: Positive = 256  # transitions in a batch
     learning_rate: float = 1e-3  # Adam's, for everything
-    discount: float = 0.99  # gamma
+    discount: Discount = 0.99  # gamma
 
 
 @dataclass(frozen=True)

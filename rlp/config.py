@@ -11,13 +11,16 @@ import inspect
 import itertools
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, TypeVar, dataclass_transform
+from typing import Annotated, Any, TypeVar, dataclass_transform, get_type_hints
 
 import jax
 import numpy as np
 
 T = TypeVar("T")
-Positive = Annotated[int, "at least 1"]  # other whole numbers may be 0
+# Kinds of numbers: what they must be, and whether one is. Other whole numbers may be 0.
+Positive = Annotated[int, "at least 1", lambda value: value >= 1]
+Share = Annotated[float, "from 0 to 1", lambda value: 0 <= value <= 1]
+Discount = Annotated[float, "at least 0 and below 1", lambda value: 0 <= value < 1]
 
 
 @dataclass_transform(frozen_default=True, eq_default=False, kw_only_default=True)
@@ -39,8 +42,9 @@ def config(cls: type[T]) -> type[T]:
 
 
 def float_names(cls: type) -> list[str]:
-    """Returns the names of the fields annotated `float`: the ones that are data."""
-    return [name for name, kind in inspect.get_annotations(cls).items() if kind is float]
+    """Returns the names of the fields that are floats, of whatever kind: the ones that are data."""
+    kinds = get_type_hints(cls)
+    return [name for name in inspect.get_annotations(cls) if kinds[name] is float]
 
 
 def stack(configs: Sequence[T]) -> T:

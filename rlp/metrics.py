@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,6 +35,7 @@ class TensorBoard:
     def __init__(self, directory: Path, resumed_at: int) -> None:
         import tensorboardX
 
+        logging.getLogger("tensorboardX.x2num").setLevel(logging.ERROR)  # of NaN the screen tells
         purge = resumed_at + 1 if resumed_at else None
         self._writer = tensorboardX.SummaryWriter(str(directory), purge_step=purge)
 

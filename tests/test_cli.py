@@ -5,7 +5,7 @@ from typing import Any, Literal
 import pytest
 
 from rlp import cli, files
-from rlp.config import Positive
+from rlp.config import Discount, Positive, Share
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,8 @@ class Flags:
     rate: float = 0.5  # how fast
     head: Literal["one", "two"] = "one"  # which
     hidden_dims: tuple[Positive, ...] = (2, 3)  # widths
+    tau: Share = 1.0  # how much
+    discount: Discount = 0.0  # how far
 
 
 def run(*words: str) -> Flags | None:
@@ -67,7 +69,12 @@ def test_a_word_may_be_given_as_a_flag():
         (("here", "--num_seeds"), "--num_seeds=True: must be a whole number"),
         (("here", "--normalize=1"), "--normalize=1: must be true or false"),
         (("here", "--rate=fast"), "--rate=fast: must be a number"),
-        (("here", "--rate=nan"), "--rate=nan: must be finite"),
+        (("here", "--rate=nan"), "--rate=nan: must be finite, in 32 bits"),
+        (("here", "--rate=1e39"), "--rate=1e39: must be finite, in 32 bits"),
+        (("here", "--num_seeds=2147483648"), "must be at most 2147483647"),
+        (("here", "--tau=1.5"), "--tau=1.5: must be from 0 to 1"),
+        (("here", "--discount=1"), "--discount=1: must be at least 0 and below 1"),
+        (("here", "--discount=nan"), "--discount=nan: must be finite"),
         (("here", "--head=three"), "--head=three: must be one of one, two"),
         (("here", "--hidden_dims=2,x"), "--hidden_dims=x: must be a whole number"),
         (("here", "--hidden_dims=0"), "--hidden_dims=0: must be at least 1"),
@@ -121,11 +128,18 @@ def test_several_values_only_for_floats():
         """Hyperparameters."""
 
         rate: float = 1.0  # a rate
+        tau: Share = 1.0  # a share
         batch_size: int = 2  # a size
 
-    assert cli.parse_sweep(Config, {"rate": "1,2e-1", "batch_size": "3", "other": "4"}) == {
+    given = {"rate": "1,2e-1", "tau": "1,0", "batch_size": "3", "other": "4"}
+    assert cli.parse_sweep(Config, given) == {
         "rate": [1.0, 0.2],
+        "tau": [1.0, 0.0],
         "batch_size": [3],
     }
     with pytest.raises(cli.InputError, match="batch_size=1,2: must be a whole number"):
         cli.parse_sweep(Config, {"batch_size": "1,2"})
+    with pytest.raises(cli.InputError, match="rate=1e-3,0.001: has a value twice"):
+        cli.parse_sweep(Config, {"rate": "1e-3,0.001"})
+    with pytest.raises(cli.InputError, match="tau=2: must be from 0 to 1"):
+        cli.parse_sweep(Config, {"tau": "0.5,2"})

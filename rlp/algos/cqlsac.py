@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from rlp import networks, optim
-from rlp.config import Positive, config
+from rlp.config import Discount, Positive, Share, config
 from rlp.critics import bellman_loss, lowest, q_limits, scale_rewards, soft_clip
 from rlp.data.dataset import Dataset, sample_transitions
 from rlp.distributions import tanh_normal_log_prob, tanh_normal_sample
@@ -35,9 +35,9 @@ class Config:
     layer_norm: networks.NormSide = "none"  # in the critics, before or after the activations
     actor_rate: float = 1e-4  # Adam's for the actor and alpha
     critic_rate: float = 3e-4  # Adam's for the critics and alpha'
-    discount: float = 0.99  # gamma
-    tau: float = 0.005  # Polyak step of the target critics
-    actor_tau: float = 1.0  # Polyak step of the actor that acts (not in the paper); 1: no average
+    discount: Discount = 0.99  # gamma
+    tau: Share = 0.005  # Polyak step of the target critics
+    actor_tau: Share = 1.0  # Polyak step of the actor that acts (not in the paper); 1: no average
     reward_scale: float = 1.0  # factor of the rewards
     normalize_reward: bool = False  # rewards in units of the data's mean |r| (not the paper's)
     # SAC

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from rlp import networks, optim
-from rlp.config import Positive, config
+from rlp.config import Positive, Share, config
 from rlp.data.dataset import Dataset, sample_segments
 from rlp.errors import InputError
 from rlp.types import Metrics, Params, Segment, Spec, no_limits, state_actor
@@ -34,7 +34,7 @@ class Config:
     weight_decay: float = 1e-4  # AdamW's
     warmup_updates: Positive = 10_000  # over which the rate grows from 0
     clip_norm: float = 0.25  # of the gradient
-    dropout: float = 0.1  # of embeddings, attention weights and what the layers add
+    dropout: Share = 0.1  # of embeddings, attention weights and what the layers add
 
 
 PRESETS: dict[str, dict[str, Any]] = {

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import optax
 
 from rlp import networks, optim
-from rlp.config import Positive, config
+from rlp.config import Discount, Positive, Share, config
 from rlp.critics import bellman_loss, q_limits, scale_rewards
 from rlp.data.dataset import Dataset, sample_transitions
 from rlp.distributions import normal_log_prob
@@ -36,9 +36,9 @@ class Config:
     value_rate: float = 3e-4  # Adam's
     critic_rate: float = 3e-4  # Adam's
     decay_actor_rate: bool = True  # by a cosine, to 0 at the last update
-    discount: float = 0.99  # gamma
-    tau: float = 0.005  # Polyak step of the target critics (alpha in the paper)
-    expectile: float = 0.7  # of Q over actions that V is (tau in the paper)
+    discount: Discount = 0.99  # gamma
+    tau: Share = 0.005  # Polyak step of the target critics (alpha in the paper)
+    expectile: Share = 0.7  # of Q over actions that V is (tau in the paper)
     temperature: float = 3.0  # inverse: weights are exp(temperature * advantage) (beta)
     weight_max: float = 100.0  # clip of the weights
     reward_scale: float = 1.0  # factor of the rewards (the authors': 1000 / range of returns)

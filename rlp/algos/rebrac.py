@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from rlp import networks, optim
-from rlp.config import Positive, config
+from rlp.config import Discount, Positive, Share, config
 from rlp.critics import bellman_loss, lowest, q_limits, scale_rewards
 from rlp.data.dataset import Dataset, sample_sarsa
 from rlp.types import Memory, Metrics, Params, Sarsa, Spec, Transition, no_memory, state_actor
@@ -31,8 +31,8 @@ class Config:
     layer_norm: networks.NormSide = "after"  # in the critics, before or after the activations
     actor_rate: float = 1e-3  # Adam's
     critic_rate: float = 1e-3  # Adam's
-    discount: float = 0.99  # gamma
-    tau: float = 0.005  # Polyak step of the targets
+    discount: Discount = 0.99  # gamma
+    tau: Share = 0.005  # Polyak step of the targets
     policy_noise: float = 0.2  # standard deviation of noise on the target's action
     noise_clip: float = 0.5  # clip of that noise
     policy_every: Positive = 2  # updates of the critics for one of actor and targets

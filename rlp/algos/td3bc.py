@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from rlp import networks, optim
-from rlp.config import Positive, config
+from rlp.config import Discount, Positive, Share, config
 from rlp.critics import bellman_loss, q_limits, scale_rewards
 from rlp.data.dataset import Dataset, sample_transitions
 from rlp.types import Memory, Metrics, Params, Spec, Transition, no_memory, state_actor
@@ -29,8 +29,8 @@ class Config:
     layer_norm: networks.NormSide = "none"  # in the critics, before or after the activations
     actor_rate: float = 3e-4  # Adam's
     critic_rate: float = 3e-4  # Adam's
-    discount: float = 0.99  # gamma
-    tau: float = 0.005  # Polyak step of the targets
+    discount: Discount = 0.99  # gamma
+    tau: Share = 0.005  # Polyak step of the targets
     policy_noise: float = 0.2  # standard deviation of noise on the target's action (sigma)
     noise_clip: float = 0.5  # clip of that noise (c)
     policy_every: Positive = 2  # updates of the critics for one of actor and targets (d)
