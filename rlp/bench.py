@@ -19,12 +19,11 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from rlp import cli, files, memory, peers, population, runs, work
+from rlp import cli, devices, files, memory, peers, runs, work
 from rlp.algos import ALGOS
 from rlp.config import Positive
 from rlp.errors import InputError
@@ -37,7 +36,7 @@ class Settings:
 
     algos: str = ",".join(ALGOS)  # which, separated by commas
     members: tuple[Positive, ...] = (1, 4)  # population sizes
-    precisions: str = "float32"  # of matrix products: float32, bf16, and an accelerator's tf32
+    precisions: tuple[Precision, ...] = ("float32",)  # of matrix products; or bf16, on a GPU tf32
     num_rounds: Positive = 5  # measurements of about a second each; the median counts
     json: str = ""  # file to write the figures to
     against: str = ""  # d3rlpy: measure it beside us, at the same work
@@ -89,14 +88,15 @@ def _cases(settings: Settings) -> list[Case]:
     Raises:
         InputError: if something of it cannot be.
     """
-    precisions = cli.chosen("precisions", settings.precisions, population.JAX_PRECISIONS)
-    if jax.default_backend() == "cpu" and "tf32" in precisions:
-        raise InputError("--precisions: a CPU has float32 and bf16")
+    if not (settings.members and settings.precisions):
+        raise InputError("--members, --precisions: give one at least")
+    for precision in settings.precisions:
+        devices.check_precision(precision)
     if settings.against:
         peers.check_installed(settings.against)
     cases, rounds = [], settings.num_rounds
     for algo_name in cli.chosen("algos", settings.algos, ALGOS):
-        for precision, num_members in itertools.product(precisions, settings.members):
+        for precision, num_members in itertools.product(settings.precisions, settings.members):
             name = f"{algo_name}, {precision}, {num_members} members"
             cases.append(Case(name, measure, (algo_name, precision, num_members, rounds)))
         if settings.against and algo_name in peers.D3RLPY:

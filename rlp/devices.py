@@ -15,6 +15,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from rlp import memory
 from rlp.errors import InputError
+from rlp.types import Precision
 
 MEMBERS, BATCH = "members", "batch"  # the axes of the mesh
 MOST_PARTS = 8  # of a CPU
@@ -134,6 +135,16 @@ def placement(num_members: int, batch_devices: int = 1) -> Placement:
         everywhere=NamedSharding(mesh, PartitionSpec()),
         batch=NamedSharding(mesh, PartitionSpec(BATCH)) if batch_devices > 1 else None,
     )
+
+
+def check_precision(precision: Precision) -> None:
+    """Checks that the devices have matrix products of a precision.
+
+    Raises:
+        InputError: if they do not.
+    """
+    if precision == "tf32" and jax.default_backend() == "cpu":
+        raise InputError("precision tf32: a CPU has float32 and bf16")
 
 
 def place(tree: T, sharding: NamedSharding) -> T:

@@ -266,6 +266,7 @@ def _task(
 ) -> Task:
     devices.split_cpu(num_members, data_set.num_bytes)
     placement = devices.placement(num_members, handling.batch_devices)
+    devices.check_precision(settings.precision)
     if handling.members_at_once % placement.num_groups:
         raise InputError(
             f"--members_at_once={handling.members_at_once}: {placement.num_groups} devices "

@@ -100,6 +100,12 @@ def test_what_was_measured_before_an_interruption_is_written(tmp_path: Path, mon
     assert json.loads((tmp_path / "figures.json").read_text()) == [CASE]
 
 
+def test_no_case_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        bench.main(["--members="])
+    assert "--members, --precisions: give one at least" in capsys.readouterr().err
+
+
 def test_a_precision_that_would_make_no_difference_is_refused(capsys):
     if jax.default_backend() == "cpu":
         with pytest.raises(SystemExit):

@@ -266,6 +266,8 @@ def test_the_precision_asked_for_is_that_of_training_and_resuming(
     with pytest.raises(AssertionError):
         chex.assert_trees_all_close(states("runs/a"), states("runs/b"), atol=1e-6)
     assert "bf16" in refused(capsys, lambda: command("--precision=half"))
+    if jax.default_backend() == "cpu":
+        assert "a CPU has" in refused(capsys, lambda: command("--precision=tf32"))
 
 
 def test_an_unknown_algorithm_names_the_nearest(capsys: Any):
