@@ -9,6 +9,7 @@ import dataclasses
 import errno
 import inspect
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import (
@@ -66,6 +67,9 @@ def main(
             fire.Fire(_lexer(f"{prog} {name}", commands[name]), command=rest, name=prog)
     except InputError as error:
         _fail(str(error))
+    except KeyboardInterrupt:  # where a run does not end by itself, as while data is read
+        print("interrupted", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
     except BrokenPipeError:  # the reader went away, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else exit complains again
         sys.exit(1)

@@ -101,6 +101,16 @@ def test_an_unknown_command_names_the_nearest(capsys: Any):
     assert "no trian (did you mean train?)" in capsys.readouterr().err
 
 
+def test_an_interruption_is_one_line(capsys: Any):
+    def interrupted(_: cli.Given) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as stop:
+        cli.main("prog", cli.Command(interrupted, (), ""), [])
+    assert stop.value.code == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
 def test_a_full_disk_is_one_line(capsys: Any):
     def write(_: cli.Given) -> None:
         raise OSError(28, "No space left on device", "runs/x")
@@ -139,7 +149,7 @@ def test_several_values_only_for_floats():
     }
     with pytest.raises(cli.InputError, match="batch_size=1,2: must be a whole number"):
         cli.parse_sweep(Config, {"batch_size": "1,2"})
-    with pytest.raises(cli.InputError, match="rate=1e-3,0.001: has a value twice"):
+    with pytest.raises(cli.InputError, match=r"rate=1e-3,0\.001: has a value twice"):
         cli.parse_sweep(Config, {"rate": "1e-3,0.001"})
-    with pytest.raises(cli.InputError, match="tau=2: must be from 0 to 1"):
+    with pytest.raises(cli.InputError, match=r"tau=2: must be from 0 to 1"):
         cli.parse_sweep(Config, {"tau": "0.5,2"})
