@@ -8,7 +8,6 @@ products is told as a share of a large one's on the same core, the benchmark's c
 results/where_time_goes_cpu.json.
 """
 
-import math
 import os
 import re
 import statistics
@@ -69,8 +68,7 @@ def measure(given: cli.Given) -> None:
 def _figures(algo_name: str, num_rounds: int) -> dict[str, Any]:
     """Returns an algorithm's figures, medians over the rounds."""
     training = work.Training(algo_name)
-    one_update = training.compiled(1)
-    num_updates = 1 + math.ceil(1 / min(training.seconds(one_update) for _ in range(5)))
+    num_updates = training.updates_a_second(training.compiled(1))
     many_updates = training.compiled(num_updates)
     training.seconds(many_updates)
     kinds = _kinds(many_updates.as_text() or "")

@@ -177,7 +177,7 @@ def measure(
     one_update = training.compiled(1)
     training.seconds(one_update)
     first_update_seconds = time.time() - began
-    num_updates = 1 + math.ceil(1 / min(training.seconds(one_update) for _ in range(5)))
+    num_updates = training.updates_a_second(one_update)
     start = time.perf_counter()
     many_updates = training.compiled(num_updates)
     compile_seconds = time.perf_counter() - start

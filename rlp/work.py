@@ -85,6 +85,10 @@ class Training:
         jax.block_until_ready(self._states)
         return time.perf_counter() - start
 
+    def updates_a_second(self, one_update: jax.stages.Compiled) -> int:
+        """Returns how many updates take a second or more: at least 2, another program than one."""
+        return 1 + math.ceil(1 / min(self.seconds(one_update) for _ in range(5)))
+
 
 def gflop_per_update(algo_name: str) -> float:
     """Returns the operations in the matrix products of one update of one member."""

@@ -37,13 +37,10 @@ def test_the_page_shows_returns_and_every_metric(tmp_path: Path):
 
 def test_settings_have_a_line_each(tmp_path: Path):
     run = a_run(tmp_path, discounts=(0.9, 0.8))
-    curves = run.curves()["return"]
-    axes = report._figure("return", run.settings, curves, {}).axes[0]
+    axes = report._figure("return", run.settings, run.curves()["return"], {}).axes[0]
     assert axes.get_legend_handles_labels()[1] == ["discount=0.9", "discount=0.8"]
-    one_setting = a_run(tmp_path)
-    axes = report._figure("return", one_setting.settings, one_setting.curves()["return"], {}).axes[
-        0
-    ]
+    run = a_run(tmp_path)
+    axes = report._figure("return", run.settings, run.curves()["return"], {}).axes[0]
     assert axes.get_legend_handles_labels()[1] == ["seed=0", "seed=1"]
 
 
