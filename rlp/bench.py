@@ -125,7 +125,7 @@ def _compare(text: str) -> None:
         )
         table.add_row(
             *map(str, case),
-            *(f"{speed:,.0f}" for speed in speeds),
+            *map(_speed_in_words, speeds),
             *(f"{fraction:.0%}" for fraction in fractions),
             f"{fractions[1] / fractions[0]:.2f}",
         )
@@ -149,12 +149,17 @@ def _read_figures(path: Path) -> dict[tuple[str, str, int], dict[str, Any]]:
         raise InputError(f"{path}: no figures of a benchmark") from error
 
 
+def _speed_in_words(speed: float) -> str:
+    """Returns `1,041`, `20.4` or `0.238`: a member of a large population makes few a second."""
+    return f"{speed:,.0f}" if speed >= 100 else f"{speed:.3g}"
+
+
 COLUMNS: dict[str, Callable[[dict[str, Any]], str]] = {
     "algorithm": lambda r: r["algo"] + (f" ({r['library']})" if r["library"] != "rlp" else ""),
     "precision": lambda r: r["precision"],
     "members": lambda r: str(r["members"]),
-    "updates/s": lambda r: f"{r['updates_per_second']:,.0f}",
-    "a member": lambda r: f"{r['updates_per_second'] / r['members']:,.0f}",
+    "updates/s": lambda r: _speed_in_words(r["updates_per_second"]),
+    "a member": lambda r: _speed_in_words(r["updates_per_second"] / r["members"]),
     "GFLOP each": lambda r: f"{r['gflop_per_update']:.2f}",
     "of ceiling": lambda r: f"{r['fraction_of_ceiling']:.0%}",
     "GFLOP/s": lambda r: f"{r['ceiling_gflop_per_second']:,.0f}",

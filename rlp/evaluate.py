@@ -55,14 +55,10 @@ def evaluate_run(given: cli.Given) -> None:
         with screen.bar("evaluating", run.spec.max_episode_steps) as show:
             starts = seeds * len(aims)
             returns = evaluate(run.algo, run.spec, policy, env, starts, show, np.concatenate(aims))
+        achieved = returns.reshape(len(run.seeds), len(aims), len(seeds))
         if settings.target_return:
-            achieved = returns.reshape(len(run.seeds), len(aims), len(seeds))
             rows = _by_target(run.labels, settings.target_return, achieved)
             screen.returns(rows)
-            if len(aims) > 1:
-                plot = run.directory / "target_returns.png"
-                _draw(plot, run, settings.target_return, achieved)
-                screen.say(f"drawn to {plot}")
         else:
             rows = run.by_member(returns)
             screen.returns(rows, run.over_members(rows), env_name)
@@ -71,6 +67,10 @@ def evaluate_run(given: cli.Given) -> None:
         by_name = {name: values.tolist() for name, values in rows.items()}
         files.write_json(path, {**result, "returns": by_name, **runs.environment()})
         screen.say(f"written to {path}")
+        if len(aims) > 1:
+            plot = run.directory / "target_returns.png"
+            _draw(plot, run, settings.target_return, achieved)
+            screen.say(f"drawn to {plot}")
 
 
 def _by_target(

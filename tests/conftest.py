@@ -10,7 +10,9 @@ import jax
 import numpy as np
 import pytest
 
+from rlp import train
 from rlp.data.episodes import Episode, EpisodeSet
+from tests.whole_runs import FAST
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_debug_key_reuse", True)
@@ -78,3 +80,18 @@ def write_exorl(folder: Path, episodes: EpisodeSet) -> Path:
 @pytest.fixture
 def exorl(tmp_path: Path, episodes: EpisodeSet) -> Path:
     return write_exorl(tmp_path / "data", episodes)
+
+
+@pytest.fixture
+def command(tmp_path: Path, exorl: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Runs `rlp.train bc` in an empty folder, on a small data set, without evaluation."""
+    monkeypatch.chdir(tmp_path)
+    defaults = (f"--dataset={exorl}", "--eval_every=0", "--quiet", *FAST)
+
+    def run(*words: str) -> None:
+        names = {word.split("=")[0] for word in words}
+        resumed = "--resume" in names
+        kept = [word for word in defaults if not resumed and word.split("=")[0] not in names]
+        train.main(["bc", *words, *kept])
+
+    return run

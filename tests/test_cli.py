@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -153,3 +155,11 @@ def test_several_values_only_for_floats():
         cli.parse_sweep(Config, {"rate": "1e-3,0.001"})
     with pytest.raises(cli.InputError, match=r"tau=2: must be from 0 to 1"):
         cli.parse_sweep(Config, {"tau": "0.5,2"})
+
+
+def test_a_closed_pipe_is_no_traceback():
+    words = "python=$1; $python -m rlp.train bc --help | head -1"
+    shell = ["bash", "-c", words, "bash", sys.executable]
+    done = subprocess.run(shell, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("usage")
+    assert done.stderr == ""

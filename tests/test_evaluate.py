@@ -1,0 +1,108 @@
+"""Policies of a run, evaluated."""
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rlp import envs, evaluate, train
+from rlp.envs import Outcome
+from tests.whole_runs import refused
+
+
+def test_training_with_evaluation_and_evaluate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+):
+    monkeypatch.chdir(tmp_path)
+    words = "--num_episodes=1 --num_updates=20 --eval_every=10 --num_seeds=2 --name=a"
+    train.main(["bc", *words.split(), "--batch_size=8", "--hidden_dims=8"])
+    out = capsys.readouterr().out
+    for shown in (
+        "walker-walk/medium  50 episodes, 50,000 steps",
+        "random policy",
+        "seed=1",
+        "members' means",
+    ):
+        assert shown in out
+    entries = json.loads(Path("runs/a/returns.json").read_text())
+    assert [(e["step"], e["member"]) for e in entries] == [
+        (step, f"seed={seed}") for step in (10, 20) for seed in (0, 1)
+    ]
+    assert re.search(r"update +20  return \d+ \+- \d+ \(\d+ to \d+\)\n", out)
+    evaluate.main(["runs/a", "--num_episodes=1", "--quiet"])
+    result = json.loads(Path("runs/a/evaluation.json").read_text())
+    # The initial states are the same: the restored policies repeat their returns exactly.
+    assert result["returns"] == {entry["member"]: entry["returns"] for entry in entries[2:]}
+    final = json.loads(Path("runs/a/result.json").read_text())
+    assert {name: len(values) for name, values in final["returns"].items()} == {
+        "data (walker-walk/medium)": 50, "random policy": 1, "seed=0": 1, "seed=1": 1,
+    }  # fmt: skip
+    assert Path("runs/a/plots/return.png").stat().st_size > 1000
+    assert "cheetah-run has 17 and 6" in refused(
+        capsys, lambda: evaluate.main(["runs/a", "--env=cheetah-run"])
+    )
+
+
+class Ten:
+    """Episodes of ten steps; the reward is the first action."""
+
+    observation_dim, action_dim, max_episode_steps = 4, 2, 10
+
+    def __init__(self, num_envs: int) -> None:
+        self.num_envs = num_envs
+
+    def reset(self, seeds: Sequence[int] | None = None) -> np.ndarray:
+        self.time, self.start = 0, np.array([[seed % 3] * 4 for seed in seeds or ()])
+        return self.start
+
+    def step(self, action: np.ndarray) -> Outcome:
+        self.time += 1
+        no = np.zeros(self.num_envs, bool)
+        return Outcome(self.start, action[:, 0], no, no | (self.time == 10))
+
+
+SMALL = "--eval_every=0 --num_updates=2 --batch_size=4 --context=3 --embed_dim=8 --num_layers=1"
+
+
+def test_returns_asked_for_are_one_batch_of_episodes(
+    exorl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+):
+    monkeypatch.chdir(tmp_path)
+    train.main(["dt", f"--dataset={exorl}", *SMALL.split(), "--num_seeds=2", "--name=a"])
+    sizes = []
+    monkeypatch.setattr(envs, "make", lambda _, size: sizes.append(size) or Ten(size))
+
+    def returns(targets: str) -> dict[str, list[float]]:
+        words = f"runs/a --env=ten --num_episodes=3 --target_return={targets}"
+        evaluate.main(words.split())
+        return json.loads(Path("runs/a/evaluation.json").read_text())["returns"]
+
+    capsys.readouterr()
+    several = returns("4,900")
+    out, err = capsys.readouterr()
+    assert "a target return of 900 is far from the data's" in err
+    assert err.count("warning") == 1
+    assert list(several) == [f"seed={seed},target={aim}" for seed in (0, 1) for aim in (4, 900)]
+    assert all(name in out for name in several)
+    assert Path("runs/a/target_returns.png").stat().st_size > 1000
+    one = returns("900")
+    assert sizes == [2 * 2 * 3, 2 * 3]
+    for name, achieved in one.items():
+        assert achieved == pytest.approx(several[name], rel=1e-5)
+        assert achieved != pytest.approx(several[name.replace("900", "4")], rel=1e-5)
+
+
+def test_a_return_is_asked_of_who_aims_for_one_and_of_one_task(
+    exorl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+):
+    monkeypatch.chdir(tmp_path)
+    train.main(["bc", f"--dataset={exorl}", "--eval_every=0", "--num_updates=2", "--name=a"])
+    record, words = Path("runs/a/config.json"), ["runs/a", "--target_return=5"]
+    assert "bc does not aim for a return" in refused(capsys, lambda: evaluate.main(words))
+    two_tasks = {**json.loads(record.read_text()), "algo": "dt", "env": "walker-walk+walker-run"}
+    record.write_text(json.dumps(two_tasks))
+    assert "every task of this run aims" in refused(capsys, lambda: evaluate.main(words))
