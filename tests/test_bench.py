@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from rlp import bench
+from tests.whole_runs import refused
 
 
 def test_one_case_has_every_figure():
@@ -70,17 +71,14 @@ def test_two_files_of_figures_side_by_side(tmp_path: Path, capsys: pytest.Captur
 )
 def test_comparing_other_things(tmp_path: Path, text: str, message: str, capsys: Any):
     (tmp_path / "c.json").write_text('{"a": 1}')
-    with pytest.raises(SystemExit):
-        bench.main([f"--compare={text.format(folder=tmp_path)}"])
-    assert message in capsys.readouterr().err
+    words = [f"--compare={text.format(folder=tmp_path)}"]
+    assert message in refused(capsys, lambda: bench.main(words))
 
 
 @pytest.mark.parametrize("name", ["d4rlpy", "d3rlpy"])
 def test_a_library_that_cannot_be_measured(name: str, monkeypatch: Any, capsys: Any):
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(SystemExit):
-        bench.main([f"--against={name}"])
-    assert f"--against={name}: " in capsys.readouterr().err
+    assert f"--against={name}: " in refused(capsys, lambda: bench.main([f"--against={name}"]))
 
 
 def test_figures_are_written(tmp_path: Path, monkeypatch, capsys):
@@ -101,13 +99,11 @@ def test_what_was_measured_before_an_interruption_is_written(tmp_path: Path, mon
 
 
 def test_no_case_is_refused(capsys):
-    with pytest.raises(SystemExit):
-        bench.main(["--members="])
-    assert "--members, --precisions: give one at least" in capsys.readouterr().err
+    error = refused(capsys, lambda: bench.main(["--members="]))
+    assert "--members, --precisions: give one at least" in error
 
 
 def test_a_precision_that_would_make_no_difference_is_refused(capsys):
     if jax.default_backend() == "cpu":
-        with pytest.raises(SystemExit):
-            bench.main(["--precisions=float32,tf32"])
-        assert "a CPU has" in capsys.readouterr().err
+        words = ["--precisions=float32,tf32"]
+        assert "a CPU has" in refused(capsys, lambda: bench.main(words))

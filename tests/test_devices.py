@@ -1,6 +1,5 @@
 """Members on several devices and in several processes: the numbers are those of one."""
 
-import json
 import os
 import socket
 import subprocess
@@ -12,6 +11,7 @@ import pytest
 
 from rlp import devices
 from rlp.errors import InputError
+from tests.whole_runs import losses
 
 RUN = "--num_updates=8 --log_every=4 --eval_every=0 --batch_size=32 --hidden_dims=16 --quiet"
 
@@ -29,11 +29,6 @@ def train(num_devices: int, words: str, folder: Path) -> None:
     process = start(num_devices, words, folder)
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
-
-
-def losses(run: Path) -> list[float]:
-    lines = (run / "metrics.jsonl").read_text().splitlines()
-    return [json.loads(line)["actor_loss"] for line in lines]
 
 
 def test_four_devices_learn_what_one_does_and_go_on_with_it(tmp_path: Path):

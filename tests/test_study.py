@@ -8,6 +8,7 @@ import pytest
 
 from rlp import study
 from rlp.study import Study
+from tests.whole_runs import refused
 
 
 @pytest.fixture
@@ -62,9 +63,8 @@ def test_only_missing_cells_are_run(made: Study, monkeypatch: pytest.MonkeyPatch
     study.main("study", "A study.", made, ["--rows=a"])
     assert ran == [("b", "walk"), ("a", "both")]
     assert "| a | 5 ± 2 |" in capsys.readouterr().out
-    with pytest.raises(SystemExit):
-        study.main("study", "A study.", made, ["--rows=aa"])
-    assert "--rows: no aa (did you mean a?)" in capsys.readouterr().err
+    error = refused(capsys, lambda: study.main("study", "A study.", made, ["--rows=aa"]))
+    assert "--rows: no aa (did you mean a?)" in error
 
 
 def test_a_cell_is_a_run_of_the_seeds(made: Study, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

@@ -13,7 +13,8 @@ from rlp import offline, runs
 FAST = ("--batch_size=8", "--hidden_dims=8", "--num_updates=40", "--log_every=10")
 
 
-def refused(capsys: Any, run: Callable[[], None]) -> str:
+def refused(capsys: Any, run: Callable[[], Any]) -> str:
+    """Returns the one line that bad input ends in, with exit code 2 and nothing else printed."""
     capsys.readouterr()
     with pytest.raises(SystemExit) as stop:
         run()
@@ -28,9 +29,9 @@ def states(directory: str) -> Any:
     return jax.device_get(offline.load_policy(runs.load(Path(directory)))[0].params)
 
 
-def lines(directory: str) -> list[dict[str, Any]]:
+def lines(directory: str | Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in Path(directory, "metrics.jsonl").read_text().splitlines()]
 
 
-def losses(directory: str) -> list[float]:
+def losses(directory: str | Path) -> list[float]:
     return [line["actor_loss"] for line in lines(directory)]
