@@ -48,4 +48,4 @@ smoke: setup
 check: lint type test
 
 clean:
-	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache
+	rm -rf .venv build .pytest_cache .ruff_cache
