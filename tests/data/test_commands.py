@@ -34,12 +34,13 @@ def test_convert_chooses_episodes_evenly_and_says_so(tmp_path: Path, exorl: Path
 
 @pytest.mark.parametrize(("form", "out"), [("d4rl", "a.hdf5"), ("minari", "a"), ("exorl", "b")])
 def test_convert_writes_the_same_data_in_every_format(
-    tmp_path: Path, exorl: Path, episodes: EpisodeSet, form: str, out: str, capsys
+    tmp_path: Path, exorl: Path, episodes: EpisodeSet, form: str, out: str, monkeypatch, capsys
 ):
-    main(["convert", str(exorl), str(tmp_path / out), f"--to={form}"])
+    monkeypatch.chdir(tmp_path)
+    words = ["convert", str(exorl), out, f"--to={form}"]
+    main(words)
     assert "4 episodes, 27 steps, the same data when read again" in capsys.readouterr().out
-    assert fingerprint(data.load(str(tmp_path / out))) == fingerprint(episodes)
-    words = ["convert", str(exorl), str(tmp_path / out), f"--to={form}"]
+    assert fingerprint(data.load(out)) == fingerprint(episodes)
     assert "exists: choose a new name" in refused(capsys, lambda: main(words))
 
 

@@ -99,7 +99,7 @@ def write(folder: Path, data: EpisodeSet) -> None:
     observation, action, *_ = data.episodes[0]
     is_gym = data.env.startswith("gym:") and "+" not in data.env
     storage = MinariStorage.new(
-        folder / "data",
+        (folder / "data").resolve(),  # minari appends its files' paths to a relative one twice
         gymnasium.spaces.Box(-np.inf, np.inf, observation.shape[1:], np.float32),
         gymnasium.spaces.Box(-1, 1, action.shape[1:], np.float32),
         gymnasium.spec(data.env.removeprefix("gym:")) if is_gym else None,
