@@ -22,12 +22,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from dm_control import suite
 
 from rlp import cli, envs, files, policy, population, rollout, runs
 from rlp.algos import bc
 from rlp.config import Positive
 from rlp.data.dataset import unit_normalizer
+from rlp.envs.dm_control import suite  # without glfw's warning
 from rlp.types import Spec
 
 TASK = "walker-walk"
