@@ -16,10 +16,16 @@ from tests.whole_runs import FAST
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_debug_key_reuse", True)
-jax.config.update("jax_disable_most_optimizations", True)  # compile time is what tests cost
 
-os.environ["JAX_NUM_CPU_DEVICES"] = "1"  # also of processes that tests start
-jax.config.update("jax_num_cpu_devices", 1)
+for name, value in {
+    "jax_disable_most_optimizations": True,  # compile time is what tests cost
+    "jax_num_cpu_devices": 1,
+}.items():
+    jax.config.update(name, value)
+    os.environ[name.upper()] = str(value)  # of processes that tests start
+if jax.__version_info__ < (0, 11):  # later ones do not know the flag, which saves 40 % of the time
+    flags = os.environ.get("XLA_FLAGS", "")
+    os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_use_fusion_emitters=false"
 
 HOME = tempfile.TemporaryDirectory()  # removed when the tests end
 os.environ["RLP_HOME"] = HOME.name  # tests leave the user's own alone
