@@ -2,16 +2,15 @@
 
 A cell is a run of `rlp.train`, in RUNS/STUDY/ROW_SET: one that was interrupted goes on. Its record,
 with the return of every episode after the last update, is written to RESULTS/ROW_SET.json as soon
-as it is done, and a cell that has its record is not run again.
-
-A member counts by the mean of its episodes; n is the number of members. An episode that earns less
-than a fifth of the data's best is a fall: a walker that lies on the ground.
+as it is done, and a cell that has its record is not run again. RESULTS/README.md has the tables of
+all records, and RESULTS/returns.png a picture.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,6 +18,9 @@ from rlp import cli, files, runs, stats
 from rlp.train import train
 
 FALL = 0.2  # of the data's best return
+LEGEND = """A member counts by the mean of its episodes; n is the number of members, ± gives their
+standard deviation (over n). IQM is their interquartile mean, with the interval of a bootstrap. An
+episode that earns less than a fifth of the data's best is a fall: a walker on the ground."""
 
 Rows = Mapping[str, tuple[str, Mapping[str, str]]]  # name -> algorithm and its flags
 ALGORITHMS: Rows = {  # light presets, CQL's for longer: 5 seeds take half an hour on 2 cores or so
@@ -65,7 +67,14 @@ class Cell(NamedTuple):
 
 
 def main(prog: str, doc: str, study: Study, argv: Sequence[str] | None = None) -> None:
-    """The command line of a study: runs the cells that are missing, prints the tables of all."""
+    """The command line of a study: runs the cells that are missing, tells and draws all there are.
+
+    Args:
+        prog: the command.
+        doc: what the study is; its first line is the help's and the page's title.
+        study: what is run.
+        argv: the flags (None: the process's).
+    """
 
     def run(given: cli.Given) -> None:
         settings = cli.parse(Settings, given)
@@ -73,6 +82,9 @@ def main(prog: str, doc: str, study: Study, argv: Sequence[str] | None = None) -
             for row in cli.chosen("rows", settings.rows or ",".join(study.rows), study.rows):
                 if not _path(study, row, name).exists():
                     _run_cell(study, row, name, settings)
+        files.write_text(study.results / "README.md", page(study, doc))
+        with files.whole(study.results / "returns.png") as file:
+            picture(study).savefig(file, dpi=120)
         print(f"{table(study)}\n\n{details(study)}")
 
     cli.main(prog, cli.Command(run, (Settings,), doc.splitlines()[0]), argv)
@@ -100,16 +112,16 @@ def _path(study: Study, row: str, name: str) -> Path:
     return study.results / f"{row}_{name.replace('/', '_')}.json"
 
 
-def cells(study: Study) -> dict[tuple[str, str], Cell]:
-    """Returns all results so far, by row and column; a column is a data set, or a task of one."""
-    found = {}
+def cells(study: Study) -> dict[str, dict[str, Cell]]:
+    """Returns all results so far: columns, which are data sets or tasks of one, of rows."""
+    found: dict[str, dict[str, Cell]] = {}
     for name, data_set in study.sets.items():
         for row in study.rows:
             if (path := _path(study, row, name)).exists():
                 run = runs.Run(path, files.read_json(path))
                 returns = {k: np.array(v) for k, v in run.record["returns"].items()}
                 for task in run.tasks:
-                    found[row, name + task] = Cell(
+                    found.setdefault(name + task, {})[row] = Cell(
                         episodes=np.stack([returns[label + task] for label in run.labels]),
                         data=returns[f"data ({data_set}){task}"],
                         random=returns[f"random policy{task}"],
@@ -117,26 +129,30 @@ def cells(study: Study) -> dict[tuple[str, str], Cell]:
     return found
 
 
+def page(study: Study, doc: str) -> str:
+    """Returns what `doc` says of the study, and all its results so far, in markdown."""
+    title, _, text = doc.partition("\n")
+    parts = [
+        f"# {title.rstrip('.')}",
+        text.strip("\n"),
+        "![returns of all cells](returns.png)",
+        table(study),
+    ]
+    return "\n\n".join([*parts, LEGEND, details(study)]) + "\n"
+
+
 def table(study: Study) -> str:
     """Returns mean and standard deviation over the members of all cells so far, in markdown."""
     found = cells(study)
-    columns = list(dict.fromkeys(column for _, column in found))
-    whole = {}  # a row may have learned from the best of the data only
-    for (_, column), cell in found.items():
-        whole[column] = max(whole.get(column, cell), cell, key=lambda each: len(each.data))
-    rows = {
-        "random policy": {c: f"{cell.random.mean():.0f}" for c, cell in whole.items()},
-        "data": {
-            c: f"{cell.data.mean():.0f} (best {cell.data.max():.0f})" for c, cell in whole.items()
-        },
-    }
-    for (row, column), cell in found.items():
-        spread = f"{cell.members.mean():.0f} ± {cell.members.std():.0f}"
-        rows.setdefault(row, {})[column] = spread
-    ordered = ["random policy", "data", *(row for row in study.rows if row in rows)]
-    return _markdown(
-        ["", *columns], [[row, *(rows[row].get(c, "") for c in columns)] for row in ordered]
-    )
+    lines = [["random policy"], ["data"], *([row] for row in _rows(study, found))]
+    for column in found.values():
+        whole = _of_whole_data(column)
+        told = {row: _mean_and_spread(cell.members) for row, cell in column.items()}
+        told["random policy"] = f"{whole.random.mean():.0f}"
+        told["data"] = f"{whole.data.mean():.0f} (best {whole.data.max():.0f})"
+        for line in lines:
+            line.append(told.get(line[0], ""))
+    return _markdown(["", *found], lines)
 
 
 def details(study: Study) -> str:
@@ -144,15 +160,65 @@ def details(study: Study) -> str:
     header = ["", "data", "n", "mean", "std", "IQM", "of it: 95 % from", "to", "min", "max"]
     header += ["episodes", "above the data's best", "falls"]
     lines = []
-    for (row, column), cell in cells(study).items():
-        members, best = cell.members, cell.data.max()
-        scores = members[:, None]
-        numbers = [len(members), members.mean(), members.std(), stats.iqm(scores)]
-        numbers += [*stats.interval(stats.iqm, scores), members.min(), members.max()]
-        numbers += [cell.episodes.size, (cell.episodes > best).sum()]
-        numbers += [(cell.episodes < FALL * best).sum()]
-        lines.append([row, column, *(f"{number:.0f}" for number in numbers)])
+    for name, column in cells(study).items():
+        for row, cell in column.items():
+            members, best = cell.members, cell.data.max()
+            numbers = [len(members), members.mean(), members.std(), stats.iqm(members)]
+            numbers += [*_interval(tuple(members)), members.min(), members.max()]
+            numbers += [cell.episodes.size, (cell.episodes > best).sum()]
+            numbers += [(cell.episodes < FALL * best).sum()]
+            lines.append([row, name, *(f"{number:.0f}" for number in numbers)])
     return _markdown(header, lines)
+
+
+def picture(study: Study) -> Any:
+    """Returns a figure with a panel a column: members of all rows, and intervals of their IQM."""
+    from matplotlib.figure import Figure  # a second that start-up need not wait
+
+    found = cells(study)
+    rows = _rows(study, found)
+    figure = Figure(figsize=(1 + 3 * len(found), 1.5 + 0.35 * len(rows)), layout="constrained")
+    panels = figure.subplots(1, len(found), sharey=True, squeeze=False)[0]
+    for axes, (name, column) in zip(panels, found.items(), strict=True):
+        for row, cell in column.items():
+            height, members = rows.index(row), cell.members
+            axes.plot(members, [height] * len(members), "|k", alpha=0.5, label="members")
+            axes.plot(stats.iqm(members), height, "oC0", label="their IQM")
+            axes.plot(
+                _interval(tuple(members)), [height] * 2, "C0", linewidth=8, alpha=0.4, zorder=1,
+                solid_capstyle="butt", label="its 95 % interval",
+            )  # fmt: skip
+        returns = _of_whole_data(column).data
+        axes.axvline(returns.mean(), color="grey", linestyle="--", label="the data's mean")
+        axes.axvline(returns.max(), color="grey", linestyle=":", label="its best episode")
+        axes.set_title(name)
+        axes.set_xlim(left=0)
+        axes.grid(alpha=0.3)
+    panels[0].set_yticks(range(len(rows)), rows)
+    panels[0].invert_yaxis()
+    handles, labels = panels[0].get_legend_handles_labels()
+    told = dict(zip(labels, handles, strict=True))
+    figure.legend(told.values(), told.keys(), loc="outside lower center", ncols=len(found) + 1)
+    return figure
+
+
+def _mean_and_spread(members: np.ndarray) -> str:
+    return f"{members.mean():.0f} ± {members.std():.0f}"
+
+
+@cache
+def _interval(members: tuple[float, ...]) -> tuple[float, float]:
+    return stats.interval(stats.iqm, np.array(members)[:, None])
+
+
+def _rows(study: Study, found: Mapping[str, Mapping[str, Cell]]) -> list[str]:
+    """Returns the rows that have results, in their order."""
+    return [row for row in study.rows if any(row in column for column in found.values())]
+
+
+def _of_whole_data(column: Mapping[str, Cell]) -> Cell:
+    """Returns a cell that has all data of a column; some learn from the best of it only."""
+    return max(column.values(), key=lambda cell: len(cell.data))
 
 
 def _markdown(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

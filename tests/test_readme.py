@@ -27,6 +27,14 @@ def test_the_tables_of_results_are_those_of_the_records():
         assert study.table(experiment(name).STUDY) in README
 
 
+@pytest.mark.parametrize("name", ["walker", "walker_multitask", "unbalanced_tasks", "precision"])
+def test_the_pages_of_studies_are_those_of_the_records(name: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(ROOT / "experiments")  # as where Python runs them
+    module = experiment(name)
+    page = (module.STUDY.results / "README.md").read_text()
+    assert page == study.page(module.STUDY, module.__doc__)
+
+
 def test_what_it_points_at_is_there():
     paths = re.findall(r"\]\(([^)#]+)\)", README) + re.findall(
         r"`((?:rlp|docs|experiments|tests)/[\w/.]+)`", README

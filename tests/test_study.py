@@ -63,6 +63,11 @@ def test_only_missing_cells_are_run(made: Study, monkeypatch: pytest.MonkeyPatch
     study.main("study", "A study.", made, ["--rows=a"])
     assert ran == [("b", "walk"), ("a", "both")]
     assert "| a | 5 ± 2 |" in capsys.readouterr().out
+    page = (made.results / "README.md").read_text()
+    assert page.startswith("# A study\n")
+    assert "| a | 5 ± 2 |" in page
+    assert "| a | walk | 2 | 5 |" in page
+    assert (made.results / "returns.png").stat().st_size > 1000
     error = refused(capsys, lambda: study.main("study", "A study.", made, ["--rows=aa"]))
     assert "--rows: no aa (did you mean a?)" in error
 
