@@ -195,7 +195,7 @@ def picture(study: Study) -> Any:
         axes.set_xlim(left=0)
         axes.grid(alpha=0.3)
     panels[0].set_yticks(range(len(rows)), rows)
-    panels[0].invert_yaxis()
+    panels[0].set_ylim(len(rows) - 0.5, -0.5)
     handles, labels = panels[0].get_legend_handles_labels()
     told = dict(zip(labels, handles, strict=True))
     figure.legend(told.values(), told.keys(), loc="outside lower center", ncols=len(found) + 1)
