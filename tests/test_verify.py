@@ -126,11 +126,14 @@ def test_relabelled_data_replays_in_its_new_task(shared_data: Path, tmp_path: Pa
     source = sorted((shared_data / "walker" / "walker-walk-sac-medium").glob("*.npz"))[0]
     (tmp_path / "walk").mkdir()
     (tmp_path / "walk" / source.name).write_bytes(source.read_bytes())
+    said = '{"env": "walker-walk", "licence": "CC0", "fingerprint": "of the old rewards"}'
+    (tmp_path / "walk" / "metadata.json").write_text(said)
     words = ["relabel", str(tmp_path / "walk"), str(tmp_path / "run"), "--env=walker-run"]
     commands.main(words)
     assert run(str(tmp_path / "run")) == 0
     walk, relabelled = (data.load(str(tmp_path / name)) for name in ("walk", "run"))
     assert relabelled.env == "walker-run"
+    assert relabelled.metadata == {"licence": "CC0", "relabelled": "from walker-walk"}
     assert relabelled.returns[0] < walk.returns[0]
     np.testing.assert_array_equal(relabelled.episodes[0].action, walk.episodes[0].action)
     capsys.readouterr()

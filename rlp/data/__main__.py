@@ -1,9 +1,9 @@
 """Looks at data: `python -m rlp.data info walker-walk/medium`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from rich.console import Console
@@ -20,6 +20,7 @@ from rlp.screen import Screen, spread
 
 FILES = {"npz": (packed, ".npz"), "d4rl": (d4rl, ".hdf5")}
 FOLDERS = {"minari": minari, "exorl": exorl}
+OF_EPISODES = ("name", "returns", "fingerprint")  # what metadata says of all of them
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,8 @@ def convert(given: cli.Given) -> None:
     form, out = settings.to, Path(settings.out)
     if form in FILES and out.suffix != FILES[form][1]:
         raise InputError(f"{out}: must end in {FILES[form][1]}")
+    if form in FOLDERS:
+        _check_folder(out)
     if out.exists():
         raise InputError(f"{out} exists: choose a new name")
     wanted = data.load(settings.dataset)
@@ -126,7 +129,9 @@ def relabel(given: cli.Given) -> None:
     from rlp.envs.dm_control import DmControl  # not where nothing is simulated
 
     settings = cli.parse(Relabel, given)
-    read, out = data.load(settings.dataset), Path(settings.out)
+    out = Path(settings.out)
+    _check_folder(out)
+    read = data.load(settings.dataset)
     physics = data.load_physics(settings.dataset)
     if physics is None:
         raise InputError(f"{settings.dataset}: no states are stored, so no reward can be computed")
@@ -139,10 +144,16 @@ def relabel(given: cli.Given) -> None:
                 reward = np.array([env.reward_of(state) for state in states[1:]], np.float32)
                 exorl.write_episode(folder, number, episode._replace(reward=reward), states)
                 move(number + 1)
-            metadata = {**read.metadata, "env": settings.env, "relabelled": f"from {read.env}"}
-            write_json(folder / "metadata.json", metadata)
+            said = _without_old(read.metadata)
+            said |= {"env": settings.env, "relabelled": f"from {read.env}"}
+            write_json(folder / "metadata.json", said)
         returns = data.load(str(out)).returns
         screen.say(f"{out}: {len(returns)} episodes, return {spread(returns)} in {settings.env}")
+
+
+def _check_folder(out: Path) -> None:
+    if out.suffix in {suffix for _, suffix in FILES.values()}:
+        raise InputError(f"{out}: a folder will be made, and this is the name of a file")
 
 
 def _evenly_spaced(data_set: EpisodeSet, count: int) -> EpisodeSet:
@@ -150,10 +161,14 @@ def _evenly_spaced(data_set: EpisodeSet, count: int) -> EpisodeSet:
     if count > every:
         raise InputError(f"--num_episodes={count}: {data_set.name} has {every}")
     kept = np.linspace(0, every - 1, count).round().astype(int)
-    stale = ("name", "returns", "fingerprint")  # said of the whole
-    metadata = {k: v for k, v in data_set.metadata.items() if k not in stale}
+    metadata = _without_old(data_set.metadata)
     metadata["chosen"] = f"{count} of {every} episodes, evenly spaced"
     return replace(data_set, episodes=[data_set.episodes[i] for i in kept], metadata=metadata)
+
+
+def _without_old(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns metadata without what is no longer so when episodes change."""
+    return {k: v for k, v in metadata.items() if k not in OF_EPISODES}
 
 
 def main(argv: Sequence[str] | None = None) -> None:

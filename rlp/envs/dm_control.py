@@ -6,6 +6,7 @@ stepped in threads, as MuJoCo runs without Python's lock.
 """
 
 import copy
+import logging
 import os
 import warnings
 from collections.abc import Sequence
@@ -24,6 +25,9 @@ with warnings.catch_warnings():
     import mujoco
     from dm_control import suite
     from dm_control.rl.control import PhysicsError
+
+# MuJoCo warns of attributes in dm_control's own models.
+logging.getLogger("absl").addFilter(lambda record: "is deprecated" not in record.getMessage())
 
 
 class DmControl:

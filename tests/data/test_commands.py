@@ -51,6 +51,9 @@ def test_convert_writes_the_same_data_in_every_format(
         (["info"], "DATASET is missing"),
         (["convert", "walker-walk/medium", "out.txt"], "out.txt: must end in .npz"),
         (["convert", "walker-walk/medium", "o", "--to=tfds"], "--to=tfds"),
+        (["convert", "walker-walk/medium", "o.npz", "--to=exorl"], "o.npz: a folder will be made"),
+        (["relabel", "walker-walk/medium", "o.hdf5"], "o.hdf5: a folder will be made"),
+        (["relabel", "walker-walk/medium", "o"], "no states are stored"),
         (["convert", "walker-walk/medium", "o.npz", "--num_episodes=99"], "walker-walk/medium has"),
     ],
 )
