@@ -82,9 +82,8 @@ def main(prog: str, doc: str, study: Study, argv: Sequence[str] | None = None) -
             for row in cli.chosen("rows", settings.rows or ",".join(study.rows), study.rows):
                 if not _path(study, row, name).exists():
                     _run_cell(study, row, name, settings)
-        files.write_text(study.results / "README.md", page(study, doc))
-        with files.whole(study.results / "returns.png") as file:
-            picture(study).savefig(file, dpi=120)
+                    _write_page(study, doc)  # the next may be interrupted
+        _write_page(study, doc)
         print(f"{table(study)}\n\n{details(study)}")
 
     cli.main(prog, cli.Command(run, (Settings,), doc.splitlines()[0]), argv)
@@ -110,6 +109,12 @@ def _run_cell(study: Study, row: str, name: str, settings: Settings) -> None:
 
 def _path(study: Study, row: str, name: str) -> Path:
     return study.results / f"{row}_{name.replace('/', '_')}.json"
+
+
+def _write_page(study: Study, doc: str) -> None:
+    files.write_text(study.results / "README.md", page(study, doc))
+    with files.whole(study.results / "returns.png") as file:
+        picture(study).savefig(file, dpi=120)
 
 
 def cells(study: Study) -> dict[str, dict[str, Cell]]:

@@ -72,6 +72,21 @@ def test_only_missing_cells_are_run(made: Study, monkeypatch: pytest.MonkeyPatch
     assert "--rows: no aa (did you mean a?)" in error
 
 
+def test_the_page_has_what_was_done_before_an_interruption(
+    made: Study, monkeypatch: pytest.MonkeyPatch
+):
+    def run_cell(_: Study, row: str, name: str, __: study.Settings) -> None:
+        if name == "both":
+            raise KeyboardInterrupt
+        record = (made.results / "a_walk.json").read_text()
+        (made.results / f"{row}_{name}.json").write_text(record)
+
+    monkeypatch.setattr(study, "_run_cell", run_cell)
+    with pytest.raises(SystemExit):
+        study.main("study", "A study.", made, [])
+    assert "| b | 5 ± 2 |" in (made.results / "README.md").read_text()
+
+
 def test_a_cell_is_a_run_of_the_seeds(made: Study, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """With the flags of its row, and the record of the run as it is; interrupted, it goes on."""
     seen = []
