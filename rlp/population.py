@@ -21,8 +21,6 @@ from rlp.types import NEVER, Algo, Metrics, Precision, Spec, State
 
 JAX_PRECISIONS = {"float32": "float32", "tf32": "tensorfloat32", "bf16": "bfloat16"}
 Alarms = dict[str, jax.Array]  # what happened, and the first step [M] at which it did, or NEVER
-
-
 TOLERATED = 1.2  # Q of the best data lies at its bound, and approximation errs around it
 
 
@@ -127,7 +125,7 @@ def as_one(
     return (
         {
             name: np.max([each[name] for each in metrics], axis=0)
-            if name.startswith("max_")
+            if _is_maximum(name)
             else np.average([each[name] for each in metrics], axis=0, weights=sizes)
             for name in metrics[0]
         },
@@ -178,9 +176,14 @@ def _shared_out(batch: Any, sharding: NamedSharding) -> Any:
 def _reduce(metrics: Metrics) -> Metrics:
     """Returns one scalar a metric from its values [num_updates]."""
     return {
-        name: jnp.max(values) if name.startswith("max_") else jnp.mean(values)
+        name: jnp.max(values) if _is_maximum(name) else jnp.mean(values)
         for name, values in metrics.items()
     }
+
+
+def _is_maximum(name: str) -> bool:
+    """Returns whether a metric over many updates is its highest value, not the mean."""
+    return name.startswith("max_")
 
 
 def _alarms(metrics: Metrics, limits: dict[str, jax.Array], steps: jax.Array) -> Alarms:
