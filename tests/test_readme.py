@@ -23,11 +23,13 @@ def experiment(name: str) -> Any:
 
 
 def test_the_tables_of_results_are_those_of_the_records():
-    for name in ("walker", "walker_multitask", "precision"):
+    for name in ("walker", "walker_multitask", "cheetah_run", "precision"):
         assert study.table(experiment(name).STUDY) in README
 
 
-@pytest.mark.parametrize("name", ["walker", "walker_multitask", "unbalanced_tasks", "precision"])
+@pytest.mark.parametrize(
+    "name", ["walker", "walker_multitask", "unbalanced_tasks", "cheetah_run", "precision"]
+)
 def test_the_pages_of_studies_are_those_of_the_records(name: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.syspath_prepend(ROOT / "experiments")  # as where Python runs them
     module = experiment(name)
