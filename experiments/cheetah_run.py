@@ -4,9 +4,9 @@
     python experiments/cheetah_run.py                      # every cell that is missing: many hours
 
 The rows are those of the walker study, whose light presets were chosen on the walker, and three
-that stay nearer to the data, with LayerNorm in the critics. How near was chosen on medium, with
-seeds 100 and 101 and other initial states: there, the nearer the better. The last checkpoint
-counts, over 10 episodes of each seed from the same initial states.
+that stay nearer to the data, with LayerNorm in the critics and fewer updates. How near was chosen
+on medium, with seeds 100 and 101 and other initial states. The last checkpoint counts, over 10
+episodes of each seed from the same initial states.
 """
 
 from pathlib import Path
