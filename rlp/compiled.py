@@ -14,7 +14,11 @@ MIN_SECONDS = 0.2  # what compiles faster is not worth a file
 
 def keep() -> None:
     """Keeps what this process compiles, and takes what others have kept."""
-    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        home = os.environ.get("RLP_HOME") or Path.home() / ".rlp"
-        jax.config.update("jax_compilation_cache_dir", str(Path(home, "compiled")))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", MIN_SECONDS)
+    home = os.environ.get("RLP_HOME") or Path.home() / ".rlp"
+    defaults = {
+        "JAX_COMPILATION_CACHE_DIR": str(Path(home, "compiled")),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": MIN_SECONDS,
+    }
+    for name, value in defaults.items():
+        if name not in os.environ:
+            jax.config.update(name.lower(), value)
