@@ -70,8 +70,25 @@ def bench(given: cli.Given) -> None:
         "first s: from the start of the process to its first finished update\n"
         f"copy ceiling: {first['copy_gigabytes_per_second']:,.0f} GB/s read and written"
     )
+    if settings.against:
+        console.print(_beside(results, settings.against))
     if settings.json:
         console.print(f"written to {settings.json}")
+
+
+def _beside(results: list[dict[str, Any]], library: str) -> str:
+    """Returns how many times the library's fraction of the ceiling one of our members makes."""
+    fractions = {
+        (r["algo"], r["library"]): r["fraction_of_ceiling"]
+        for r in results
+        if (r["members"], r["precision"]) == (1, "float32")
+    }
+    times = [
+        f"{algo} {fractions[algo, 'rlp'] / fraction:.1f}"
+        for (algo, name), fraction in fractions.items()
+        if name != "rlp" and (algo, "rlp") in fractions
+    ]
+    return f"times {library}'s fraction of the ceiling, one member: {', '.join(times) or 'none'}"
 
 
 class Case(NamedTuple):
