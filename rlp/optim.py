@@ -26,6 +26,11 @@ def adamw(
     return optax.flatten(optax.chain(optax.clip_by_global_norm(clip_norm), tx))
 
 
+def cosine(step: jax.Array, num_updates: int) -> jax.Array:
+    """Returns the factor of a rate that falls by a cosine, from 1 to 0 after the last update."""
+    return jnp.asarray(optax.cosine_decay_schedule(1.0, num_updates)(step))
+
+
 def polyak(params: Params, target: Params, tau: jax.Array | float) -> Params:
     """Returns (1 - tau) target + tau params."""
     with jax.named_scope("optimizer"):

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import chex
 import jax
 import jax.numpy as jnp
-import optax
 
 from rlp import networks, optim
 from rlp.config import Discount, Positive, Share, config
@@ -166,9 +165,7 @@ def _critic_loss(
 
 def _decay(config: Config, step: jax.Array) -> jax.Array:
     """Returns the factor of the actor's rate."""
-    if not config.decay_actor_rate:
-        return jnp.ones(())
-    return jnp.asarray(optax.cosine_decay_schedule(1.0, config.num_updates)(step))
+    return optim.cosine(step, config.num_updates) if config.decay_actor_rate else jnp.ones(())
 
 
 def _critics(config: Config) -> networks.Network:

@@ -31,6 +31,7 @@ class Config:
     layer_norm: networks.NormSide = "after"  # in the critics, before or after the activations
     actor_rate: float = 1e-3  # Adam's
     critic_rate: float = 1e-3  # Adam's
+    decay_rates: bool = False  # both by a cosine, to 0 at the last update (not the paper's)
     discount: Discount = 0.99  # gamma
     tau: Share = 0.005  # Polyak step of the targets
     policy_noise: float = 0.2  # standard deviation of noise on the target's action
@@ -109,11 +110,14 @@ def _update(
     grads, critic_metrics = jax.grad(_critic_loss, has_aux=True)(
         state.critic, config, transition, backup
     )
-    tx = optim.adam(config.critic_rate)
+    decay = optim.cosine(step, config.num_updates) if config.decay_rates else jnp.ones(())
+    tx = optim.adam(config.critic_rate * decay)
     critic, critic_opt = optim.step(tx, grads, state.critic_opt, state.critic)
     state = state._replace(critic=critic, critic_opt=critic_opt)
     is_due = step % config.policy_every == config.policy_every - 1
-    state, actor_metrics = jax.lax.cond(is_due, _move_actor, _keep_actor, config, state, transition)
+    state, actor_metrics = jax.lax.cond(
+        is_due, _move_actor, _keep_actor, config, decay, state, transition
+    )
     return state, {**critic_metrics, **actor_metrics}
 
 
@@ -146,10 +150,12 @@ def _critic_loss(
     return bellman_loss(_q(config, critic, batch.observation, batch.action), backup)
 
 
-def _move_actor(config: Config, state: State, batch: Transition) -> tuple[State, Metrics]:
+def _move_actor(
+    config: Config, decay: jax.Array, state: State, batch: Transition
+) -> tuple[State, Metrics]:
     """Returns the state after a step of the actor on the new critics, and one of all targets."""
     grads, metrics = jax.grad(_actor_loss, has_aux=True)(state.actor, config, state.critic, batch)
-    tx = optim.adam(config.actor_rate)
+    tx = optim.adam(config.actor_rate * decay)
     actor, actor_opt = optim.step(tx, grads, state.actor_opt, state.actor)
     state = state._replace(
         actor=actor,
@@ -160,9 +166,11 @@ def _move_actor(config: Config, state: State, batch: Transition) -> tuple[State,
     return state, {name: config.policy_every * value for name, value in metrics.items()}
 
 
-def _keep_actor(config: Config, state: State, batch: Transition) -> tuple[State, Metrics]:
+def _keep_actor(
+    config: Config, decay: jax.Array, state: State, batch: Transition
+) -> tuple[State, Metrics]:
     """Returns the state as it is; metrics of 0, so that the mean over all updates is right."""
-    del config, batch
+    del config, decay, batch
     return state, {"actor_loss": jnp.zeros(()), "distance": jnp.zeros(())}
 
 

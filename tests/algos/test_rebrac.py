@@ -31,6 +31,27 @@ def test_the_backup_is_less_by_the_penalty_where_the_next_action_is_known():
     np.testing.assert_allclose(less, [0.5 * 3 * distance, 0, 0, 0], atol=1e-5)
 
 
+def test_decayed_rates_are_whole_at_first_and_0_at_the_end():
+    a, b, c, d = jax.random.uniform(jax.random.key(0), (4, 8, 3), minval=-1)
+    batch = Sarsa(Transition(a, b[:, :2], b[:, 2], jnp.ones(8), c), d[:, :2], jnp.ones(8, bool))
+    constant, decayed = (
+        rebrac.Config(hidden_dims=(8,), num_updates=100, policy_every=1, decay_rates=decay)
+        for decay in (False, True)
+    )
+    state = rebrac.init(constant, jax.random.key(1), Spec(3, 2, 10))
+
+    def change(config: rebrac.Config, step: int) -> list[float]:
+        new, _ = rebrac.update(config, state, jnp.int32(step), jax.random.key(2), batch)
+        old = jax.tree.leaves((state.actor, state.critic))
+        pairs = zip(jax.tree.leaves((new.actor, new.critic)), old, strict=True)
+        return [np.abs(x - y).max() for x, y in pairs]
+
+    whole = change(constant, 50)
+    np.testing.assert_allclose(change(decayed, 0), whole)
+    np.testing.assert_allclose(change(decayed, 50), np.divide(whole, 2), rtol=1e-2, atol=1e-6)
+    assert max(change(decayed, 100)) == 0
+
+
 def test_the_actors_penalty_holds_it_near_the_data():
     """The reward grows with the action, the data are near 0."""
 
