@@ -32,7 +32,7 @@ def test_one_case_has_every_figure():
     fractions = speeds * result["gflop_per_update"] / ceilings
     assert result["fraction_of_ceiling"] == pytest.approx(np.median(fractions))
     assert len(fractions) == 3
-    assert 0 < result["fraction_of_ceiling"] < 3  # below 1, but for other work on the machine
+    assert 0 < result["fraction_of_ceiling"] < 1
     assert result["first_update_seconds"] < 60
     assert result["copy_gigabytes_per_second"] > 0.1
 
