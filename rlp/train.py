@@ -20,6 +20,7 @@ from rlp.data.episodes import (
     reward_factors,
     top_fraction,
 )
+from rlp.data.mirror import add_mirror_images
 from rlp.errors import InputError
 from rlp.offline import Schedule, Task
 from rlp.rollout import evaluate_random, evaluation_seeds
@@ -35,6 +36,7 @@ class Settings:
     dataset: str = "walker-walk/medium"  # a bundled name, minari:NAME or a path; a+b joins
     top_fraction: float = 1.0  # keep the best episodes that hold this fraction of all steps
     preset: str = ""  # a named setting of the hyperparameters (default: the first it has)
+    mirror: bool = False  # add every episode's mirror image, where a body has one: walker
     d4rl_compat: bool = False  # drop each last transition before a time limit, as D4RL's loader
     normalize: bool = True  # observations to mean 0 and standard deviation 1
     precision: Precision = "float32"  # of matrix products; tf32 is an accelerator's
@@ -264,6 +266,7 @@ def _task(
     data_set: EpisodeSet,
     num_members: int,
 ) -> Task:
+    data_set = add_mirror_images(data_set) if settings.mirror else data_set
     devices.split_cpu(num_members, data_set.num_bytes)
     placement = devices.placement(num_members, handling.batch_devices)
     devices.check_precision(settings.precision)
@@ -296,23 +299,24 @@ def _task(
 
 def _introduction(run: Run, data_set: EpisodeSet, task: Task) -> str:
     returns, steps = data_set.returns, data_set.lengths.sum()
-    algo_name, preset = run.record["algo"], run.record["settings"]["preset"]
+    algo_name, settings = run.record["algo"], Settings(**run.record["settings"])
+    images = ", and their mirror images" if settings.mirror else ""
     products = "" if run.precision == "float32" else f", products of {run.precision}"
     lines = [
         f"rlp {rlp.__version__}  {algo_name}  {run.size} on {task.placement}{products}",
         f"data  {run.record['data']['name']}  {len(returns)} episodes, {steps:,} steps, return "
-        f"{returns.mean():.0f} ({returns.min():.0f} to {returns.max():.0f})",
+        f"{returns.mean():.0f} ({returns.min():.0f} to {returns.max():.0f}){images}",
         f"run   {run.directory}",
     ]
-    if data_set.num_tasks > 1 and Settings(**run.record["settings"]).balance_tasks:
+    if data_set.num_tasks > 1 and settings.balance_tasks:
         factors = ", ".join(f"{factor:.2f}" for factor in reward_factors(data_set))
         hint = "--balance_tasks=False leaves them as they are"
         lines.insert(2, f"tasks {data_set.env}: rewards times {factors}, to one mean size; {hint}")
-    if preset != "paper":
-        values = presets(run.algo)[preset].items()
+    if settings.preset != "paper":
+        values = presets(run.algo)[settings.preset].items()
         kept = {k: v for k, v in values if all(getattr(c, k) == v for c in run.configs)}
         hint = "--preset=paper has the authors' setting"
-        lines.insert(1, f"preset {preset}: {_flags(kept)}; {hint}")
+        lines.insert(1, f"preset {settings.preset}: {_flags(kept)}; {hint}")
     return "\n".join(lines)
 
 

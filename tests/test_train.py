@@ -14,7 +14,7 @@ import jax
 import numpy as np
 import pytest
 
-from rlp import runs, train
+from rlp import offline, runs, train
 from rlp.algos import bc
 from rlp.data.episodes import EpisodeSet
 from tests.conftest import make_episode, write_exorl
@@ -52,6 +52,19 @@ def test_rewards_of_several_tasks_are_balanced_unless_told_otherwise(
         train.main(["iql", tasks, f"--name={name}", flag, "--eval_every=0", "--quiet", *FAST])
         limits.append(runs.load(Path("runs", name)).record["members"][0]["limits"]["max_q"])
     assert limits[0] > 1.05 * limits[1]  # running at its best, in units of its mean
+
+
+def test_mirror_images_are_trained_on(command: Callable[..., None], capsys: Any):
+    walker = "--dataset=walker-walk/medium"
+    command(walker, "--mirror=True", "--name=a", "--quiet=False")
+    assert "50 episodes, 50,000 steps, return 905 (799 to 964), and their mirror images" in (
+        " ".join(capsys.readouterr().out.split())
+    )
+    policy, _ = offline.load_policy(runs.load(Path("runs/a")))
+    mean = policy.normalizer.mean
+    np.testing.assert_allclose(mean[2:8], mean[8:14], atol=1e-6)  # the right leg's, the left leg's
+    error = refused(capsys, lambda: command(walker, "--mirror=True", "--env=cheetah-run"))
+    assert "it is not known how cheetah-run is mirrored" in error
 
 
 def test_a_finished_run_can_be_resumed_and_made_longer(command: Callable[..., None], capsys: Any):
