@@ -18,8 +18,6 @@ from rlp.critics import bellman_loss, lowest, q_limits, scale_rewards
 from rlp.data.dataset import Dataset, sample_sarsa
 from rlp.types import Memory, Metrics, Params, Sarsa, Spec, Transition, no_memory, state_actor
 
-NUM_CRITICS = 2
-
 
 @config
 class Config:
@@ -28,6 +26,7 @@ class Config:
     num_updates: Positive = 1_000_000  # gradient updates
     batch_size: Positive = 1024  # transitions in a batch
     hidden_dims: tuple[Positive, ...] = (256, 256, 256)  # widths of the hidden layers
+    num_critics: Positive = 2  # whose lowest Q counts
     layer_norm: networks.NormSide = "after"  # in the critics, before or after the activations
     actor_rate: float = 1e-3  # Adam's
     critic_rate: float = 1e-3  # Adam's
@@ -187,7 +186,9 @@ def _actor_loss(
 
 
 def _critics(config: Config) -> networks.Network:
-    return networks.critics(config.hidden_dims, NUM_CRITICS, config.layer_norm, output_bound=3e-3)
+    return networks.critics(
+        config.hidden_dims, config.num_critics, config.layer_norm, output_bound=3e-3
+    )
 
 
 def _q(config: Config, critic: Params, observation: jax.Array, action: jax.Array) -> jax.Array:

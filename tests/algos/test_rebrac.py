@@ -31,6 +31,24 @@ def test_the_backup_is_less_by_the_penalty_where_the_next_action_is_known():
     np.testing.assert_allclose(less, [0.5 * 3 * distance, 0, 0, 0], atol=1e-5)
 
 
+@pytest.mark.parametrize("lowest", range(5))
+def test_the_lowest_of_all_critics_counts(lowest: int):
+    config = rebrac.Config(hidden_dims=(8,), num_critics=5, critic_penalty=0.0, discount=0.5)
+    a, b = jax.random.uniform(jax.random.key(0), (2, 4, 3), minval=-1)
+    transition = Transition(a, b[:, :2], jnp.zeros(4), jnp.ones(4), b)
+    batch = Sarsa(transition, b[:, :2], jnp.ones(4, bool))
+    state = rebrac.init(config, jax.random.key(1), Spec(3, 2, 10))  # every Q is near 0
+    critic = jax.tree.map(
+        lambda leaf: leaf.at[lowest].add(-10) if leaf.shape == (5, 1) else leaf,  # the last bias
+        state.critic,
+    )
+    state = state._replace(critic=critic, target_critic=critic)
+    backup = rebrac._backup(config, state, batch, rebrac.Noise(jnp.zeros((4, 2))))
+    np.testing.assert_allclose(backup, -5, atol=0.1)
+    _, metrics = rebrac._actor_loss(state.actor, config, state.critic, transition)
+    assert metrics["actor_loss"] - metrics["distance"] == pytest.approx(1)  # -10 / -mean |-10|
+
+
 def test_decayed_rates_are_whole_at_first_and_0_at_the_end():
     a, b, c, d = jax.random.uniform(jax.random.key(0), (4, 8, 3), minval=-1)
     batch = Sarsa(Transition(a, b[:, :2], b[:, 2], jnp.ones(8), c), d[:, :2], jnp.ones(8, bool))
