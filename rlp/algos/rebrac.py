@@ -47,7 +47,10 @@ PRESETS: dict[str, dict[str, Any]] = {
     "light": {  # a good policy within minutes on two CPU cores
         "num_updates": 30_000,
         "batch_size": 256,
-        "actor_penalty": 0.03,
+        "num_critics": 4,
+        "decay_rates": True,
+        "discount": 0.98,
+        "actor_penalty": 0.01,
         "critic_penalty": 0.01,
     },
     "paper": {},
