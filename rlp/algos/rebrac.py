@@ -6,6 +6,7 @@ targets move in every second update. Where the data ends without terminating, th
 known, and the critic's penalty is left out; the authors drop those steps.
 """
 
+import functools
 from typing import Any, NamedTuple
 
 import chex
@@ -117,9 +118,8 @@ def _update(
     critic, critic_opt = optim.step(tx, grads, state.critic_opt, state.critic)
     state = state._replace(critic=critic, critic_opt=critic_opt)
     is_due = step % config.policy_every == config.policy_every - 1
-    state, actor_metrics = jax.lax.cond(
-        is_due, _move_actor, _keep_actor, config, decay, state, transition
-    )
+    move_actor = functools.partial(_move_actor, config, decay)
+    state, actor_metrics = jax.lax.cond(is_due, move_actor, _keep_actor, state, transition)
     return state, {**critic_metrics, **actor_metrics}
 
 
@@ -168,11 +168,9 @@ def _move_actor(
     return state, {name: config.policy_every * value for name, value in metrics.items()}
 
 
-def _keep_actor(
-    config: Config, decay: jax.Array, state: State, batch: Transition
-) -> tuple[State, Metrics]:
+def _keep_actor(state: State, batch: Transition) -> tuple[State, Metrics]:
     """Returns the state as it is; metrics of 0, so that the mean over all updates is right."""
-    del config, decay, batch
+    del batch
     return state, {"actor_loss": jnp.zeros(()), "distance": jnp.zeros(())}
 
 

@@ -4,6 +4,7 @@ TD3 whose actor also minimises the squared distance to the data's action; lambda
 keeps the two on one scale (equation 5). Actor and targets move in every second update.
 """
 
+import functools
 from typing import Any, NamedTuple
 
 import chex
@@ -104,7 +105,8 @@ def _update(
     critic, critic_opt = optim.step(tx, grads, state.critic_opt, state.critic)
     state = state._replace(critic=critic, critic_opt=critic_opt)
     is_due = step % config.policy_every == config.policy_every - 1
-    state, actor_metrics = jax.lax.cond(is_due, _move_actor, _keep_actor, config, state, batch)
+    move_actor = functools.partial(_move_actor, config)
+    state, actor_metrics = jax.lax.cond(is_due, move_actor, _keep_actor, state, batch)
     return state, {**critic_metrics, **actor_metrics}
 
 
@@ -139,9 +141,9 @@ def _move_actor(config: Config, state: State, batch: Transition) -> tuple[State,
     return state, {name: config.policy_every * value for name, value in metrics.items()}
 
 
-def _keep_actor(config: Config, state: State, batch: Transition) -> tuple[State, Metrics]:
+def _keep_actor(state: State, batch: Transition) -> tuple[State, Metrics]:
     """Returns the state as it is; metrics of 0, so that the mean over all updates is right."""
-    del config, batch
+    del batch
     return state, {"actor_loss": jnp.zeros(()), "error": jnp.zeros(())}
 
 
