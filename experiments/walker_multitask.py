@@ -7,6 +7,8 @@
 Every algorithm learns from medium and medium-replay of walker-walk, of walker-run, and of both
 tasks, told apart by a one-hot task. Updates are fixed for each algorithm; settings that are not the
 authors' were chosen on other seeds. The last checkpoint counts, over 10 episodes a task.
+`rebrac-mirror` is `rebrac`, told that the walker's legs are alike: its data has the mirror image of
+every episode, too.
 
 What such a study varies is one command each:
 
@@ -29,7 +31,7 @@ from rlp import study
 TASKS = {task: f"{task}/medium+{task}/medium-replay" for task in ("walker-walk", "walker-run")}
 STUDY = study.Study(
     results=Path(__file__).parent / "results" / "walker_multitask",
-    rows=study.ALGORITHMS,
+    rows={**study.ALGORITHMS, "rebrac-mirror": ("rebrac", {"mirror": "True"})},
     sets={**TASKS, "both": "+".join(TASKS.values())},
     num_seeds=5,
 )
