@@ -19,8 +19,14 @@ NEARER: study.Rows = {
         "iql",
         {"temperature": "1", "layer_norm": "after", "actor_rate": "1e-3", "num_updates": "20000"},
     ),
-    "rebrac-near": ("rebrac", {"actor_penalty": "1", "num_updates": "15000"}),
-}
+    "rebrac-near": (
+        "rebrac",
+        {
+            "actor_penalty": "1", "num_updates": "15000",
+            "num_critics": "2", "decay_rates": "False", "discount": "0.99",
+        },
+    ),
+}  # fmt: skip
 STUDY = study.Study(
     results=Path(__file__).parent / "results" / "cheetah_run",
     rows={**study.ALGORITHMS, **NEARER},
