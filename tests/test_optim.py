@@ -11,6 +11,12 @@ def loss(weights: jax.Array, x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax
     return jnp.mean(jnp.square(error)), error
 
 
+def test_a_rate_that_decays_is_whole_at_first_halved_halfway_and_0_behind_the_end():
+    decayed = [optim.decay(jnp.int32(step), 100, decays=True) for step in (0, 50, 100, 101)]
+    assert jnp.allclose(jnp.array(decayed), jnp.array([1, 0.5, 0, 0]), atol=1e-6)
+    assert optim.decay(jnp.int32(50), 100, decays=False) == 1
+
+
 @pytest.mark.parametrize("rows", [1, 64, 100])
 def test_the_gradient_in_blocks_is_the_gradient(rows: int):
     keys = jax.random.split(jax.random.key(0), 3)

@@ -109,7 +109,8 @@ def update(
     actor_grads, actor_metrics = jax.grad(_actor_loss, has_aux=True)(
         state.actor, config, batch, target_q - new_value
     )
-    actor_tx = optim.adam(config.actor_rate * _decay(config, step))
+    decay = optim.decay(step, config.num_updates, decays=config.decay_actor_rate)
+    actor_tx = optim.adam(config.actor_rate * decay)
     actor, actor_opt = optim.step(actor_tx, actor_grads, state.actor_opt, state.actor)
 
     backup = batch.reward + config.discount * batch.discount * new_next_value
@@ -161,11 +162,6 @@ def _critic_loss(
 ) -> tuple[jax.Array, Metrics]:
     """Returns the squared Bellman error, the sum over the critics."""
     return bellman_loss(_q(config, critic, batch), backup)
-
-
-def _decay(config: Config, step: jax.Array) -> jax.Array:
-    """Returns the factor of the actor's rate."""
-    return optim.cosine(step, config.num_updates) if config.decay_actor_rate else jnp.ones(())
 
 
 def _critics(config: Config) -> networks.Network:

@@ -113,7 +113,7 @@ def _update(
     grads, critic_metrics = jax.grad(_critic_loss, has_aux=True)(
         state.critic, config, transition, backup
     )
-    decay = optim.cosine(step, config.num_updates) if config.decay_rates else jnp.ones(())
+    decay = optim.decay(step, config.num_updates, decays=config.decay_rates)
     tx = optim.adam(config.critic_rate * decay)
     critic, critic_opt = optim.step(tx, grads, state.critic_opt, state.critic)
     state = state._replace(critic=critic, critic_opt=critic_opt)

@@ -32,9 +32,11 @@ def add_mirror_images(data: EpisodeSet) -> EpisodeSet:
     """Returns the episodes, and behind them the mirror image of each.
 
     Raises:
-        InputError: if it is not known how a body in the data's environment is mirrored.
+        InputError: if it is not known how a body in the data's environment is mirrored, or if
+            observations or actions are not as wide as those of that body.
     """
     mirror = _mirror(data)
+    _check_widths(mirror, data)
     return replace(data, episodes=[*data.episodes, *(_image(mirror, e) for e in data.episodes)])
 
 
@@ -46,6 +48,18 @@ def _mirror(data: EpisodeSet) -> Mirror:
             f"only for the tasks of {', '.join(MIRRORS)}"
         )
     return MIRRORS[body]
+
+
+def _check_widths(mirror: Mirror, data: EpisodeSet) -> None:
+    one_hot = data.num_tasks if data.num_tasks > 1 else 0
+    first = data.episodes[0]
+    observation_dim, action_dim = first.observation.shape[1] - one_hot, first.action.shape[1]
+    known = len(mirror.observation), len(mirror.action)
+    if (observation_dim, action_dim) != known:
+        raise InputError(
+            f"{data.name} has observations of {observation_dim} and actions of {action_dim} "
+            f"numbers, {data.env} has {known[0]} and {known[1]}: they cannot be mirrored"
+        )
 
 
 def _image(mirror: Mirror, episode: Episode) -> Episode:

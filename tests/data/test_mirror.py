@@ -54,3 +54,15 @@ def test_a_body_that_is_not_known_is_refused(env: str):
     episodes = replace(data.load("walker-walk/medium"), env=env)
     with pytest.raises(InputError, match=r"it is not known how .* is mirrored, only for .* walker"):
         add_mirror_images(episodes)
+
+
+@pytest.mark.parametrize(
+    ("observation_dim", "action_dim"), [(23, 6), (25, 6), (24, 5), (24, 7), (3, 6)]
+)
+def test_data_that_is_not_of_the_body_is_refused(observation_dim: int, action_dim: int):
+    observation, action = np.zeros((11, observation_dim)), np.zeros((10, action_dim))
+    episode = Episode(observation, action, np.zeros(10), terminated=False)
+    mine = data.from_episodes([episode], env="walker-walk")
+    found = f"of {observation_dim} and actions of {action_dim} numbers, walker-walk has 24 and 6"
+    with pytest.raises(InputError, match=found):
+        add_mirror_images(mine)

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from rlp import optim
 from rlp.algos import iql
 from rlp.algos.iql import Config, State
 from rlp.distributions import normal_log_prob
-from rlp.optim import adam
 from tests.vectors import (
     assert_critics_close,
     assert_mlp_close,
@@ -53,8 +53,8 @@ def test_the_authors_updates(golden: Callable[[str], Any]):
     critic = read_critics(vectors, "init_")
     state = State(
         actor, value, critic, read_critics(vectors, "init_", "t"),
-        adam(config.actor_rate).init(actor), adam(config.value_rate).init(value),
-        adam(config.critic_rate).init(critic),
+        optim.adam(config.actor_rate).init(actor), optim.adam(config.value_rate).init(value),
+        optim.adam(config.critic_rate).init(critic),
     )  # fmt: skip
     update = jax.jit(iql.update)
     for step in range(num_steps(vectors, "official_step{}_adv")):
@@ -103,8 +103,8 @@ def test_corls_losses_and_gradients(golden: Callable[[str], Any]):
         np.testing.assert_allclose(iql._weight(config, read("adv")), read("weights"), rtol=1e-5)
         log_prob = normal_log_prob(*iql._head(config, actor, batch.observation), batch.action)
         np.testing.assert_allclose(log_prob, read("action_log_prob"), **CLOSE)
-        rate = config.actor_rate * iql._decay(config, jnp.int32(step))
-        np.testing.assert_allclose(rate, read("actor_lr_used"), rtol=1e-5)
+        decay = optim.decay(jnp.int32(step), config.num_updates, decays=config.decay_actor_rate)
+        np.testing.assert_allclose(config.actor_rate * decay, read("actor_lr_used"), rtol=1e-5)
 
         grads, metrics = jax.grad(iql._value_loss, has_aux=True)(value, config, batch, target_q)
         np.testing.assert_allclose(metrics["value_loss"], read("value_loss"), **CLOSE)
