@@ -2,20 +2,21 @@
 
 A cell is a run of `rlp.train`, in RUNS/STUDY/ROW_SET: one that was interrupted goes on. Its record,
 with the return of every episode after the last update, is written to RESULTS/ROW_SET.json as soon
-as it is done, and a cell that has its record is not run again. RESULTS/README.md has the tables of
-all records, and RESULTS/returns.png a picture.
+as it is done, and a cell that has its record is not run again: where the study has other settings
+by now, it says so. RESULTS/README.md has the tables of all records, and RESULTS/returns.png a
+picture.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from rlp import cli, files, runs, stats
-from rlp.train import train
+from rlp import cli, config, files, runs, stats
+from rlp.train import parse, train
 
 FALL = 0.2  # of the data's best return
 LEGEND = """A member counts by the mean of its episodes; n is the number of members, ± gives their
@@ -83,26 +84,47 @@ def main(prog: str, doc: str, study: Study, argv: Sequence[str] | None = None) -
                 if not _path(study, row, name).exists():
                     _run_cell(study, row, name, settings)
                     _write_page(study, doc)  # the next may be interrupted
+                elif changed := changes(study, row, name):
+                    record = _path(study, row, name)
+                    print(f"{record}: {'; '.join(changed)}. Delete it to run the cell anew")
         _write_page(study, doc)
         print(f"{table(study)}\n\n{details(study)}")
 
     cli.main(prog, cli.Command(run, (Settings,), doc.splitlines()[0]), argv)
 
 
+def changes(study: Study, row: str, name: str) -> list[str]:
+    """Returns how the settings of a cell differ from those of its record, in words."""
+    path = _path(study, row, name)
+    if not path.exists():
+        return []
+    run = runs.Run(path, files.read_json(path))
+    settings, configs = parse(study.rows[row][0], _given(study, row, name))
+    was = {**run.record["settings"], **config.to_dict(run.configs[0])}
+    now = {**asdict(settings), **config.to_dict(configs[0])}
+    elsewhere = ("name", "runs", "preset")  # where the run was; hyperparameters tell of the preset
+    told = [k for k in now if k in was and k not in elsewhere]
+    return [f"{k} was {was[k]}, is {now[k]}" for k in told if was[k] != now[k]]
+
+
+def _given(study: Study, row: str, name: str) -> dict[str, str]:
+    """Returns the flags of a cell's run."""
+    _, flags = study.rows[row]
+    return {"dataset": study.sets[name], "num_seeds": str(study.num_seeds), **flags}
+
+
 def _run_cell(study: Study, row: str, name: str, settings: Settings) -> None:
-    algo_name, flags = study.rows[row]
     record = _path(study, row, name)
     directory = Path(settings.runs) / study.results.name / record.stem
     given = {
-        "dataset": study.sets[name],
-        "num_seeds": str(study.num_seeds),
+        **_given(study, row, name),
         "runs": str(directory.parent),
         "name": directory.name,
         "quiet": str(settings.quiet),
-        **flags,
     }
     if directory.exists():
         given["resume"] = str(directory)
+    algo_name, _ = study.rows[row]
     train(algo_name, given)
     files.write_json(record, files.read_json(directory / "result.json"))
 

@@ -103,9 +103,7 @@ def train(algo_name: str, given: cli.Given) -> Run:
 
 def _start(algo_name: str, given: cli.Given) -> tuple[Run, EpisodeSet, Task]:
     """Returns a new run; its directory is made last, when everything has been checked."""
-    settings, schedule = cli.parse(Settings, given), cli.parse(Schedule, given)
-    settings = replace(settings, preset=_preset(algo_name, settings.preset))
-    configs = _configs(algo_name, settings.preset, given)
+    (settings, configs), schedule = parse(algo_name, given), cli.parse(Schedule, given)
     data_set = _load(settings)
     _check_actions(configs[0], data_set)
     handling, num_members = cli.parse(Handling, given), len(configs) * settings.num_seeds
@@ -120,11 +118,13 @@ def _start(algo_name: str, given: cli.Given) -> tuple[Run, EpisodeSet, Task]:
     return run, data_set, task
 
 
-def _configs(algo_name: str, preset: str, given: cli.Given) -> list[Any]:
-    """Returns every combination of the values given, on top of the preset's."""
+def parse(algo_name: str, given: cli.Given) -> tuple[Settings, list[Any]]:
+    """Returns what the flags ask for: settings, and every combination of hyperparameters."""
+    settings = cli.parse(Settings, given)
     algo = ALGOS[algo_name]
-    values = {name: [value] for name, value in presets(algo)[preset].items()}
-    return config.sweep(algo.Config, values | cli.parse_sweep(algo.Config, given))
+    settings = replace(settings, preset=_preset(algo_name, settings.preset))
+    values = {name: [value] for name, value in presets(algo)[settings.preset].items()}
+    return settings, config.sweep(algo.Config, values | cli.parse_sweep(algo.Config, given))
 
 
 def _record(

@@ -14,7 +14,7 @@ from tests.whole_runs import refused
 @pytest.fixture
 def made(tmp_path: Path) -> Study:
     """A study with two of its four cells: one of one task, one of two."""
-    rows = {"a": ("bc", {}), "b": ("bc", {"batch_size": "8"})}
+    rows = {"a": ("bc", {}), "b": ("bc", {"batch_size": "8", "top_fraction": "0.5"})}
     both = Study(tmp_path / "results", rows, {"walk": "walk", "both": "walk+run"}, num_seeds=2)
     members = [{"seed": seed, "config": {}} for seed in (0, 1)]
     one = {"data (walk)": [5, 7], "random policy": [1], "seed=0": [1, 5], "seed=1": [6, 8]}
@@ -25,7 +25,10 @@ def made(tmp_path: Path) -> Study:
     }  # fmt: skip
     both.results.mkdir()
     for name, env, returns in (("a_walk", "walk", one), ("b_both", "walk+run", two)):
-        record = {"env": env, "members": members, "returns": returns}
+        settings = {"dataset": env, "num_seeds": 2, "preset": "former", "name": name}
+        record = {
+            "algo": "bc", "settings": settings, "env": env, "members": members, "returns": returns,
+        }  # fmt: skip
         (both.results / f"{name}.json").write_text(json.dumps(record))
     return both
 
@@ -70,6 +73,30 @@ def test_only_missing_cells_are_run(made: Study, monkeypatch: pytest.MonkeyPatch
     assert (made.results / "returns.png").stat().st_size > 1000
     error = refused(capsys, lambda: study.main("study", "A study.", made, ["--rows=aa"]))
     assert "--rows: no aa (did you mean a?)" in error
+
+
+def test_a_cell_whose_settings_changed_is_told_and_not_run(made: Study, capsys: Any):
+    """What a record does not have was not there to be set, and counts as its default did then."""
+    assert study.changes(made, "a", "walk") == []
+    assert study.changes(made, "b", "walk") == []  # not run yet
+    assert study.changes(made, "b", "both") == ["batch_size was 256, is 8"]
+    for setting, found in (
+        ({"top_fraction": 1.0}, "top_fraction was 1.0, is 0.5"),
+        ({"num_seeds": 3}, "num_seeds was 3, is 2"),
+    ):
+        _change(made.results / "b_both.json", setting)
+        assert found in study.changes(made, "b", "both")
+    study.main("study", "A study.", made, ["--sets=both", "--rows=b"])
+    told = (
+        "b_both.json: top_fraction was 1.0, is 0.5; num_seeds was 3, is 2; batch_size was 256, is 8"
+    )
+    assert told in capsys.readouterr().out
+
+
+def _change(record: Path, settings: dict[str, Any]) -> None:
+    changed = json.loads(record.read_text())
+    changed["settings"] |= settings
+    record.write_text(json.dumps(changed))
 
 
 def test_the_page_has_what_was_done_before_an_interruption(
