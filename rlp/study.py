@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rlp import cli, config, files, runs, stats
+from rlp.errors import InputError
 from rlp.train import parse, train
 
 FALL = 0.2  # of the data's best return
@@ -96,9 +97,11 @@ def main(prog: str, doc: str, study: Study, argv: Sequence[str] | None = None) -
 def changes(study: Study, row: str, name: str) -> list[str]:
     """Returns how the settings of a cell differ from those of its record, in words."""
     path = _path(study, row, name)
-    if not path.exists():
-        return []
-    run = runs.Run(path, files.read_json(path))
+    return _changes(study, row, name, _read(path)) if path.exists() else []
+
+
+def _changes(study: Study, row: str, name: str, run: runs.Run) -> list[str]:
+    """Returns how the settings of a cell differ from those of a run."""
     settings, configs = parse(study.rows[row][0], _given(study, row, name))
     was = {**run.record["settings"], **config.to_dict(run.configs[0])}
     now = {**asdict(settings), **config.to_dict(configs[0])}
@@ -123,6 +126,10 @@ def _run_cell(study: Study, row: str, name: str, settings: Settings) -> None:
         "quiet": str(settings.quiet),
     }
     if directory.exists():
+        if changed := _changes(study, row, name, runs.load(directory)):
+            raise InputError(
+                f"{directory}: {'; '.join(changed)}. Delete it to run the cell from the start"
+            )
         given["resume"] = str(directory)
     algo_name, _ = study.rows[row]
     train(algo_name, given)
@@ -131,6 +138,10 @@ def _run_cell(study: Study, row: str, name: str, settings: Settings) -> None:
 
 def _path(study: Study, row: str, name: str) -> Path:
     return study.results / f"{row}_{name.replace('/', '_')}.json"
+
+
+def _read(path: Path) -> runs.Run:
+    return runs.Run(path, files.read_json(path))
 
 
 def _write_page(study: Study, doc: str) -> None:
@@ -145,7 +156,7 @@ def cells(study: Study) -> dict[str, dict[str, Cell]]:
     for name, data_set in study.sets.items():
         for row in study.rows:
             if (path := _path(study, row, name)).exists():
-                run = runs.Run(path, files.read_json(path))
+                run = _read(path)
                 returns = {k: np.array(v) for k, v in run.record["returns"].items()}
                 for task in run.tasks:
                     found.setdefault(name + task, {})[row] = Cell(

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from rlp import study
+from rlp import runs, study
+from rlp.errors import InputError
 from rlp.study import Study
 from tests.whole_runs import refused
 
@@ -121,8 +122,14 @@ def test_a_cell_is_a_run_of_the_seeds(made: Study, monkeypatch: pytest.MonkeyPat
     def train(algo_name: str, given: dict[str, str]) -> Any:
         seen.append({**given, "algo": algo_name})
         directory = Path(given["runs"]) / given["name"]
-        directory.mkdir(parents=True, exist_ok=True)
         if "resume" not in given:
+            settings = {"dataset": "walk", "num_seeds": 2, "top_fraction": 0.5}
+            record = {
+                "algo": "bc",
+                "settings": settings,
+                "members": [{"config": {"batch_size": 8}}],
+            }
+            runs.create(directory, record)
             raise KeyboardInterrupt
         (directory / "result.json").write_text('{"env": "walk"}')
 
@@ -136,3 +143,6 @@ def test_a_cell_is_a_run_of_the_seeds(made: Study, monkeypatch: pytest.MonkeyPat
     assert expected.items() <= first.items()
     assert second == {**first, "resume": str(tmp_path / "runs" / "results" / "b_walk")}
     assert json.loads((made.results / "b_walk.json").read_text()) == {"env": "walk"}
+    _change(tmp_path / "runs" / "results" / "b_walk" / "config.json", {"top_fraction": 0.1})
+    with pytest.raises(InputError, match=r"b_walk: top_fraction was 0.1, is 0.5. Delete it"):
+        study._run_cell(made, "b", "walk", settings)
