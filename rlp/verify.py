@@ -1,9 +1,9 @@
 """Proof that data was read right: a simulator, set to a stored state, repeats the stored steps.
 
 `python -m rlp.data verify PATH --env=NAME`. The state is the stored physics, or is rebuilt from the
-observation where that is possible (gymnasium's MuJoCo, where no velocity was clipped). Where steps
-do not repeat, what usually goes wrong is tried: actions a row too early or too late, observations
-in another order.
+observation where that is possible (dm_control's walker and cheetah; gymnasium's MuJoCo, where no
+velocity was clipped). Where steps do not repeat, what usually goes wrong is tried: actions a row
+too early or too late, observations in another order.
 """
 
 from collections.abc import Sequence
@@ -65,8 +65,9 @@ def verify(
     rows = _rows(data, physics, env, num_rows)
     if not rows:
         raise InputError(
-            f"{data.name}: no state is stored, and none can be rebuilt from an observation, "
-            "so nothing can be replayed"
+            f"{data.name}: no state is stored, and none can be rebuilt from an observation, so "
+            "nothing can be replayed (gymnasium's MuJoCo and dm_control's walker and cheetah allow "
+            "it, where observations are whole and in their own order)"
         )
     with screen.bar("replaying", len(rows)) as move:
         errors = []

@@ -83,9 +83,19 @@ def test_rewards_of_another_task_are_told(played: Any, verdict: Callable[..., Ve
     assert "rewards are of another task" in found.cause
 
 
-def test_without_states_nothing_is_proven(verdict: Callable[..., Verdict]):
+def test_without_states_they_are_rebuilt(played: Any, verdict: Callable[..., Verdict]):
+    assert verdict(physics=None).repeats
+    found = verdict(physics=None, action=np.roll(played[0].episodes[0].action, 1, axis=0))
+    assert "stands one row later" in found.cause
+    assert verdict(physics=None, reward=np.zeros(LENGTH)).rewards < 1
+
+
+def test_without_states_in_observations_nothing_is_proven(
+    played: Any, verdict: Callable[..., Verdict]
+):
+    observation = played[0].episodes[0].observation
     with pytest.raises(InputError, match="no state is stored"):
-        verdict(physics=None)
+        verdict(physics=None, observation=np.roll(observation, 1, axis=1))
 
 
 def test_states_of_another_environment_are_told(played: Any, verdict: Callable[..., Verdict]):
@@ -122,6 +132,26 @@ def test_real_data_of_dm_control(shared_data: Path, capsys: Any):
     assert "another task" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", ["walker-walk/medium", "walker-run/medium-replay"])
+def test_the_bundled_data_replays(name: str, capsys: Any):
+    assert run(name) == 0
+    assert "it replays" in capsys.readouterr().out
+    other = {"walker-walk": "walker-run", "walker-run": "walker-walk"}[name.split("/")[0]]
+    assert run(name, f"--env={other}") == 1
+
+
+def test_states_rebuilt_give_the_rewards_of_stored_ones(shared_data: Path, tmp_path: Path):
+    source = sorted((shared_data / "walker" / "walker-walk-sac-medium").glob("*.npz"))[0]
+    arrays = dict(np.load(source))
+    for name, kept in (("stored", list(arrays)), ("told", [k for k in arrays if k != "physics"])):
+        (tmp_path / name).mkdir()
+        np.savez(tmp_path / name / source.name, **{k: arrays[k] for k in kept})
+        commands.main(["relabel", str(tmp_path / name), str(tmp_path / f"{name}-run")])
+    stored, told = (data.load(str(tmp_path / f"{name}-run")) for name in ("stored", "told"))
+    np.testing.assert_allclose(told.episodes[0].reward, stored.episodes[0].reward, atol=1e-6)
+    assert data.load_physics(str(tmp_path / "told-run")) is None
+
+
 def test_relabelled_data_replays_in_its_new_task(shared_data: Path, tmp_path: Path, capsys: Any):
     source = sorted((shared_data / "walker" / "walker-walk-sac-medium").glob("*.npz"))[0]
     (tmp_path / "walk").mkdir()
@@ -148,5 +178,5 @@ def test_bad_input_is_one_line(tmp_path: Path, played: Any, capsys: Any):
     assert "does not say which environment" in capsys.readouterr().err
     assert run(str(path), "--env=cheetah-run") == 2
     assert "cheetah-run has 17 and 6" in capsys.readouterr().err
-    assert run(str(path), "--env=walker-walk") == 2
-    assert "no state is stored" in capsys.readouterr().err
+    assert run(str(path), "--env=walker-walk") == 0
+    assert "30 steps from states rebuilt from observations" in capsys.readouterr().out

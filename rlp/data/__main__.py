@@ -12,7 +12,7 @@ from rlp import cli, data, envs
 from rlp import verify as replay
 from rlp.config import Positive
 from rlp.data import describe
-from rlp.data.episodes import EpisodeSet, fingerprint
+from rlp.data.episodes import Episode, EpisodeSet, fingerprint
 from rlp.data.formats import d4rl, exorl, minari, packed
 from rlp.errors import InputError
 from rlp.files import whole_folder, write_json, write_text
@@ -80,7 +80,7 @@ def convert(given: cli.Given) -> None:
 class Verify:
     """The data and its environment."""
 
-    dataset: str  # a path
+    dataset: str  # a bundled name, minari:NAME or a path
     env: str = ""  # the environment to replay in (default: the one the data names)
     num_rows: Positive = 300  # steps to replay, evenly spaced
 
@@ -94,11 +94,7 @@ def verify(given: cli.Given) -> None:
         raise InputError(
             f"{settings.dataset} does not say which environment it is from: --env=NAME"
         )
-    env = envs.make(name)
-    first = read.episodes[0]
-    envs.check_widths(
-        env, name, first.observation.shape[1], first.action.shape[1], settings.dataset
-    )
+    env = _environment(name, read)
     if not isinstance(env, envs.Simulator):
         raise InputError(f"{name}: its simulator cannot be set to a state")
     with Screen(quiet=False) as screen:
@@ -119,36 +115,58 @@ def verify(given: cli.Given) -> None:
 class Relabel:
     """The data and its new task."""
 
-    dataset: str  # a path, with stored states
+    dataset: str  # a bundled name, minari:NAME or a path
     out: str  # a new folder, in the layout of ExORL
     env: str = "walker-run"  # the task whose rewards are wanted
 
 
 def relabel(given: cli.Given) -> None:
-    """Writes a data set with the rewards that another task gives for its stored states."""
+    """Writes a data set with the rewards that another task gives for its states.
+
+    These are stored ones, or are rebuilt from the observations: walker's and cheetah's can be.
+    """
     from rlp.envs.dm_control import DmControl  # not where nothing is simulated
 
     settings = cli.parse(Relabel, given)
     out = Path(settings.out)
     _check_folder(out)
     read = data.load(settings.dataset)
-    physics = data.load_physics(settings.dataset)
-    if physics is None:
-        raise InputError(f"{settings.dataset}: no states are stored, so no reward can be computed")
-    env = envs.make(settings.env)
+    env = _environment(settings.env, read)
     if not isinstance(env, DmControl):
         raise InputError(f"{settings.env}: its rewards are not a function of its states alone")
+    physics = data.load_physics(settings.dataset)
     with Screen(quiet=False) as screen:
-        with whole_folder(out) as folder, screen.bar("relabelling", len(physics)) as move:
-            for number, (episode, states) in enumerate(zip(read.episodes, physics, strict=True)):
+        with whole_folder(out) as folder, screen.bar("relabelling", len(read.episodes)) as move:
+            for number, episode in enumerate(read.episodes):
+                stored = physics[number] if physics else None
+                states = _rebuilt(env, episode) if stored is None else stored
+                if states is None or len(states) == len(episode.action):
+                    raise InputError(
+                        f"{settings.dataset}: episode {number} has no state after every action, "
+                        "stored or told by an observation, so no reward can be computed"
+                    )
                 reward = np.array([env.reward_of(state) for state in states[1:]], np.float32)
-                exorl.write_episode(folder, number, episode._replace(reward=reward), states)
+                exorl.write_episode(folder, number, episode._replace(reward=reward), stored)
                 move(number + 1)
             said = _without_old(read.metadata)
             said |= {"env": settings.env, "relabelled": f"from {read.env}"}
             write_json(folder / "metadata.json", said)
         returns = data.load(str(out)).returns
         screen.say(f"{out}: {len(returns)} episodes, return {spread(returns)} in {settings.env}")
+
+
+def _rebuilt(env: envs.Simulator, episode: Episode) -> list[np.ndarray] | None:
+    """Returns the states of all observations of an episode, None where one tells too little."""
+    states = [env.rebuild(observation) for observation in episode.observation]
+    known = [state for state in states if state is not None]
+    return known if len(known) == len(states) else None
+
+
+def _environment(name: str, read: EpisodeSet) -> envs.VectorEnv:
+    """Returns an environment whose observations and actions are as wide as the data's."""
+    env, first = envs.make(name), read.episodes[0]
+    envs.check_widths(env, name, first.observation.shape[1], first.action.shape[1], read.name)
+    return env
 
 
 def _check_folder(out: Path) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 
 from rlp.envs import Outcome
 from rlp.envs.dm_control_readings import READINGS
+from rlp.envs.dm_control_states import STATES
 from rlp.errors import InputError, nearest
 
 with warnings.catch_warnings():
@@ -28,6 +29,8 @@ with warnings.catch_warnings():
 
 # MuJoCo warns of attributes in dm_control's own models.
 logging.getLogger("absl").addFilter(lambda record: "is deprecated" not in record.getMessage())
+
+ROUNDING = 1e-5  # of observations in float32
 
 
 class DmControl:
@@ -42,7 +45,7 @@ class DmControl:
         domain, task = name.split("-", 1)
         first = suite.load(domain, task)
         first.reset()
-        self._name, self.num_envs = name, num_envs
+        self._name, self._domain, self.num_envs = name, domain, num_envs
         self._envs = [first, *(_copy(first) for _ in range(num_envs - 1))]
         readings = READINGS.get(domain)
         self._readings = readings([env.physics for env in self._envs]) if readings else None
@@ -122,9 +125,11 @@ class DmControl:
         return _read(self._envs[0])[1]
 
     def rebuild(self, observation: np.ndarray) -> np.ndarray | None:
-        """Returns None: the suite's observations leave out what a state has."""
-        del observation
-        return None
+        """Returns a state [P] with this observation [O], None where none is found."""
+        if self._domain not in STATES:
+            return None
+        state = STATES[self._domain](observation.astype(np.float64))
+        return state if np.abs(self.observe(state) - observation).max() <= ROUNDING else None
 
     def _scaled(self, action: np.ndarray) -> np.ndarray:
         """Returns actions [..., A] in [-1, 1] as the task takes them."""

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,12 +54,30 @@ def test_convert_writes_the_same_data_in_every_format(
         (["convert", "walker-walk/medium", "o", "--to=tfds"], "--to=tfds"),
         (["convert", "walker-walk/medium", "o.npz", "--to=exorl"], "o.npz: a folder will be made"),
         (["relabel", "walker-walk/medium", "o.hdf5"], "o.hdf5: a folder will be made"),
-        (["relabel", "walker-walk/medium", "o"], "no states are stored"),
+        (["relabel", "walker-walk/medium", "o", "--env=cheetah-run"], "cheetah-run has 17 and 6"),
         (["convert", "walker-walk/medium", "o.npz", "--num_episodes=99"], "walker-walk/medium has"),
     ],
 )
 def test_bad_input_is_one_line(words: list[str], message: str, capsys):
     assert message in refused(capsys, lambda: main(words))
+
+
+def test_only_states_that_are_told_are_relabelled(tmp_path: Path, capsys):
+    observation = data.load("walker-walk/medium").episodes[0].observation[:11]
+    columns: dict[str, Any] = {
+        "action": np.zeros((10, 6)), "reward": np.zeros(10), "terminated": np.zeros(10, bool),
+        "truncated": np.arange(10) == 9, "env": "walker-walk",
+    }  # fmt: skip
+    shuffled = observation[:, ::-1]
+    more: dict[str, dict[str, Any]] = {
+        "shuffled": {"observation": shuffled[:-1], "next_observation": shuffled[1:]},
+        "short": {"observation": observation[:-1]},
+    }
+    for name, observed in more.items():
+        np.savez(tmp_path / f"{name}.npz", **columns, **observed)
+        words = ["relabel", f"{tmp_path}/{name}.npz", str(tmp_path / "o")]
+        assert "episode 0 has no state after every" in refused(capsys, lambda w=words: main(w))
+        assert not (tmp_path / "o").exists()
 
 
 def test_discrete_actions_are_told_and_kept_by_npz(tmp_path: Path, capsys):

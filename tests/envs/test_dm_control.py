@@ -76,6 +76,34 @@ def test_stored_physics_replay(shared_data):
         assert step.reward == pytest.approx(episode.reward[t], abs=1e-6)
 
 
+@pytest.mark.parametrize(("name", "far"), [("walker-walk", 1), ("cheetah-run", 0)])
+def test_a_state_is_rebuilt_from_what_is_observed(name: str, far: int):
+    """All but how far the body got, which neither what follows nor the reward depends on."""
+    env = envs.make(name)
+    assert isinstance(env, envs.Simulator)
+    rng = np.random.default_rng(0)
+    [observation] = env.reset([7])
+    for _ in range(200):
+        [state], action = env.physics(), rng.uniform(-1, 1, 6)
+        rebuilt = env.rebuild(observation.astype(np.float32))
+        assert rebuilt is not None
+        errors = np.remainder(rebuilt - state + np.pi, 2 * np.pi) - np.pi  # but for whole turns
+        np.testing.assert_allclose(np.delete(errors, far), 0, atol=1e-5)
+        told, outcome = env.step_from(rebuilt, action), env.step_from(state, action)
+        np.testing.assert_allclose(told.observation, outcome.observation, atol=1e-3)
+        np.testing.assert_allclose(told.reward, outcome.reward, atol=1e-4)
+        [observation] = outcome.observation
+    assert abs(env.physics()[0, far]) > 0.1
+
+
+def test_a_state_is_not_made_up():
+    reacher, walker = envs.make("reacher-easy"), envs.make("walker-walk")
+    assert isinstance(reacher, envs.Simulator)
+    assert isinstance(walker, envs.Simulator)
+    assert reacher.rebuild(reacher.reset([0])[0]) is None
+    assert walker.rebuild(walker.reset([0])[0][::-1]) is None
+
+
 def test_an_unknown_name_lists_the_near_ones():
     with pytest.raises(
         InputError, match=r"no environment walker-wlak \(did you mean walker-walk\?\)"
