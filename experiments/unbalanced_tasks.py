@@ -2,7 +2,8 @@
 
     python experiments/unbalanced_tasks.py    # every cell that is missing, and the table
 
-Everything else is as in `walker_multitask.py`. The records are of before there was the flag.
+Everything else is as in `walker_multitask.py`. All records but ReBRAC's are of before there was the
+flag.
 """
 
 from pathlib import Path
