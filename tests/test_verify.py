@@ -10,6 +10,7 @@ import pytest
 from rlp import data, envs, verify
 from rlp.data import __main__ as commands
 from rlp.data.episodes import Episode, EpisodeSet
+from rlp.data.formats import exorl
 from rlp.envs import Simulator
 from rlp.errors import InputError
 from rlp.screen import Screen
@@ -150,6 +151,21 @@ def test_states_rebuilt_give_the_rewards_of_stored_ones(shared_data: Path, tmp_p
     stored, told = (data.load(str(tmp_path / f"{name}-run")) for name in ("stored", "told"))
     np.testing.assert_allclose(told.episodes[0].reward, stored.episodes[0].reward, atol=1e-6)
     assert data.load_physics(str(tmp_path / "told-run")) is None
+
+
+def test_states_of_joined_data_are_joined(tmp_path: Path):
+    states = [np.full((LENGTH + 1, 18), number, float) for number in range(3)]
+    [episode] = data.load("walker-walk/medium").episodes[:1]
+    short = Episode(
+        episode.observation[: LENGTH + 1], episode.action[:LENGTH], episode.reward[:LENGTH], False
+    )
+    for name, kept in (("a", states[:2]), ("b", states[2:]), ("c", [None])):
+        (tmp_path / name).mkdir()
+        for number, physics in enumerate(kept):
+            exorl.write_episode(tmp_path / name, number, short, physics)
+    a, b, c = (str(tmp_path / name) for name in "abc")
+    np.testing.assert_array_equal(data.load_physics(f"{a}+{b}") or [], states)
+    assert data.load_physics(f"{a}+{c}") is None
 
 
 def test_relabelled_data_replays_in_its_new_task(shared_data: Path, tmp_path: Path, capsys: Any):

@@ -30,15 +30,22 @@ def load(name_or_path: str) -> EpisodeSet:
     Raises:
         InputError: if there is no such data set, or it cannot be read.
     """
-    parts = [name_or_path] if Path(name_or_path).exists() else name_or_path.split("+")
-    return join([_load_one(part) for part in parts])
+    return join([_load_one(part) for part in _parts(name_or_path)])
 
 
 def load_physics(name_or_path: str) -> list[np.ndarray] | None:
-    """Returns the simulator's states in each episode of a data set, None where there are none."""
-    path = _find(name_or_path)
-    read_physics = getattr(_reader(path), "read_physics", lambda _: None)
-    return read_physics(path)
+    """Returns the simulator's states in each episode of what `load` gives, None if one has none."""
+    joined: list[np.ndarray] = []
+    for path in map(_find, _parts(name_or_path)):
+        states = getattr(_reader(path), "read_physics", lambda _: None)(path)
+        if states is None:
+            return None
+        joined += states
+    return joined
+
+
+def _parts(name_or_path: str) -> list[str]:
+    return [name_or_path] if Path(name_or_path).exists() else name_or_path.split("+")
 
 
 def _load_one(name_or_path: str) -> EpisodeSet:

@@ -80,7 +80,7 @@ def convert(given: cli.Given) -> None:
 class Verify:
     """The data and its environment."""
 
-    dataset: str  # a bundled name, minari:NAME or a path
+    dataset: str  # a bundled name, minari:NAME or a path; a+b joins
     env: str = ""  # the environment to replay in (default: the one the data names)
     num_rows: Positive = 300  # steps to replay, evenly spaced
 
@@ -115,7 +115,7 @@ def verify(given: cli.Given) -> None:
 class Relabel:
     """The data and its new task."""
 
-    dataset: str  # a bundled name, minari:NAME or a path
+    dataset: str  # a bundled name, minari:NAME or a path; a+b joins
     out: str  # a new folder, in the layout of ExORL
     env: str = "walker-run"  # the task whose rewards are wanted
 
