@@ -11,6 +11,14 @@ from rlp import data, study
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+STUDIES = [
+    "walker", "walker_multitask", "unbalanced_tasks", "shared_data", "cheetah_run", "precision"
+]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def import_as_experiments_do(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(ROOT / "experiments")
 
 
 def experiment(name: str) -> Any:
@@ -23,18 +31,22 @@ def experiment(name: str) -> Any:
 
 
 def test_the_tables_of_results_are_those_of_the_records():
-    for name in ("walker", "walker_multitask", "cheetah_run", "precision"):
+    for name in ("walker", "walker_multitask", "shared_data", "cheetah_run", "precision"):
         assert study.table(experiment(name).STUDY) in README
 
 
-@pytest.mark.parametrize(
-    "name", ["walker", "walker_multitask", "unbalanced_tasks", "cheetah_run", "precision"]
-)
-def test_the_pages_of_studies_are_those_of_the_records(name: str, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.syspath_prepend(ROOT / "experiments")  # as where Python runs them
+@pytest.mark.parametrize("name", STUDIES)
+def test_the_pages_of_studies_are_those_of_the_records(name: str):
     module = experiment(name)
     page = (module.STUDY.results / "README.md").read_text()
     assert page == study.page(module.STUDY, module.__doc__)
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_the_records_are_of_the_settings_that_studies_have(name: str):
+    cells = experiment(name).STUDY
+    changed = {(row, on): study.changes(cells, row, on) for on in cells.sets for row in cells.rows}
+    assert {cell: found for cell, found in changed.items() if found} == {}
 
 
 def test_what_it_points_at_is_there():
