@@ -51,7 +51,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "num_critics": 4,
         "decay_rates": True,
         "discount": 0.98,
-        "actor_penalty": 0.01,
+        "actor_penalty": 0.1,  # less where the data has actions of all kinds
         "critic_penalty": 0.01,
     },
     "paper": {},
