@@ -13,7 +13,7 @@ updates. Everything else is as in `walker_multitask.py`.
 
 from pathlib import Path
 
-from walker_multitask import REBRAC
+from walker_multitask import FAR
 from walker_multitask import STUDY as SEPARATE
 
 from rlp import study
@@ -22,8 +22,8 @@ OTHERS = {"walker-walk": "data/run-as-walk", "walker-run": "data/walk-as-run"}
 STUDY = SEPARATE._replace(
     results=Path(__file__).parent / "results" / "shared_data",
     rows={
-        "rebrac": ("rebrac", REBRAC),
-        "rebrac-mirror": ("rebrac", {**REBRAC, "mirror": "True", "num_updates": "60000"}),
+        "rebrac-far": ("rebrac", FAR),
+        "rebrac-mirror": ("rebrac", {**FAR, "mirror": "True", "num_updates": "60000"}),
     },
     sets={task: f"{SEPARATE.sets[task]}+{other}" for task, other in OTHERS.items()},
 )

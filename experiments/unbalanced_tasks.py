@@ -12,12 +12,13 @@ from walker_multitask import STUDY as BALANCED
 
 from rlp import study
 
+WITH_CRITICS = ("td3bc", "iql", "rebrac", "rebrac-far", "cqlsac")  # the others need no scale
 STUDY = BALANCED._replace(
     results=Path(__file__).parent / "results" / "unbalanced_tasks",
     rows={
         row: (algo, {**flags, "balance_tasks": "False"})
         for row, (algo, flags) in BALANCED.rows.items()
-        if row in ("td3bc", "iql", "rebrac", "cqlsac")  # the others learn from no rewards
+        if row in WITH_CRITICS
     },
     sets={"both": BALANCED.sets["both"]},
 )

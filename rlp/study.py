@@ -31,6 +31,7 @@ ALGORITHMS: Rows = {  # light presets, CQL's for longer: 5 seeds take half an ho
     "td3bc": ("td3bc", {}),
     "iql": ("iql", {}),
     "rebrac": ("rebrac", {}),
+    "rebrac-far": ("rebrac", {"actor_penalty": "0.01"}),  # for data of all kinds of episodes
     "cqlsac": ("cqlsac", {"num_updates": "20000", "discount": "0.99"}),
     "dt": ("dt", {}),
 }
