@@ -5,8 +5,8 @@
 
 The rows are the light presets, most of which were chosen on the walker, and three that stay nearer
 to the data, with LayerNorm in the critics and fewer updates. How near was chosen on medium, with
-seeds 100 and 101 and other initial states. The last checkpoint counts,
-over 10 episodes of each seed from the same initial states.
+seeds 100 and 101 and other initial states. The last checkpoint counts, over 10 episodes of each
+seed from the same initial states.
 """
 
 from pathlib import Path

@@ -12,7 +12,7 @@ from walker_multitask import STUDY as BALANCED
 
 from rlp import study
 
-WITH_CRITICS = ("td3bc", "iql", "rebrac", "rebrac-far", "cqlsac")  # the others need no scale
+WITH_CRITICS = ("td3bc", "iql", "rebrac", "rebrac-far", "cqlsac")
 STUDY = BALANCED._replace(
     results=Path(__file__).parent / "results" / "unbalanced_tasks",
     rows={
