@@ -1,6 +1,6 @@
 """Does Q explode? CQL-SAC for 100,000 updates on rewards as they are: Q against its bound.
 
-    python experiments/cql_stability.py                  # the settings that are missing
+    python experiments/cql_stability.py    # the settings that are missing; goes on where it was
     python experiments/cql_stability.py --settings=light
 
 No value can be above max |r| / (1 - discount). Where Q passes that and goes on, the critics excite
@@ -21,7 +21,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rlp import cli, files, runs
+from rlp import cli, files
 from rlp.config import Positive
 from rlp.runs import Curves
 from rlp.train import train
@@ -57,8 +57,9 @@ def experiment(given: cli.Given) -> None:
     shared = {k: str(v) for k, v in vars(settings).items() if k != "settings"}
     for name in cli.chosen("settings", settings.settings, SETTINGS):
         if not _path(name).exists():
-            label = runs.default_name(f"stability-{name}", "walker-walk")
-            run = train("cqlsac", {**shared, **SETTINGS[name], "name": label})
+            directory = Path(settings.runs) / f"cql_stability_{name}"
+            again = {"resume": str(directory)} if directory.exists() else {}
+            run = train("cqlsac", {**shared, **SETTINGS[name], "name": directory.name, **again})
             result, curves = files.read_json(run.directory / "result.json"), run.curves()
             files.write_json(_path(name), {**result, "curves": {m: curves[m] for m in METRICS}})
     _draw(ROOT / "docs" / "cql_stability.png")
