@@ -6,6 +6,7 @@ The data is shared by all members. No Python runs between updates.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -14,10 +15,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding
 
+from rlp import optim
 from rlp.config import stack
 from rlp.data.dataset import Dataset
 from rlp.devices import MEMBERS, Placement
-from rlp.types import NEVER, Algo, Metrics, Precision, Spec, State
+from rlp.types import NEVER, Algo, Metrics, Precision, Spec, State, is_maximum
 
 JAX_PRECISIONS = {"float32": "float32", "tf32": "tensorfloat32", "bf16": "bfloat16"}
 Alarms = dict[str, jax.Array]  # what happened, and the first step [M] at which it did, or NEVER
@@ -105,7 +107,8 @@ def train(
 
     axes = (0, 0, 0, dataset_axis)
     population = jax.vmap(one_member, axes, spmd_axis_name=MEMBERS if placement else None)
-    with jax.default_matmul_precision(JAX_PRECISIONS[precision]):
+    sharing = optim.shared(placement.batch) if placement and placement.batch else nullcontext()
+    with sharing, jax.default_matmul_precision(JAX_PRECISIONS[precision]):
         states, metrics, alarms = population(configs, keys, states, dataset)
     if placement:
         states = jax.lax.with_sharding_constraint(states, placement.members)
@@ -125,7 +128,7 @@ def as_one(
     return (
         {
             name: np.max([each[name] for each in metrics], axis=0)
-            if _is_maximum(name)
+            if is_maximum(name)
             else np.average([each[name] for each in metrics], axis=0, weights=sizes)
             for name in metrics[0]
         },
@@ -176,14 +179,9 @@ def _shared_out(batch: Any, sharding: NamedSharding) -> Any:
 def _reduce(metrics: Metrics) -> Metrics:
     """Returns one scalar a metric from its values [num_updates]."""
     return {
-        name: jnp.max(values) if _is_maximum(name) else jnp.mean(values)
+        name: jnp.max(values) if is_maximum(name) else jnp.mean(values)
         for name, values in metrics.items()
     }
-
-
-def _is_maximum(name: str) -> bool:
-    """Returns whether a metric over many updates is its highest value, not the mean."""
-    return name.startswith("max_")
 
 
 def _alarms(metrics: Metrics, limits: dict[str, jax.Array], steps: jax.Array) -> Alarms:

@@ -21,6 +21,11 @@ NEVER = 2**31 - 1  # the step of an alarm that was not raised
 Metrics = dict[str, jax.Array]  # scalars; averaged over a log interval, `max_*` by maximum
 
 
+def is_maximum(name: str) -> bool:
+    """Returns whether a metric of several is their highest value, not the mean."""
+    return name.startswith("max_")
+
+
 class Step(NamedTuple):
     """A state and the action taken in it; the successor need not be known."""
 

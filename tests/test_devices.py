@@ -43,9 +43,19 @@ def test_four_devices_learn_what_one_does_and_go_on_with_it(tmp_path: Path):
     assert len(losses(tmp_path / "one")) == 16
 
 
-def test_devices_share_the_batch_of_a_member(tmp_path: Path):
-    train(1, f"cqlsac {RUN} --num_penalised=32 --name=one", tmp_path)
-    train(4, f"cqlsac {RUN} --num_penalised=32 --batch_devices=4 --name=four", tmp_path)
+@pytest.mark.parametrize(
+    ("algo", "flags"),
+    [
+        ("cqlsac", "--hidden_dims=16 --num_penalised=32"),
+        ("cqlsac", "--hidden_dims=16 --num_penalised=30 --lagrange"),  # 30 states are not shared
+        ("td3bc", "--hidden_dims=16"),
+        ("dt", "--embed_dim=16 --dropout=0"),
+    ],
+)
+def test_devices_share_the_batch_of_a_member(tmp_path: Path, algo: str, flags: str):
+    words = f"{algo} {RUN.replace('--hidden_dims=16 ', '')} {flags}"
+    train(1, f"{words} --name=one", tmp_path)
+    train(4, f"{words} --batch_devices=4 --name=four", tmp_path)
     assert losses(tmp_path / "four") == pytest.approx(losses(tmp_path / "one"), rel=1e-4)
 
 
@@ -73,7 +83,18 @@ def test_a_cpu_is_split_where_nothing_sets_the_number(tmp_path: Path):
 
 @pytest.mark.parametrize(
     ("num_members", "num_cores", "most", "parts"),
-    [(4, 2, 8, 2), (5, 2, 8, 5), (1, 2, 8, 1), (16, 3, 8, 4), (5, 2, 4, 1), (64, 96, 8, 8)],
+    [
+        (4, 2, 8, 2),
+        (5, 2, 8, 5),
+        (16, 3, 8, 4),
+        (5, 2, 4, 1),
+        (64, 96, 8, 8),
+        (1, 1, 8, 1),
+        (1, 2, 8, 2),  # two parts for a member
+        (1, 16, 8, 2),
+        (3, 8, 8, 6),
+        (1, 2, 1, 1),
+    ],
 )
 def test_parts_of_a_cpu(num_members: int, num_cores: int, most: int, parts: int):
     assert devices.parts_of_cpu(num_members, num_cores, most) == parts

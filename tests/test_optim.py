@@ -1,14 +1,20 @@
+from functools import partial
+
 import chex
 import jax
 import jax.numpy as jnp
 import pytest
+from jax.sharding import AbstractMesh
 
 from rlp import optim
+from rlp.devices import BATCH, MEMBERS
+from rlp.types import Metrics
 
 
-def loss(weights: jax.Array, x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
-    error = jnp.tanh(x @ weights) - y
-    return jnp.mean(jnp.square(error)), error
+def loss(weights: jax.Array, x: jax.Array, y: jax.Array) -> tuple[jax.Array, Metrics]:
+    error = jnp.square(jnp.tanh(x @ weights) - y)
+    scaled = jnp.mean(error) / optim.mean_of_all(jnp.abs(y))
+    return scaled, {"error": scaled, "max_error": jnp.max(error), "each": jnp.mean(x, axis=0)}
 
 
 def test_a_rate_that_decays_is_whole_at_first_halved_halfway_and_0_behind_the_end():
@@ -17,16 +23,29 @@ def test_a_rate_that_decays_is_whole_at_first_halved_halfway_and_0_behind_the_en
     assert optim.decay(jnp.int32(50), 100, decays=False) == 1
 
 
+def batch(size: int) -> tuple[jax.Array, ...]:
+    keys = jax.random.split(jax.random.key(0), 3)
+    shapes = ((3,), (size, 3), (size,))
+    return tuple(jax.random.normal(key, shape) for key, shape in zip(keys, shapes, strict=True))
+
+
 @pytest.mark.parametrize("rows", [1, 64, 100])
 def test_the_gradient_in_blocks_is_the_gradient(rows: int):
-    keys = jax.random.split(jax.random.key(0), 3)
-    weights, x, y = (
-        jax.random.normal(key, shape)
-        for key, shape in zip(keys, ((3,), (60, 3), (60,)), strict=True)
-    )
-    grads, error = optim.grad_in_blocks(loss, weights, x, y, rows=rows)
-    expected, expected_error = jax.grad(loss, has_aux=True)(weights, x, y)
-    chex.assert_trees_all_close((grads, error), (expected, expected_error), rtol=1e-5, atol=1e-6)
+    def unscaled(weights: jax.Array, x: jax.Array, y: jax.Array) -> tuple[jax.Array, Metrics]:
+        error = jnp.square(jnp.tanh(x @ weights) - y)
+        return jnp.mean(error), {"error": jnp.mean(error), "max_error": jnp.max(error)}
+
+    actual = optim.grad(unscaled, *batch(60), rows=rows)
+    expected = jax.grad(unscaled, has_aux=True)(*batch(60))
+    chex.assert_trees_all_close(actual, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [60, 61])  # 61 items are not shared
+def test_the_gradient_of_devices_that_share_a_batch_is_the_gradient(size: int):
+    with jax.sharding.use_abstract_mesh(AbstractMesh((1, 4), (MEMBERS, BATCH))):
+        actual = jax.jit(partial(optim.grad, loss))(*batch(size))
+    expected = jax.grad(loss, has_aux=True)(*batch(size))
+    chex.assert_trees_all_close(actual, expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,9 @@ def update(
 
 
 def _update(config: Config, state: State, batch: Step, noise: Noise) -> tuple[State, Metrics]:
-    grads, metrics = jax.grad(_actor_loss, has_aux=True)(state.actor, config, batch, noise)
+    grads, metrics = optim.grad(
+        lambda actor, *part: _actor_loss(actor, config, *part), state.actor, batch, noise
+    )
     tx = optim.adam(config.learning_rate)
     return State(*optim.step(tx, grads, state.opt_state, state.actor)), metrics
 

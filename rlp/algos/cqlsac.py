@@ -176,12 +176,18 @@ def _update(
     alpha = config.alpha_multiplier * jnp.exp(state.log_alpha)
     alpha_prime = _alpha_prime(state.log_alpha_prime)
     backup = _backup(config, state, alpha, batch, noise.backup)
-    actor_grads, (log_prob, actor_metrics) = jax.grad(_actor_loss, has_aux=True)(
-        state.actor, config, state.critic, alpha, step, batch, noise.policy
-    )
-    critic_grads, critic_metrics = jax.grad(_critic_loss, has_aux=True)(
-        state.critic, config, batch, backup
-    )
+    actor_grads, actor_metrics = optim.grad(
+        lambda actor, part, *noise: _actor_loss(
+            actor, config, state.critic, alpha, step, Batch(part, batch.bound), *noise
+        ),
+        state.actor, transition, noise.policy,
+    )  # fmt: skip
+    critic_grads, critic_metrics = optim.grad(
+        lambda critic, part, *backup: _critic_loss(
+            critic, config, Batch(part, batch.bound), *backup
+        ),
+        state.critic, transition, backup,
+    )  # fmt: skip
     metrics = {**actor_metrics, **critic_metrics, "alpha": alpha}
     if config.num_actions:
         penalty_grads, gap = _penalty_grad(config, state, alpha_prime, batch, noise)
@@ -206,7 +212,9 @@ def _update(
     )
     if config.learn_alpha:
         target = config.target_entropy * transition.action.shape[-1]
-        loss, grad = jax.value_and_grad(_alpha_loss)(state.log_alpha, log_prob, target)
+        loss, grad = jax.value_and_grad(_alpha_loss)(
+            state.log_alpha, actor_metrics["log_prob"], target
+        )
         log_alpha, alpha_opt = optim.step(actor_tx, grad, state.alpha_opt, state.log_alpha)
         state = state._replace(log_alpha=log_alpha, alpha_opt=alpha_opt)
         metrics["alpha_loss"] = loss
@@ -245,12 +253,12 @@ def _penalty_grad(
     """Returns the penalty's gradient and the mean gap of each critic [E], of the first P states."""
     penalised = jax.tree.map(lambda x: x[: len(noise.uniform)], batch.transition)
     actions, log_probs = _sampled_actions(config, state.actor, penalised, noise)
-    grads, gap = optim.grad_in_blocks(
-        lambda critic, *block: _penalty_loss(critic, config, alpha_prime, batch.bound, *block),
+    grads, metrics = optim.grad(
+        lambda critic, *part: _penalty_loss(critic, config, alpha_prime, batch.bound, *part),
         state.critic, penalised, actions, log_probs,
         rows=1 + actions.shape[1],
     )  # fmt: skip
-    return grads, jnp.mean(gap, axis=0)
+    return grads, metrics["gap"]
 
 
 def _sampled_actions(
@@ -275,12 +283,12 @@ def _penalty_loss(
     batch: Transition,
     actions: jax.Array,
     log_probs: jax.Array,
-) -> tuple[jax.Array, jax.Array]:
-    """Returns the penalty, the sum over the critics, and the gap [B, E]."""
+) -> tuple[jax.Array, Metrics]:
+    """Returns the penalty, the sum over the critics, and the gap of each [E]."""
     scored = jnp.concatenate([batch.action[:, None], actions], axis=1)  # [B, 1 + 3N, A]
     q = _q(config, critic, bound, batch.observation, scored)  # [E, B, 1 + 3N]
-    gap = _gap(config, q[..., 0], q[..., 1:], log_probs)  # [E, B]
-    return jnp.sum(_penalty(config, alpha_prime, jnp.mean(gap, axis=1))), gap.T
+    gap = jnp.mean(_gap(config, q[..., 0], q[..., 1:], log_probs), axis=1)  # [E]
+    return jnp.sum(_penalty(config, alpha_prime, gap)), {"gap": gap}
 
 
 def _gap(config: Config, q_data: jax.Array, q: jax.Array, log_probs: jax.Array) -> jax.Array:
@@ -323,7 +331,7 @@ def _actor_loss(
     step: jax.Array,
     batch: Batch,
     noise: jax.Array,
-) -> tuple[jax.Array, tuple[jax.Array, Metrics]]:
+) -> tuple[jax.Array, Metrics]:
     """Returns alpha log pi - min Q; in the first `bc_updates`, minus the data's log-likelihood."""
     observation = batch.transition.observation
     action, log_prob = _sample(config, actor, observation, noise[:, None])  # [B, 1, ...]
@@ -333,11 +341,11 @@ def _actor_loss(
         likelihood = tanh_normal_log_prob(*head, batch.transition.action)
         objective = jnp.where(step < config.bc_updates, likelihood[:, None], objective)
     loss = jnp.mean(alpha * log_prob - objective)
-    return loss, (log_prob, {"actor_loss": loss, "log_prob": jnp.mean(log_prob)})
+    return loss, {"actor_loss": loss, "log_prob": jnp.mean(log_prob)}
 
 
 def _alpha_loss(log_alpha: jax.Array, log_prob: jax.Array, target_entropy: jax.Array) -> jax.Array:
-    return -jnp.mean(log_alpha * (log_prob + target_entropy))
+    return -log_alpha * (log_prob + target_entropy)
 
 
 def _critics(config: Config) -> networks.Network:

@@ -92,14 +92,14 @@ def update(
     """Returns the state after one update of the transformer."""
     weight = batch.mask * (batch.mask.shape[0] / jnp.sum(batch.mask))
     numbers = jnp.arange(len(weight))
-    grads, loss = optim.grad_in_blocks(
-        lambda actor, *block: _loss(actor, config, key, *block),
+    grads, metrics = optim.grad(
+        lambda actor, *part: _loss(actor, config, key, *part),
         state.actor, batch, weight, numbers,
         rows=3 * config.context,
     )  # fmt: skip
     tx = _tx(config, step)
     state = State(*optim.step(tx, grads, state.opt_state, state.actor))
-    return state, {"actor_loss": jnp.mean(loss)}
+    return state, metrics
 
 
 def _tx(config: Config, step: jax.Array) -> Any:
@@ -114,16 +114,16 @@ def _loss(
     batch: Segment,
     weight: jax.Array,
     numbers: jax.Array,
-) -> tuple[jax.Array, jax.Array]:
-    """Returns the squared error of the actions, with weights [B, K], the mean and of each segment.
+) -> tuple[jax.Array, Metrics]:
+    """Returns the squared error of the actions, with weights [B, K], and its metrics.
 
     The weights are 0 for padding and such that the mean is one over the real steps of the batch.
     Dropout depends on the key and the first segment's number.
     """
     action = _predict(config, actor, batch, jax.random.fold_in(key, numbers[0]))
     error = jnp.mean(jnp.square(action - batch.action), axis=-1)
-    loss = jnp.sum(weight * error, axis=1)
-    return jnp.mean(loss), loss
+    loss = jnp.mean(jnp.sum(weight * error, axis=1))
+    return loss, {"actor_loss": loss}
 
 
 def _predict(

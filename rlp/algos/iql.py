@@ -97,8 +97,8 @@ def update(
     """Returns the state after one update of value, actor, critics and targets."""
     del key
     target_q = jnp.min(_q(config, state.target_critic, batch), axis=0)
-    value_grads, value_metrics = jax.grad(_value_loss, has_aux=True)(
-        state.value, config, batch, target_q
+    value_grads, value_metrics = optim.grad(
+        lambda value, *part: _value_loss(value, config, *part), state.value, batch, target_q
     )
     value_tx = optim.adam(config.value_rate)
     value, value_opt = optim.step(value_tx, value_grads, state.value_opt, state.value)
@@ -106,16 +106,17 @@ def update(
     new_value, new_next_value = (
         _value(config, value, x) for x in (batch.observation, batch.next_observation)
     )
-    actor_grads, actor_metrics = jax.grad(_actor_loss, has_aux=True)(
-        state.actor, config, batch, target_q - new_value
-    )
+    actor_grads, actor_metrics = optim.grad(
+        lambda actor, *part: _actor_loss(actor, config, *part),
+        state.actor, batch, target_q - new_value,
+    )  # fmt: skip
     decay = optim.decay(step, config.num_updates, decays=config.decay_actor_rate)
     actor_tx = optim.adam(config.actor_rate * decay)
     actor, actor_opt = optim.step(actor_tx, actor_grads, state.actor_opt, state.actor)
 
     backup = batch.reward + config.discount * batch.discount * new_next_value
-    critic_grads, critic_metrics = jax.grad(_critic_loss, has_aux=True)(
-        state.critic, config, batch, backup
+    critic_grads, critic_metrics = optim.grad(
+        lambda critic, *part: _critic_loss(critic, config, *part), state.critic, batch, backup
     )
     critic_tx = optim.adam(config.critic_rate)
     critic, critic_opt = optim.step(critic_tx, critic_grads, state.critic_opt, state.critic)

@@ -110,8 +110,8 @@ def _update(
 ) -> tuple[State, Metrics]:
     backup = _backup(config, state, batch, noise)
     transition = batch.transition
-    grads, critic_metrics = jax.grad(_critic_loss, has_aux=True)(
-        state.critic, config, transition, backup
+    grads, critic_metrics = optim.grad(
+        lambda critic, *part: _critic_loss(critic, config, *part), state.critic, transition, backup
     )
     decay = optim.decay(step, config.num_updates, decays=config.decay_rates)
     tx = optim.adam(config.critic_rate * decay)
@@ -156,7 +156,9 @@ def _move_actor(
     config: Config, decay: jax.Array, state: State, batch: Transition
 ) -> tuple[State, Metrics]:
     """Returns the state after a step of the actor on the new critics, and one of all targets."""
-    grads, metrics = jax.grad(_actor_loss, has_aux=True)(state.actor, config, state.critic, batch)
+    grads, metrics = optim.grad(
+        lambda actor, part: _actor_loss(actor, config, state.critic, part), state.actor, batch
+    )
     tx = optim.adam(config.actor_rate * decay)
     actor, actor_opt = optim.step(tx, grads, state.actor_opt, state.actor)
     state = state._replace(
@@ -180,7 +182,7 @@ def _actor_loss(
     """Returns beta 1 |pi(s) - a|^2 - lambda min Q(s, pi(s)), lambda = 1 / mean |Q| constant."""
     action = _policy(config, actor, batch.observation)
     q = lowest(_q(config, critic, batch.observation, action))
-    scale = 1 / jnp.mean(jnp.abs(jax.lax.stop_gradient(q))) if config.normalize_q else 1.0
+    scale = 1 / optim.mean_of_all(jnp.abs(q)) if config.normalize_q else 1.0
     distance = jnp.mean(_distance(action, batch.action))
     loss = config.actor_penalty * distance - scale * jnp.mean(q)
     return loss, {"actor_loss": loss, "distance": distance}

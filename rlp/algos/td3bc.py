@@ -98,8 +98,8 @@ def _update(
     config: Config, state: State, step: jax.Array, batch: Transition, noise: Noise
 ) -> tuple[State, Metrics]:
     backup = _backup(config, state, batch, noise)
-    grads, critic_metrics = jax.grad(_critic_loss, has_aux=True)(
-        state.critic, config, batch, backup
+    grads, critic_metrics = optim.grad(
+        lambda critic, *part: _critic_loss(critic, config, *part), state.critic, batch, backup
     )
     tx = optim.adam(config.critic_rate)
     critic, critic_opt = optim.step(tx, grads, state.critic_opt, state.critic)
@@ -129,7 +129,9 @@ def _critic_loss(
 
 def _move_actor(config: Config, state: State, batch: Transition) -> tuple[State, Metrics]:
     """Returns the state after a step of the actor on the new critics, and one of all targets."""
-    grads, metrics = jax.grad(_actor_loss, has_aux=True)(state.actor, config, state.critic, batch)
+    grads, metrics = optim.grad(
+        lambda actor, part: _actor_loss(actor, config, state.critic, part), state.actor, batch
+    )
     tx = optim.adam(config.actor_rate)
     actor, actor_opt = optim.step(tx, grads, state.actor_opt, state.actor)
     state = state._replace(
@@ -154,7 +156,7 @@ def _actor_loss(
     action = _policy(config, actor, batch.observation)
     first = jax.tree.map(lambda leaf: leaf[:1], critic)
     q = _q(config, first, batch.observation, action)[0]
-    scale = config.alpha / jnp.mean(jnp.abs(jax.lax.stop_gradient(q)))
+    scale = config.alpha / optim.mean_of_all(jnp.abs(q))
     error = jnp.mean(jnp.square(action - batch.action))
     loss = error - scale * jnp.mean(q)
     return loss, {"actor_loss": loss, "error": error}
