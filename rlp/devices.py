@@ -18,7 +18,7 @@ from rlp.errors import InputError
 from rlp.types import Precision
 
 MEMBERS, BATCH = "members", "batch"  # the axes of the mesh
-MOST_PARTS = 8  # of a CPU
+MOST_PARTS = 4  # of a core, where the members cannot be shared out to fewer
 SHARING = 2  # parts of a CPU that share a member's batches, where there are cores for it
 DATA_SHARE = 0.1  # of the memory, for the data of all parts
 
@@ -86,9 +86,10 @@ def split_cpu(num_members: int, num_bytes: int) -> None:
     """
     is_set = "JAX_NUM_CPU_DEVICES" in os.environ or "device_count" in os.getenv("XLA_FLAGS", "")
     if not (is_set or jax.distributed.is_initialized()):
-        most = max(1, min(MOST_PARTS, int(DATA_SHARE * memory.of_machine() / num_bytes)))
+        num_cores, fitting = _num_cores(), int(DATA_SHARE * memory.of_machine() / num_bytes)
+        most = max(1, min(MOST_PARTS * num_cores, fitting))
         with suppress(RuntimeError):  # it has begun
-            jax.config.update("jax_num_cpu_devices", parts_of_cpu(num_members, _num_cores(), most))
+            jax.config.update("jax_num_cpu_devices", parts_of_cpu(num_members, num_cores, most))
 
 
 def _num_cores() -> int:

@@ -1,7 +1,7 @@
 """The members of a run, between the stretches of their training.
 
-They lie on the devices where they fit there together. Where they do not, or would leave the cache
-of a CPU, slices of them take turns, and those that wait lie in the memory of the machine.
+They lie on the devices where they fit there together. Where they do not, slices of them take turns,
+and those that wait lie in the memory of the machine.
 """
 
 import math
@@ -19,38 +19,32 @@ from rlp.types import State
 
 Columns = dict[str, np.ndarray]  # by name, one value a member [M]
 USABLE = 0.9  # of what is free: an allocator leaves gaps
-MOST_ON_CPU = 2  # a device: 64 members of IQL, all at once, make a fifth fewer updates
 
 
 class Room(NamedTuple):
-    """How many members train at once."""
+    """How many members fit the devices together, and what that was told by."""
 
     at_once: int
-    why: str  # not more
+    each: int  # bytes
+    free: int  # bytes
 
 
 def room(run: Run, num_updates: int, dataset: Dataset, placement: Placement) -> Room:
-    """Returns how many members are best trained at once while they make `num_updates`.
+    """Returns how many members fit the devices together while they make `num_updates`.
 
-    How many fit the devices is told by the compiled program, which their training then uses. At
-    least one a device: whether that fits is seen when it is there.
+    It is told by the compiled program, which their training then uses. At least one a device:
+    whether that fits is seen when it is there.
     """
     num_members, groups = len(run.seeds), placement.num_groups
-    limit = groups * MOST_ON_CPU if jax.default_backend() == "cpu" else num_members
-    some = slice(min(num_members, limit))
-    members = population.shapes(run.algo, run.configs[some], run.seeds[some], run.spec)
+    members = population.shapes(run.algo, run.configs, run.seeds, run.spec)
     num_bytes = population.num_bytes(
         run.algo, num_updates, members, dataset, placement, run.precision
     )
-    each, free = num_bytes * groups // some.stop, memory.free()
+    each, free = num_bytes * groups // num_members, memory.free()
     fitting = groups * max(1, int(USABLE * free / each))
-    most = -devices.highest(-min(some.stop, fitting))  # the process with the least tells all
+    most = -devices.highest(-min(num_members, fitting))  # the process with the least tells all
     num_slices = math.ceil(num_members / most)
-    why = f"each takes {each / 1e6:,.1f} MB, {free / 1e6:,.1f} MB are free"
-    return Room(
-        at_once=groups * math.ceil(num_members / groups / num_slices),
-        why=why if fitting < limit else "more would leave the CPU's cache",
-    )
+    return Room(groups * math.ceil(num_members / groups / num_slices), each, free)
 
 
 class Members:

@@ -160,9 +160,12 @@ def _save(log: MetricsLog, run: Run, step: int, saved: Saved) -> None:
 
 def _at_once(run: Run, num_updates: int, task: Task, screen: Screen) -> int:
     """Returns how many members train together, and says so where it is not all."""
-    at_once, why = room(run, num_updates, task.dataset, task.placement)
+    at_once, each, free = room(run, num_updates, task.dataset, task.placement)
     if at_once < len(run.seeds):
-        screen.say(f"{len(run.seeds)} members in slices of {at_once}: {why}")
+        screen.say(
+            f"{len(run.seeds)} members in slices of {at_once}: each takes {each / 1e6:,.1f} MB, "
+            f"{free / 1e6:,.1f} MB are free"
+        )
     return at_once
 
 

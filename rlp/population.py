@@ -2,7 +2,8 @@
 
     jit( vmap over members ( scan over updates ( sample -> update ) ) )
 
-The data is shared by all members. No Python runs between updates.
+The data is shared by all members. No Python runs between updates. On a CPU, where several members
+at once would leave the cache, those on the same device make all their updates one after the other.
 """
 
 from collections.abc import Callable, Sequence
@@ -78,10 +79,10 @@ def train(
 
     `states` is donated. `first_step` is the number of updates done before, on the device, so that a
     later call traces nothing again. The data is shared by all members (`dataset_axis` None) or each
-    has its own (0). Members are computed where `placement` has them (None: on one device), with
-    matrix products of `precision`. Metrics are averaged over the updates, those named `max_*` are
-    maxima. An alarm is a metric that was not finite or went far beyond the algorithm's limit;
-    members are independent, so the others go on.
+    has its own (0). Members are computed where `placement` has them (None: all at once, on one
+    device), with matrix products of `precision`. Metrics are averaged over the updates, those named
+    `max_*` are maxima. An alarm is a metric that was not finite or went far beyond the algorithm's
+    limit; members are independent, so the others go on.
     """
 
     def one_member(
@@ -105,8 +106,11 @@ def train(
         alarms = _alarms(metrics, algo.limits(config, dataset), steps)
         return state, _reduce(metrics), alarms
 
-    axes = (0, 0, 0, dataset_axis)
-    population = jax.vmap(one_member, axes, spmd_axis_name=MEMBERS if placement else None)
+    if placement and jax.default_backend() == "cpu":
+        population = _in_turn(one_member, placement.num_groups)
+    else:
+        axes = (0, 0, 0, dataset_axis)
+        population = jax.vmap(one_member, axes, spmd_axis_name=MEMBERS if placement else None)
     sharing = optim.shared(placement.batch) if placement and placement.batch else nullcontext()
     with sharing, jax.default_matmul_precision(JAX_PRECISIONS[precision]):
         states, metrics, alarms = population(configs, keys, states, dataset)
@@ -167,6 +171,22 @@ def num_bytes(
     return (
         carried + sizes.temp_size_in_bytes + sizes.output_size_in_bytes - sizes.alias_size_in_bytes
     )
+
+
+def _in_turn(one_member: Callable[..., Any], num_groups: int) -> Callable[..., Any]:
+    """Returns a function of members [M] that computes those of a group one after the other."""
+
+    def in_groups(configs: Any, keys: jax.Array, states: State, dataset: Dataset) -> Any:
+        def one(member: tuple[Any, jax.Array, State]) -> Any:
+            config, numbers, state = member
+            return one_member(config, jax.random.wrap_key_data(numbers), state, dataset)
+
+        members = configs, jax.random.key_data(keys), states
+        groups = jax.tree.map(lambda x: x.reshape(num_groups, -1, *x.shape[1:]), members)
+        outcome = jax.vmap(partial(jax.lax.map, one), spmd_axis_name=MEMBERS)(groups)
+        return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), outcome)
+
+    return in_groups
 
 
 def _shared_out(batch: Any, sharding: NamedSharding) -> Any:

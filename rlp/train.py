@@ -58,7 +58,7 @@ class Handling:
     resume: str = ""  # a run to go on with, exactly: --resume=runs/NAME
     distributed: str = ""  # join processes: auto (SLURM, MPI, TPU), or HOST:PORT,N,I for the Ith
     batch_devices: int = 0  # devices that share each member's batches (0: 2 where a CPU has cores)
-    members_at_once: int = 0  # the others wait their turn (0: as many as fit memory and cache)
+    members_at_once: int = 0  # the others wait in memory (0: as many as fit the devices)
     extend: bool = False  # with --resume, allow another --num_updates (schedules depend on it)
     wandb: bool = False  # log to wandb too, offline unless WANDB_MODE says otherwise
     quiet: bool = False  # print the result only

@@ -89,6 +89,7 @@ def test_a_cpu_is_split_where_nothing_sets_the_number(tmp_path: Path):
         (16, 3, 8, 4),
         (5, 2, 4, 1),
         (64, 96, 8, 8),
+        (64, 32, 128, 32),
         (1, 1, 8, 1),
         (1, 2, 8, 2),  # two parts for a member
         (1, 16, 8, 2),

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rlp import population
+from rlp import devices, population
 from rlp.algos import bc
 from rlp.config import config
 from rlp.data.dataset import Dataset, make_dataset, unit_normalizer
@@ -36,6 +36,17 @@ def test_the_program_is_traced_once(dataset: Dataset, monkeypatch: pytest.Monkey
             bc, 7, members.configs, members.keys, members.states, dataset, jnp.int32(first_step)
         )
     assert len(traces) == 1
+
+
+def test_members_in_turn_learn_what_they_do_at_once(dataset: Dataset):
+    configs = [small(learning_rate=rate) for rate in (1e-3, 1e-2, 1e30)]  # the last diverges
+    outcomes = []
+    for placement in (None, devices.placement(3)):
+        members = population.init(bc, configs, [0, 1, 2], SPEC)
+        outcome = population.train(bc, 20, *members, dataset, jnp.int32(0), placement=placement)
+        outcomes.append(jax.tree.map(lambda leaf: leaf[:2], outcome))
+        assert list(outcome[2]["NaN or infinite"] < NEVER) == [False, False, True]
+    chex.assert_trees_all_close(*outcomes, rtol=1e-5)
 
 
 def test_two_stretches_equal_one(dataset: Dataset):
