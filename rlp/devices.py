@@ -74,11 +74,12 @@ def is_first() -> bool:
 def split_cpu(num_members: int, num_bytes: int) -> None:
     """Makes a CPU count as several devices, each with members of its own.
 
-    A program leaves cores idle between its products, and another fills them: 10 to 35 % more
-    updates on 2 cores. One member alone makes 30 to 60 % more where two parts share its batches, as
-    they meet once in a gradient, where the cores would in every product. Nothing changes where
-    processes are joined, JAX_NUM_CPU_DEVICES or XLA_FLAGS set the number, or JAX has already begun
-    to compute.
+    Members of a core of their own make more updates than where XLA shares every product out to
+    the cores: 1.04 (CQL) to 2.2 times (BC) as many on 2 cores. One member alone has two parts
+    that share its batches and meet once in a gradient, which is steadier than cores that meet in
+    every product, and where those lie far apart up to 1.7 times as fast. Nothing changes where
+    processes are joined, JAX_NUM_CPU_DEVICES or XLA_FLAGS set the number, or JAX has begun to
+    compute.
 
     Args:
         num_members: how many there are.
