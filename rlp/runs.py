@@ -242,9 +242,15 @@ def _command() -> str:
 
 
 def _git_commit() -> str:
-    folder = str(Path(__file__).parent)
-    git = ["git", "-C", folder, "describe", "--always", "--dirty", "--abbrev=12"]
+    """Returns the commit, with -dirty if Python files differ from it (records are rewritten)."""
     try:
-        return subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
+        commit = _git("rev-parse", "--short=12", "HEAD")
+        changed = _git("diff", "HEAD", "--name-only", "--", ":/*.py")
     except FileNotFoundError:
         return ""
+    return f"{commit}-dirty" if changed else commit
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(Path(__file__).parent), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()

@@ -1,6 +1,8 @@
 """The directory of a run."""
 
 import json
+import re
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -83,3 +85,26 @@ def test_a_run_is_named_after_its_algorithm_and_data():
     name = runs.default_name("bc", "./data/walker/")
     assert name.startswith("bc-data-walker-2")
     assert len(runs.default_name("bc", "long/" * 99)) < 100
+
+
+def test_a_commit_is_dirty_if_its_code_was_changed_since(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def git(*arguments: str) -> None:
+        who = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        subprocess.run(["git", "-C", str(tmp_path), *who, *arguments], check=True)
+
+    package = tmp_path / "rlp"
+    package.mkdir()
+    code, record = package / "runs.py", tmp_path / "record.json"
+    for path in (code, record):
+        path.write_text("1\n")
+    git("init", "--quiet")
+    git("add", ".")
+    git("commit", "--quiet", "--message=all")
+    monkeypatch.setattr(runs, "__file__", str(code))
+    record.write_text("2\n")
+    commit = runs.environment()["git_commit"]
+    assert re.fullmatch("[0-9a-f]{12}", commit)
+    code.write_text("2\n")
+    assert runs.environment()["git_commit"] == f"{commit}-dirty"
