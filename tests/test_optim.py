@@ -1,10 +1,8 @@
-from functools import partial
-
 import chex
 import jax
 import jax.numpy as jnp
 import pytest
-from jax.sharding import AbstractMesh
+from jax.sharding import AbstractMesh, AxisType
 
 from rlp import optim
 from rlp.devices import BATCH, MEMBERS
@@ -42,8 +40,14 @@ def test_the_gradient_in_blocks_is_the_gradient(rows: int):
 
 @pytest.mark.parametrize("size", [60, 61])  # 61 items are not shared
 def test_the_gradient_of_devices_that_share_a_batch_is_the_gradient(size: int):
-    with jax.sharding.use_abstract_mesh(AbstractMesh((1, 4), (MEMBERS, BATCH))):
-        actual = jax.jit(partial(optim.grad, loss))(*batch(size))
+    mesh = AbstractMesh((1, 4), (MEMBERS, BATCH), axis_types=(AxisType.Auto, AxisType.Auto))
+
+    @jax.jit
+    def shared_grad(*arguments: jax.Array) -> tuple[jax.Array, Metrics]:
+        with jax.sharding.use_abstract_mesh(mesh):
+            return optim.grad(loss, *arguments)
+
+    actual = shared_grad(*batch(size))
     expected = jax.grad(loss, has_aux=True)(*batch(size))
     chex.assert_trees_all_close(actual, expected, rtol=1e-5, atol=1e-6)
 
