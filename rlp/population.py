@@ -79,11 +79,12 @@ def train(
 
     `states` is donated. `first_step` is the number of updates done before, on the device, so that a
     later call traces nothing again. The data is shared by all members (`dataset_axis` None) or each
-    has its own (0). Members are computed where `placement` has them (None: all at once, on one
-    device), with matrix products of `precision`. Metrics are averaged over the updates, those named
-    `max_*` are maxima. An alarm is a metric that was not finite or went far beyond the algorithm's
-    limit; members are independent, so the others go on.
+    has its own (0, without a placement). Members are computed where `placement` has them (None: all
+    at once, on one device), with matrix products of `precision`. Metrics are averaged over the
+    updates, those named `max_*` are maxima. An alarm is a metric that was not finite or went far
+    beyond the algorithm's limit; members are independent, so the others go on.
     """
+    assert placement is None or dataset_axis is None
 
     def one_member(
         config: Any, key: jax.Array, state: State, dataset: Dataset
