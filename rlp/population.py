@@ -182,6 +182,7 @@ def _in_turn(one_member: Callable[..., Any], num_groups: int) -> Callable[..., A
             config, numbers, state = member
             return one_member(config, jax.random.wrap_key_data(numbers), state, dataset)
 
+        # Keys as numbers: of those mapped twice JAX's check says that they are used twice.
         members = configs, jax.random.key_data(keys), states
         groups = jax.tree.map(lambda x: x.reshape(num_groups, -1, *x.shape[1:]), members)
         outcome = jax.vmap(partial(jax.lax.map, one), spmd_axis_name=MEMBERS)(groups)
