@@ -11,6 +11,7 @@ report.html      the returns as a page, with its pictures in plots/
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 from collections import defaultdict
@@ -33,6 +34,7 @@ from rlp.files import read_json, write_json
 from rlp.types import Algo, Precision, Spec
 
 Curves = dict[str, dict[str, list[tuple[int, float]]]]  # metric -> member -> [(step, value)]
+CPU_FACTS = Path("/proc/cpuinfo")
 LAYOUT = 2  # of the directory; another one is refused
 PACKAGES = (
     "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy",
@@ -231,9 +233,25 @@ def environment() -> dict[str, Any]:
         "versions": versions,
         "git_commit": _git_commit(),
         "devices": [device.device_kind for device in jax.devices()],
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "machine": f"{platform.system()} {_processor()}, {os.cpu_count()} cores",
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
     }
+
+
+def _processor() -> str:
+    """Returns the processor as `x86_64 AMD EPYC (family 25, model 17)`, or what is known of it.
+
+    Family and model tell apart what a cloud gives the same name.
+    """
+    try:
+        text = CPU_FACTS.read_text(encoding="utf-8")
+    except OSError:  # not Linux
+        return platform.machine()
+    facts = dict(re.findall(r"^(.+?)\s*: (.*)$", text, re.MULTILINE))
+    if not {"model name", "cpu family", "model"} <= facts.keys():  # not x86
+        return platform.machine()
+    numbers = f"family {facts['cpu family']}, model {facts['model']}"
+    return f"{platform.machine()} {facts['model name']} ({numbers})"
 
 
 def _command() -> str:

@@ -1,6 +1,7 @@
 """The directory of a run."""
 
 import json
+import platform
 import re
 import subprocess
 from collections.abc import Callable
@@ -108,3 +109,21 @@ def test_a_commit_is_dirty_if_its_code_was_changed_since(
     assert re.fullmatch("[0-9a-f]{12}", commit)
     code.write_text("2\n")
     assert runs.environment()["git_commit"] == f"{commit}-dirty"
+
+
+@pytest.mark.parametrize(
+    ("facts", "named"),
+    [
+        ("cpu family\t: 25\nmodel\t\t: 17\nmodel name\t: A\n\n" * 2, " A (family 25, model 17)"),
+        ("Features\t: fp asimd\n", ""),  # ARM
+        (None, ""),  # no such file
+    ],
+)
+def test_a_record_names_the_processor_where_the_system_tells(
+    facts: str | None, named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(runs, "CPU_FACTS", tmp_path / "cpuinfo")
+    if facts:
+        runs.CPU_FACTS.write_text(facts)
+    machine = runs.environment()["machine"]
+    assert f"{platform.machine()}{named}, " in machine
