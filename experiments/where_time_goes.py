@@ -2,9 +2,9 @@
 
     python experiments/where_time_goes.py
 
-A profile of a second of updates at the benchmark's work, every operation of the compiled program
-counted as one Kind; what is left of the time passes between operations. The speed of the matrix
-products is told as a share of a large one's on the same core, the benchmark's ceiling. Writes
+A profile of updates at the benchmark's work, every operation of the compiled program counted as one
+Kind; what is left of the time passes between operations. The speed of the matrix products is told
+as a share of a large one's on the same core, the benchmark's ceiling. Writes
 results/where_time_goes_cpu.json.
 """
 
@@ -68,7 +68,7 @@ def measure(given: cli.Given) -> None:
 def _figures(algo_name: str, num_rounds: int) -> dict[str, Any]:
     """Returns an algorithm's figures, medians over the rounds."""
     training = work.Training(algo_name)
-    num_updates = training.updates_a_second(training.compiled(1))
+    num_updates = training.updates_a_round(training.compiled(1))
     many_updates = training.compiled(num_updates)
     training.seconds(many_updates)
     kinds = _kinds(many_updates.as_text() or "")

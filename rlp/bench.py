@@ -37,7 +37,7 @@ class Settings:
     algos: str = ",".join(ALGOS)  # which, separated by commas
     members: tuple[Positive, ...] = (1, 4)  # population sizes
     precisions: tuple[Precision, ...] = ("float32",)  # of matrix products; or bf16, on a GPU tf32
-    num_rounds: Positive = 5  # measurements of about a second each; the median counts
+    num_rounds: Positive = 5  # measurements of a few seconds each; the median counts
     json: str = ""  # file to write the figures to
     against: str = ""  # d3rlpy: measure it beside us, at the same work
     compare: str = ""  # two such files, BEFORE.json,AFTER.json: prints them side by side instead
@@ -199,7 +199,7 @@ def measure(
     one_update = training.compiled(1)
     training.seconds(one_update)
     first_update_seconds = time.time() - began
-    num_updates = training.updates_a_second(one_update)
+    num_updates = training.updates_a_round(one_update)
     start = time.perf_counter()
     many_updates = training.compiled(num_updates)
     compile_seconds = time.perf_counter() - start

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from rlp.layers import Dense, LayerNorm, dropout
+from rlp.layers import Dense, LayerNorm, dropout, softmax
 from rlp.types import Params, Segment
 
 NormSide = Literal["none", "before", "after"]  # whether, and on which side of the activation
@@ -134,7 +134,7 @@ class _Block(nn.Module):
         q, k, v = (x.reshape(self.num_heads, -1, *x.shape[1:]) for x in (q, k, v))
         scores = jnp.einsum("hd...q,hd...k->...hqk", q, k) / math.sqrt(q.shape[1])
         scores = jnp.where(visible[..., None, :, :], scores, jnp.finfo(scores.dtype).min)
-        weights = _drop(self, nn.softmax(scores), rate)
+        weights = _drop(self, softmax(scores), rate)
         attended = jnp.einsum("...hqk,hd...k->hd...q", weights, v)
         return attended.reshape(-1, *attended.shape[2:])
 

@@ -87,3 +87,15 @@ def test_layer_norm_is_flax_s_with_the_features_first():
     chex.assert_trees_all_close(output(ours, params, x), output(flax, params, x), rtol=1e-5)
     found, expected = (jax.grad(loss, (1, 2))(norm, params, x) for norm in (ours, flax))
     chex.assert_trees_all_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_softmax_and_its_gradient_are_jax_s():
+    x, slopes = normal(0, 2, 3, 5), normal(1, 2, 3, 5)
+    x = x.at[0, 0, 2:].set(jnp.finfo(x.dtype).min)  # as what a token may not look at
+
+    def loss(softmax: Callable[..., jax.Array], x: jax.Array) -> jax.Array:
+        return jnp.sum(slopes * softmax(x))
+
+    np.testing.assert_array_equal(layers.softmax(x), jax.nn.softmax(x))
+    found, expected = (jax.grad(loss, 1)(f, x) for f in (layers.softmax, jax.nn.softmax))
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
