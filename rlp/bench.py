@@ -19,11 +19,9 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 
-from rlp import cli, devices, files, memory, peers, runs, work
+from rlp import cli, devices, figures, files, memory, peers, runs, work
 from rlp.algos import ALGOS
 from rlp.config import Positive
 from rlp.errors import InputError
@@ -41,6 +39,7 @@ class Settings:
     json: str = ""  # file to write the figures to
     against: str = ""  # d3rlpy: measure it beside us, at the same work
     compare: str = ""  # two such files, BEFORE.json,AFTER.json: prints them side by side instead
+    markdown: str = ""  # such a file: prints it as a table in markdown instead
 
 
 def bench(given: cli.Given) -> None:
@@ -48,6 +47,9 @@ def bench(given: cli.Given) -> None:
     settings = cli.parse(Settings, given)
     if settings.compare:
         _compare(settings.compare)
+        return
+    if settings.markdown:
+        print(figures.markdown(figures.read(Path(settings.markdown))))
         return
     cases, results = _cases(settings), []
     console = Console()
@@ -57,12 +59,7 @@ def bench(given: cli.Given) -> None:
             results.append(_in_new_process(case.measure, *case.arguments))
         if settings.json:  # now, as there may be no end
             files.write_json(Path(settings.json), results)
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for column in COLUMNS:
-        table.add_column(column, justify="left" if column == "algorithm" else "right")
-    for result in results:
-        table.add_row(*(show(result) for show in COLUMNS.values()))
-    console.print(table)
+    console.print(figures.on_screen(results))
     first = results[0]
     console.print(f"{first['devices'][0]}, {first['machine']}, jax {first['versions']['jax']}")
     console.print(
@@ -71,24 +68,9 @@ def bench(given: cli.Given) -> None:
         f"copy ceiling: {first['copy_gigabytes_per_second']:,.0f} GB/s read and written"
     )
     if settings.against:
-        console.print(_beside(results, settings.against))
+        console.print(figures.times_the_peer(results, settings.against))
     if settings.json:
         console.print(f"written to {settings.json}")
-
-
-def _beside(results: list[dict[str, Any]], library: str) -> str:
-    """Returns how many times the library's fraction of the ceiling one of our members makes."""
-    fractions = {
-        (r["algo"], r["library"]): r["fraction_of_ceiling"]
-        for r in results
-        if (r["members"], r["precision"]) == (1, "float32")
-    }
-    times = [
-        f"{algo} {fractions[algo, 'rlp'] / fraction:.1f}"
-        for (algo, name), fraction in fractions.items()
-        if name != "rlp" and (algo, "rlp") in fractions
-    ]
-    return f"times {library}'s fraction of the ceiling, one member: {', '.join(times) or 'none'}"
 
 
 class Case(NamedTuple):
@@ -131,59 +113,9 @@ def _compare(text: str) -> None:
     paths = [Path(part) for part in text.split(",")]
     if len(paths) != 2:
         raise InputError(f"--compare={text}: give two files, as --compare=before.json,after.json")
-    before, after = map(_read_figures, paths)
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for column in ("algorithm", "precision", "members", "updates/s", "", "of ceiling", "", "ratio"):
-        table.add_column(column, justify="left" if column == "algorithm" else "right")
-    for case in [each for each in before if each in after]:
-        speeds, fractions = (
-            [figures[case][name] for figures in (before, after)]
-            for name in ("updates_per_second", "fraction_of_ceiling")
-        )
-        table.add_row(
-            *map(str, case),
-            *map(_speed_in_words, speeds),
-            *(f"{fraction:.0%}" for fraction in fractions),
-            f"{fractions[1] / fractions[0]:.2f}",
-        )
     console = Console()
-    console.print(table)
+    console.print(figures.side_by_side(*map(figures.read, paths)))
     console.print(f"of {paths[0]} and {paths[1]}; ratio: of the fractions of the ceiling")
-
-
-def _read_figures(path: Path) -> dict[tuple[str, str, int], dict[str, Any]]:
-    """Returns the figures of a file by algorithm, precision and number of members.
-
-    Raises:
-        InputError: if there is no such file, or it is of something else.
-    """
-    if not path.is_file():
-        raise InputError(f"--compare: no file {path}")
-    try:
-        figures = [r for r in files.read_json(path) if r.get("library", "rlp") == "rlp"]
-        return {(r["algo"], r["precision"], r["members"]): r for r in figures}
-    except (AttributeError, TypeError, KeyError) as error:
-        raise InputError(f"{path}: no figures of a benchmark") from error
-
-
-def _speed_in_words(speed: float) -> str:
-    """Returns `1,041`, `20.4` or `0.238`: a member of a large population makes few a second."""
-    return f"{speed:,.0f}" if speed >= 100 else f"{speed:.3g}"
-
-
-COLUMNS: dict[str, Callable[[dict[str, Any]], str]] = {
-    "algorithm": lambda r: r["algo"] + (f" ({r['library']})" if r["library"] != "rlp" else ""),
-    "precision": lambda r: r["precision"],
-    "members": lambda r: str(r["members"]),
-    "updates/s": lambda r: _speed_in_words(r["updates_per_second"]),
-    "a member": lambda r: _speed_in_words(r["updates_per_second"] / r["members"]),
-    "GFLOP each": lambda r: f"{r['gflop_per_update']:.2f}",
-    "of ceiling": lambda r: f"{r['fraction_of_ceiling']:.0%}",
-    "GFLOP/s": lambda r: f"{r['ceiling_gflop_per_second']:,.0f}",
-    "compile s": lambda r: f"{r['compile_seconds']:.1f}",
-    "first s": lambda r: f"{r['first_update_seconds']:.1f}",
-    "peak MB": lambda r: f"{r['peak_megabytes']:,.0f}",
-}
 
 
 def _in_new_process(function: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:

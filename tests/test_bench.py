@@ -10,7 +10,8 @@ import jax
 import numpy as np
 import pytest
 
-from rlp import bench
+from rlp import bench, figures
+from tests.test_figures import CASE
 from tests.whole_runs import refused
 
 
@@ -23,7 +24,7 @@ def test_one_case_has_every_figure():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     result = json.loads(done.stdout.splitlines()[-1])
-    assert all(show(result) for show in bench.COLUMNS.values())
+    assert all(show(result) for show in figures.COLUMNS.values())
     widths = 17 * 256 + 256 * 256 + 256 * 6
     products = 3 * widths - 17 * 256  # forward and both backward, but for the input's gradient
     assert result["gflop_per_update"] == pytest.approx(2 * 256 * products / 1e9)
@@ -35,44 +36,6 @@ def test_one_case_has_every_figure():
     assert 0 < result["fraction_of_ceiling"] < 1
     assert result["first_update_seconds"] < 60
     assert result["copy_gigabytes_per_second"] > 0.1
-
-
-CASE = {
-    "algo": "bc", "library": "rlp", "precision": "float32", "members": 4,
-    "updates_per_second": 30.7,
-    "gflop_per_update": 0.1,
-    "fraction_of_ceiling": 0.5, "ceiling_gflop_per_second": 80.0, "compile_seconds": 1.0,
-    "first_update_seconds": 2.0, "copy_gigabytes_per_second": 10.0, "peak_megabytes": 300.0,
-    "devices": ["cpu"], "machine": "a machine", "versions": {"jax": "0"},
-}  # fmt: skip
-
-
-def test_two_files_of_figures_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    other = {**CASE, "algo": "iql"}
-    before, after = tmp_path / "before.json", tmp_path / "after.json"
-    before.write_text(json.dumps([CASE, other]))
-    after.write_text(
-        json.dumps([{**CASE, "updates_per_second": 1700.0, "fraction_of_ceiling": 0.6}])
-    )
-    bench.main([f"--compare={before},{after}"])
-    out = capsys.readouterr().out
-    assert out.count("bc") == 1
-    assert re.search(r"4 +30\.7 +1,700 +50% +60% +1\.20", out)
-    assert "iql" not in out
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("a.json", "give two files"),
-        ("a.json,b.json", "no file a.json"),
-        ("{folder}/c.json,b.json", "c.json: no figures of a benchmark"),
-    ],
-)
-def test_comparing_other_things(tmp_path: Path, text: str, message: str, capsys: Any):
-    (tmp_path / "c.json").write_text('{"a": 1}')
-    words = [f"--compare={text.format(folder=tmp_path)}"]
-    assert message in refused(capsys, lambda: bench.main(words))
 
 
 @pytest.mark.parametrize("name", ["d4rlpy", "d3rlpy"])

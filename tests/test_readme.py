@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rlp import data, study
+from rlp import data, figures, study
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -33,6 +33,11 @@ def experiment(name: str) -> Any:
 def test_the_tables_of_results_are_those_of_the_records():
     for name in ("walker", "walker_multitask", "shared_data", "cheetah_run", "precision"):
         assert study.table(experiment(name).STUDY) in README
+
+
+def test_the_table_of_speeds_is_that_of_the_record():
+    record = figures.read(ROOT / "experiments" / "results" / "bench_cpu.json")
+    assert figures.markdown(record) in README
 
 
 @pytest.mark.parametrize("name", STUDIES)

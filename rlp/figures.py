@@ -1,0 +1,143 @@
+"""Figures of the benchmark as tables: on the screen, two files side by side, in markdown.
+
+A file of figures is a list of cases, as `rlp.bench` writes them.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from rlp import files
+from rlp.errors import InputError
+
+Figures = dict[str, Any]  # of one case
+Case = tuple[str, str, int]  # algorithm, precision, members
+
+
+def read(path: Path) -> list[Figures]:
+    """Returns the cases of a file.
+
+    Raises:
+        InputError: if there is no such file, or it is of something else.
+    """
+    if not path.is_file():
+        raise InputError(f"no file {path}")
+    try:
+        figures = files.read_json(path)
+        _ours(figures)
+    except (TypeError, KeyError) as error:
+        raise InputError(f"{path}: no figures of a benchmark") from error
+    return figures
+
+
+def _ours(figures: Sequence[Figures]) -> dict[Case, Figures]:
+    """Returns the cases that are not another library's."""
+    ours = [r for r in figures if r["library"] == "rlp"]
+    return {(r["algo"], r["precision"], r["members"]): r for r in ours}
+
+
+def on_screen(figures: Sequence[Figures]) -> Table:
+    """Returns a row a case."""
+    table = _empty(COLUMNS)
+    for result in figures:
+        table.add_row(*(show(result) for show in COLUMNS.values()))
+    return table
+
+
+def side_by_side(before: Sequence[Figures], after: Sequence[Figures]) -> Table:
+    """Returns a row for every case that both have, and how they differ."""
+    columns = ("algorithm", "precision", "members", "updates/s", "", "of ceiling", "", "ratio")
+    table = _empty(columns)
+    both = _ours(before), _ours(after)
+    for case in [each for each in both[0] if each in both[1]]:
+        speeds, fractions = (
+            [figures[case][name] for figures in both]
+            for name in ("updates_per_second", "fraction_of_ceiling")
+        )
+        table.add_row(
+            *map(str, case),
+            *map(_speed, speeds),
+            *(f"{fraction:.0%}" for fraction in fractions),
+            f"{fractions[1] / fractions[0]:.2f}",
+        )
+    return table
+
+
+def markdown(figures: Sequence[Figures]) -> str:
+    """Returns a row an algorithm: what float32 populations make and take, and a peer beside them.
+
+    Raises:
+        InputError: if there is no population of float32.
+    """
+    ours = {case: r for case, r in _ours(figures).items() if case[1] == "float32"}
+    if not ours:
+        raise InputError("none of these figures is of float32")
+    peers = {r["algo"]: r for r in figures if r["library"] != "rlp"}
+    sizes = sorted({members for *_, members in ours})
+    ends = f"({', '.join(map(str, dict.fromkeys((sizes[0], sizes[-1]))))})"
+    header = ["", "GFLOP an update", *(f"{n} member{'s' * (n > 1)}" for n in sizes)]
+    header += [f"first update after {ends}", f"peak memory {ends}"]
+    header += sorted({r["library"] for r in peers.values()})
+    rows = [header, ["---"] * len(header)]
+    for algo in dict.fromkeys(algo for algo, *_ in ours):
+        populations = [ours.get((algo, "float32", size)) for size in sizes]
+        measured = [r for r in populations if r]
+        smallest_and_largest = measured[:1] + measured[1:][-1:]
+        row = [algo, f"{measured[0]['gflop_per_update']:.2f}", *map(_speed_of_ceiling, populations)]
+        row.append(", ".join(f"{r['first_update_seconds']:.1f} s" for r in smallest_and_largest))
+        row.append(", ".join(f"{r['peak_megabytes']:,.0f} MB" for r in smallest_and_largest))
+        row += [_speed_of_ceiling(peers.get(algo))] * bool(peers)
+        rows.append(row)
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def times_the_peer(figures: Sequence[Figures], library: str) -> str:
+    """Returns how many times the library's fraction of the ceiling one of our members makes."""
+    fractions = {
+        (r["algo"], r["library"]): r["fraction_of_ceiling"]
+        for r in figures
+        if (r["members"], r["precision"]) == (1, "float32")
+    }
+    times = [
+        f"{algo} {fractions[algo, 'rlp'] / fraction:.1f}"
+        for (algo, name), fraction in fractions.items()
+        if name != "rlp" and (algo, "rlp") in fractions
+    ]
+    return f"times {library}'s fraction of the ceiling, one member: {', '.join(times) or 'none'}"
+
+
+def _empty(columns: Iterable[str]) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column, justify="left" if column == "algorithm" else "right")
+    return table
+
+
+def _speed(speed: float) -> str:
+    """Returns `1,041`, `20.4` or `0.238`: a member of a large population makes few a second."""
+    return f"{speed:,.0f}" if speed >= 100 else f"{speed:.3g}"
+
+
+def _speed_of_ceiling(result: Figures | None) -> str:
+    """Returns `1,041 (50%)`, nothing of a case that was not measured."""
+    if result is None:
+        return ""
+    return f"{_speed(result['updates_per_second'])} ({result['fraction_of_ceiling']:.0%})"
+
+
+COLUMNS: dict[str, Callable[[Figures], str]] = {
+    "algorithm": lambda r: r["algo"] + (f" ({r['library']})" if r["library"] != "rlp" else ""),
+    "precision": lambda r: r["precision"],
+    "members": lambda r: str(r["members"]),
+    "updates/s": lambda r: _speed(r["updates_per_second"]),
+    "a member": lambda r: _speed(r["updates_per_second"] / r["members"]),
+    "GFLOP each": lambda r: f"{r['gflop_per_update']:.2f}",
+    "of ceiling": lambda r: f"{r['fraction_of_ceiling']:.0%}",
+    "GFLOP/s": lambda r: f"{r['ceiling_gflop_per_second']:,.0f}",
+    "compile s": lambda r: f"{r['compile_seconds']:.1f}",
+    "first s": lambda r: f"{r['first_update_seconds']:.1f}",
+    "peak MB": lambda r: f"{r['peak_megabytes']:,.0f}",
+}
