@@ -7,7 +7,7 @@ No value can be above max |r| / (1 - discount). Where Q passes that and goes on,
 themselves. Trains seeds of two settings on walker data without any scaling of rewards:
 
     authors  the authors' rates, weight and discount, but 2 layers of 256, 4 sampled actions of each
-             kind and the penalty on 64 of 256 states, so that it takes an hour on 2 cores
+             kind and the penalty on 64 of 256 states, so that it takes half an hour on 2 cores
     light    the light preset, whose critics are bounded, on rewards as they are
 
 Writes mean and maximum of Q over every 1,000 updates, and the returns, to
