@@ -75,7 +75,7 @@ def split_cpu(num_members: int, num_bytes: int) -> None:
     """Makes a CPU count as several devices, each with members of its own.
 
     Members of a core of their own make more updates than where XLA shares every product out to
-    the cores: 1.1 (CQL) to 2.1 times (BC) as many on 2 cores. One member alone has two parts that
+    the cores: 1.1 (CQL) to 1.6 times (ReBRAC) as many on 2 cores. One member alone has two parts that
     share its batches and meet once in a gradient, which is steadier than cores that meet in every
     product, and where those lie far apart up to 1.7 times as fast. Nothing changes where processes
     are joined, JAX_NUM_CPU_DEVICES or XLA_FLAGS set the number, or JAX has begun to compute.
