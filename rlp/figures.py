@@ -3,14 +3,13 @@
 A file of figures is a list of cases, as `rlp.bench` writes them.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from rlp import files
+from rlp import files, tables
 from rlp.errors import InputError
 
 Figures = dict[str, Any]  # of one case
@@ -27,7 +26,7 @@ def read(path: Path) -> list[Figures]:
         raise InputError(f"no file {path}")
     try:
         figures = files.read_json(path)
-        _ours(figures)
+        _ours(figures)  # has what it needs
     except (TypeError, KeyError) as error:
         raise InputError(f"{path}: no figures of a benchmark") from error
     return figures
@@ -41,7 +40,7 @@ def _ours(figures: Sequence[Figures]) -> dict[Case, Figures]:
 
 def on_screen(figures: Sequence[Figures]) -> Table:
     """Returns a row a case."""
-    table = _empty(COLUMNS)
+    table = tables.on_screen(COLUMNS)
     for result in figures:
         table.add_row(*(show(result) for show in COLUMNS.values()))
     return table
@@ -50,7 +49,7 @@ def on_screen(figures: Sequence[Figures]) -> Table:
 def side_by_side(before: Sequence[Figures], after: Sequence[Figures]) -> Table:
     """Returns a row for every case that both have, and how they differ."""
     columns = ("algorithm", "precision", "members", "updates/s", "", "of ceiling", "", "ratio")
-    table = _empty(columns)
+    table = tables.on_screen(columns)
     both = _ours(before), _ours(after)
     for case in [each for each in both[0] if each in both[1]]:
         speeds, fractions = (
@@ -81,7 +80,7 @@ def markdown(figures: Sequence[Figures]) -> str:
     header = ["", "GFLOP an update", *(f"{n} member{'s' * (n > 1)}" for n in sizes)]
     header += [f"first update after {ends}", f"peak memory {ends}"]
     header += sorted({r["library"] for r in peers.values()})
-    rows = [header, ["---"] * len(header)]
+    rows = []
     for algo in dict.fromkeys(algo for algo, *_ in ours):
         populations = [ours.get((algo, "float32", size)) for size in sizes]
         measured = [r for r in populations if r]
@@ -91,7 +90,7 @@ def markdown(figures: Sequence[Figures]) -> str:
         row.append(", ".join(f"{r['peak_megabytes']:,.0f} MB" for r in smallest_and_largest))
         row += [_speed_of_ceiling(peers.get(algo))] * bool(peers)
         rows.append(row)
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return tables.markdown(header, rows)
 
 
 def times_the_peer(figures: Sequence[Figures], library: str) -> str:
@@ -107,13 +106,6 @@ def times_the_peer(figures: Sequence[Figures], library: str) -> str:
         if name != "rlp" and (algo, "rlp") in fractions
     ]
     return f"times {library}'s fraction of the ceiling, one member: {', '.join(times) or 'none'}"
-
-
-def _empty(columns: Iterable[str]) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        table.add_column(column, justify="left" if column == "algorithm" else "right")
-    return table
 
 
 def _speed(speed: float) -> str:

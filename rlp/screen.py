@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from types import MappingProxyType
 
 import numpy as np
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -16,8 +15,8 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
 
+from rlp import tables
 from rlp.stats import d4rl_score
 from rlp.types import NEVER
 
@@ -102,10 +101,9 @@ class Screen:
             means: those of the members of each setting and task; shown from two members on.
             env: the environment; the mean has a column of D4RL's scores where it has those.
         """
-        table = Table(box=SIMPLE_HEAD, pad_edge=False)
         scored = d4rl_score(env, np.zeros(1)) is not None
-        for column in ("return", "mean", "std", "min", "max", "n", *(["D4RL score"] * scored)):
-            table.add_column(column, justify="left" if column == "return" else "right")
+        columns = ("return", "mean", "std", "min", "max", "n", *(["D4RL score"] * scored))
+        table = tables.on_screen(columns)
 
         def add(name: str, values: np.ndarray, what: str) -> None:
             scores = d4rl_score(env, values)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rlp import cli, config, files, runs, stats
+from rlp import cli, config, files, runs, stats, tables
 from rlp.errors import InputError
 from rlp.train import parse, train
 
@@ -191,7 +191,7 @@ def table(study: Study) -> str:
         told["data"] = f"{whole.data.mean():.0f} (best {whole.data.max():.0f})"
         for line in lines:
             line.append(told.get(line[0], ""))
-    return _markdown(["", *found], lines)
+    return tables.markdown(["", *found], lines)
 
 
 def details(study: Study) -> str:
@@ -207,7 +207,7 @@ def details(study: Study) -> str:
             numbers += [cell.episodes.size, (cell.episodes > best).sum()]
             numbers += [(cell.episodes < FALL * best).sum()]
             lines.append([row, name, *(f"{number:.0f}" for number in numbers)])
-    return _markdown(header, lines)
+    return tables.markdown(header, lines)
 
 
 def picture(study: Study) -> Any:
@@ -258,8 +258,3 @@ def _rows(study: Study, found: Mapping[str, Mapping[str, Cell]]) -> list[str]:
 def _of_whole_data(column: Mapping[str, Cell]) -> Cell:
     """Returns a cell that has all data of a column; some learn from the best of it only."""
     return max(column.values(), key=lambda cell: len(cell.data))
-
-
-def _markdown(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    rows = [header, ["---"] * len(header), *lines]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)

@@ -4,10 +4,10 @@ import io
 
 import numpy as np
 from jax import tree
-from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
 from rich.table import Table
 
+from rlp import tables
 from rlp.data.dataset import make_dataset, unit_normalizer
 from rlp.data.episodes import EpisodeSet, fingerprint, has_successors
 from rlp.stats import d4rl_score
@@ -64,9 +64,7 @@ def _actions(action: np.ndarray, discrete: bool) -> dict[str, str]:
 
 
 def _columns(data: EpisodeSet) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for name in ("column", "min", "mean", "max", "std"):
-        table.add_column(name, justify="left" if name == "column" else "right")
+    table = tables.on_screen(("column", "min", "mean", "max", "std"))
     for name in ("observation", "action"):
         for number, values in enumerate(_all_steps(data, name).T):
             figures = values.min(), values.mean(), values.max(), values.std()
