@@ -12,7 +12,7 @@ ACTION_LIMIT = 1 - 1e-5  # given actions are clipped to +- this before atanh, as
 def normal_log_prob(mean: jax.Array, log_std: jax.Array, value: jax.Array) -> jax.Array:
     """Returns the log-density [...] in nats of values [..., A], a diagonal normal."""
     chex.assert_equal_shape([mean, log_std, value])
-    return _normal_log_density((value - mean) * jnp.exp(-log_std), log_std)
+    return jnp.sum(_normal_log_density((value - mean) * jnp.exp(-log_std), log_std), axis=-1)
 
 
 def tanh_normal_sample(
@@ -43,11 +43,12 @@ def tanh_normal_log_prob(mean: jax.Array, log_std: jax.Array, action: jax.Array)
 
 
 def _log_density(noise: jax.Array, log_std: jax.Array, pre_tanh: jax.Array) -> jax.Array:
-    return _normal_log_density(noise, log_std) - jnp.sum(tanh_log_det(pre_tanh), axis=-1)
+    return jnp.sum(_normal_log_density(noise, log_std) - tanh_log_det(pre_tanh), axis=-1)
 
 
 def _normal_log_density(noise: jax.Array, log_std: jax.Array) -> jax.Array:
-    return jnp.sum(-(noise**2) / 2 - log_std - math.log(2 * math.pi) / 2, axis=-1)
+    """Returns the log-density [..., A] of each entry."""
+    return -(noise**2) / 2 - log_std - math.log(2 * math.pi) / 2
 
 
 def tanh_log_det(pre_tanh: jax.Array) -> jax.Array:

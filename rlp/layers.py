@@ -28,28 +28,29 @@ class Dense(nn.Module):
         """Returns [dim, ...] for x [I, ...]."""
         kernel = self.param("kernel", self.kernel_init, (len(x), self.dim), x.dtype)
         bias = self.param("bias", nn.initializers.zeros, (self.dim,), x.dtype)
-        output = _product(kernel, x.reshape(len(x), -1)) + bias[:, None]
+        output = _affine(kernel, bias, x.reshape(len(x), -1))
         return output.reshape(self.dim, *x.shape[1:])
 
 
 @jax.custom_vjp
-def _product(kernel: jax.Array, x: jax.Array) -> jax.Array:
-    """Returns kernel^T x [O, rows] of a kernel [I, O] and inputs [I, rows]."""
-    return _product_and_inputs(kernel, x)[0]
+def _affine(kernel: jax.Array, bias: jax.Array, x: jax.Array) -> jax.Array:
+    """Returns kernel^T x + bias [O, rows] of a kernel [I, O], bias [O] and inputs [I, rows]."""
+    return _affine_and_inputs(kernel, bias, x)[0]
 
 
-def _product_and_inputs(kernel: jax.Array, x: jax.Array) -> tuple[jax.Array, Any]:
+def _affine_and_inputs(kernel: jax.Array, bias: jax.Array, x: jax.Array) -> tuple[jax.Array, Any]:
     kernel, x = _rounded(kernel), _rounded(x)
-    return _dot(_transposed(kernel), x, 0), (kernel, x)
+    return _dot(_transposed(kernel), x, 0) + bias[:, None], (kernel, x)
 
 
-def _gradients(inputs: Any, output: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _gradients(inputs: Any, output: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     kernel, x = inputs
-    output = _rounded(output)
-    return _dot(x, output, 1), _dot(kernel, output, 0)
+    output = _rounded(output)  # for the bias too: nothing else then needs it in float32
+    into_bias = jnp.sum(output, axis=1, dtype=jnp.float32)
+    return _dot(x, output, 1), into_bias, _dot(kernel, output, 0)
 
 
-_product.defvjp(_product_and_inputs, _gradients)
+_affine.defvjp(_affine_and_inputs, _gradients)
 
 
 def _rounded(x: jax.Array) -> jax.Array:

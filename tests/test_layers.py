@@ -25,20 +25,24 @@ def test_dropout_drops_its_share_keeps_the_mean_and_depends_on_the_key():
     np.testing.assert_array_equal(layers.dropout(jax.random.key(0), x, 0.0), x)
 
 
-def test_the_gradients_of_the_product_are_those_of_a_plain_one():
-    kernel = normal(0, 2, 3, 4)
-    x = normal(1, 3, 5)
+def test_the_gradients_of_a_layer_are_those_of_a_plain_one():
+    kernel, bias = normal(0, 2, 3, 4), normal(1, 2, 4)
+    x = normal(2, 3, 5)
 
-    def loss(product: Any, kernel: jax.Array, x: jax.Array) -> jax.Array:
-        return jnp.sum(jnp.sin(jax.vmap(product, (0, None))(kernel, x)))
+    def loss(affine: Any, kernel: jax.Array, bias: jax.Array, x: jax.Array) -> jax.Array:
+        return jnp.sum(jnp.sin(jax.vmap(affine, (0, 0, None))(kernel, bias, x)))
 
-    found = jax.grad(loss, (1, 2))(layers._product, kernel, x)
-    expected = jax.grad(loss, (1, 2))(lambda kernel, x: kernel.T @ x, kernel, x)
+    found = jax.grad(loss, (1, 2, 3))(layers._affine, kernel, bias, x)
+    expected = jax.grad(loss, (1, 2, 3))(plain, kernel, bias, x)
     chex.assert_trees_all_close(found, expected, rtol=1e-5)
 
 
-def dot_of_bfloat16(kernel: jax.Array, x: jax.Array) -> jax.Array:
-    return jnp.dot(rounded(kernel).T, rounded(x), precision="highest")
+def plain(kernel: jax.Array, bias: jax.Array, x: jax.Array) -> jax.Array:
+    return jnp.dot(kernel.T, x, precision="highest") + bias[:, None]
+
+
+def of_bfloat16(kernel: jax.Array, bias: jax.Array, x: jax.Array) -> jax.Array:
+    return plain(rounded(kernel), bias, rounded(x))
 
 
 def rounded(x: jax.Array) -> jax.Array:
@@ -48,27 +52,29 @@ def rounded(x: jax.Array) -> jax.Array:
 @pytest.mark.parametrize("axes", [[], [(0, 0)], [(0, None)], [(None, 0)], [(0, 0), (0, None)]])
 def test_products_of_bfloat16_round_what_they_take_and_sum_in_float32(axes: list[Any]):
     """Over any axes that are mapped, each of size 2, as are members and critics."""
-    kernel = normal(0, *[2 for in_axes in axes if in_axes[0] == 0], 3, 4)
-    x = normal(1, *[2 for in_axes in axes if in_axes[1] == 0], 3, 5)
+    mapped_axes = [2 for in_axes in axes if in_axes[0] == 0]
+    kernel, bias = normal(0, *mapped_axes, 3, 4), normal(1, *mapped_axes, 4)
+    x = normal(2, *[2 for in_axes in axes if in_axes[1] == 0], 3, 5)
 
-    def over_axes(product: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
-        for in_axes in reversed(axes):
-            product = jax.vmap(product, in_axes)
-        return product
+    def over_axes(affine: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
+        for of_parameters, of_inputs in reversed(axes):
+            affine = jax.vmap(affine, (of_parameters, of_parameters, of_inputs))
+        return affine
 
-    def gradients(product: Callable[..., jax.Array]) -> Any:
+    def gradients(affine: Callable[..., jax.Array]) -> Any:
         # the sum's gradients are ones, which bfloat16 has exactly
-        return jax.grad(lambda *inputs: jnp.sum(over_axes(product)(*inputs)), (0, 1))(kernel, x)
+        inputs = kernel, bias, x
+        return jax.grad(lambda *inputs: jnp.sum(over_axes(affine)(*inputs)), (0, 1, 2))(*inputs)
 
     with jax.default_matmul_precision("bfloat16"):
-        output = jax.jit(over_axes(layers._product))(kernel, x)
-        found = gradients(layers._product)
+        output = jax.jit(over_axes(layers._affine))(kernel, bias, x)
+        found = gradients(layers._affine)
     assert output.dtype == jnp.float32
-    expected = over_axes(dot_of_bfloat16)(kernel, x)
+    expected = over_axes(of_bfloat16)(kernel, bias, x)
     np.testing.assert_allclose(output, expected, rtol=1e-6, atol=1e-6)
-    assert not np.allclose(output, over_axes(layers._product)(kernel, x), rtol=1e-4)
-    chex.assert_trees_all_equal_shapes_and_dtypes(found, (kernel, x))
-    chex.assert_trees_all_close(found, gradients(dot_of_bfloat16), rtol=1e-2)
+    assert not np.allclose(output, over_axes(layers._affine)(kernel, bias, x), rtol=1e-4)
+    chex.assert_trees_all_equal_shapes_and_dtypes(found, (kernel, bias, x))
+    chex.assert_trees_all_close(found, gradients(of_bfloat16), rtol=1e-2)
 
 
 def test_layer_norm_is_flax_s_with_the_features_first():
