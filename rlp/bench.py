@@ -65,7 +65,7 @@ def bench(given: cli.Given) -> None:
     console.print(
         f"of ceiling: GFLOP/s of the updates over those of a float32 matmul, {work.MATMUL_SIZE}²\n"
         "first s: from the start of the process to its first finished update\n"
-        f"copy ceiling: {first['copy_gigabytes_per_second']:,.0f} GB/s read and written"
+        f"ceilings: {figures.ceilings(results)}"
     )
     if settings.against:
         console.print(figures.times_the_peer(results, settings.against))
@@ -148,6 +148,7 @@ def measure(
         "compile_seconds": compile_seconds,
         "first_update_seconds": first_update_seconds,
         **_speed(run, algo_name, num_members * num_updates, num_rounds),
+        "ceiling_of_precision_gflop_per_second": work.matmul_gflop_per_second(precision),
         **runs.environment(),
     }
 

@@ -108,6 +108,23 @@ def times_the_peer(figures: Sequence[Figures], library: str) -> str:
     return f"times {library}'s fraction of the ceiling, one member: {', '.join(times) or 'none'}"
 
 
+def ceilings(figures: Sequence[Figures]) -> str:
+    """Returns what the machine's products and copies were measured to make at most, in words."""
+    products = {
+        precision: max(
+            r["ceiling_of_precision_gflop_per_second"]
+            for r in _ours(figures).values()
+            if r["precision"] == precision
+        )
+        for precision in dict.fromkeys(r["precision"] for r in figures)
+    }
+    copies = max(r["copy_gigabytes_per_second"] for r in figures)
+    words = [
+        f"{speed:,.0f} GFLOP/s of {precision} products" for precision, speed in products.items()
+    ]
+    return ", ".join([*words, f"{copies:,.0f} GB/s read and written by copies"])
+
+
 def _speed(speed: float) -> str:
     """Returns `1,041`, `20.4` or `0.238`: a member of a large population makes few a second."""
     return f"{speed:,.0f}" if speed >= 100 else f"{speed:.3g}"

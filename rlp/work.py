@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -130,10 +131,11 @@ def matmul_flops(program: Jaxpr) -> int:
     return total
 
 
-def matmul_gflop_per_second() -> float:
-    """Returns the best of three float32 products, 2048 squared."""
-    x = jnp.ones((MATMUL_SIZE, MATMUL_SIZE))
-    return 2 * MATMUL_SIZE**3 / _best_of_three(_product, x) / 1e9
+def matmul_gflop_per_second(precision: Precision = "float32") -> float:
+    """Returns the best of three products of a precision, 2048 squared, that sum in float32."""
+    x = jnp.ones((MATMUL_SIZE, MATMUL_SIZE), jnp.bfloat16 if precision == "bf16" else jnp.float32)
+    product = partial(_product, precision=population.JAX_PRECISIONS[precision])
+    return 2 * MATMUL_SIZE**3 / _best_of_three(product, x) / 1e9
 
 
 def copy_gigabytes_per_second() -> float:
@@ -153,9 +155,9 @@ def _best_of_three(function: Callable[[jax.Array], jax.Array], x: jax.Array) -> 
     return best
 
 
-@jax.jit
-def _product(x: jax.Array) -> jax.Array:
-    return jnp.dot(x, x, precision=jax.lax.Precision.HIGHEST)
+@partial(jax.jit, static_argnames="precision")
+def _product(x: jax.Array, precision: str) -> jax.Array:
+    return jnp.dot(x, x, precision=precision, preferred_element_type=jnp.float32)
 
 
 @jax.jit

@@ -36,6 +36,7 @@ def test_one_case_has_every_figure():
     assert 0 < result["fraction_of_ceiling"] < 1
     assert result["first_update_seconds"] < 60
     assert result["copy_gigabytes_per_second"] > 0.1
+    assert result["ceiling_of_precision_gflop_per_second"] > result["ceiling_gflop_per_second"] / 3
 
 
 @pytest.mark.parametrize("name", ["d4rlpy", "d3rlpy"])
@@ -51,6 +52,7 @@ def test_figures_are_written(tmp_path: Path, monkeypatch, capsys):
     out = capsys.readouterr().out
     assert re.search(r"4 +30\.7 +7\.67 .* 50%", out)  # of all members, and of one
     assert "a machine" in out
+    assert "ceilings: 90 GFLOP/s of float32 products, 10 GB/s read and written by copies" in out
 
 
 def test_one_member_beside_another_library(monkeypatch, capsys):

@@ -13,7 +13,8 @@ CASE = {
     "updates_per_second": 30.7,
     "gflop_per_update": 0.1,
     "fraction_of_ceiling": 0.5, "ceiling_gflop_per_second": 80.0, "compile_seconds": 1.0,
-    "first_update_seconds": 2.0, "copy_gigabytes_per_second": 10.0, "peak_megabytes": 300.0,
+    "first_update_seconds": 2.0, "copy_gigabytes_per_second": 10.0,
+    "ceiling_of_precision_gflop_per_second": 90.0, "peak_megabytes": 300.0,
     "devices": ["cpu"], "machine": "a machine", "versions": {"jax": "0"},
 }  # fmt: skip
 
