@@ -109,19 +109,13 @@ def times_the_peer(figures: Sequence[Figures], library: str) -> str:
 
 
 def ceilings(figures: Sequence[Figures]) -> str:
-    """Returns what the machine's products and copies were measured to make at most, in words."""
-    products = {
-        precision: max(
-            r["ceiling_of_precision_gflop_per_second"]
-            for r in _ours(figures).values()
-            if r["precision"] == precision
-        )
-        for precision in dict.fromkeys(r["precision"] for r in figures)
-    }
-    copies = max(r["copy_gigabytes_per_second"] for r in figures)
-    words = [
-        f"{speed:,.0f} GFLOP/s of {precision} products" for precision, speed in products.items()
-    ]
+    """Returns the most that products of each precision and copies were measured to make."""
+    ours, products = list(_ours(figures).values()), {}
+    for result in ours:
+        speed = result["ceiling_of_precision_gflop_per_second"]
+        products[result["precision"]] = max(speed, products.get(result["precision"], 0))
+    copies = max(result["copy_gigabytes_per_second"] for result in ours)
+    words = [f"{speed:,.0f} GFLOP/s of {name} products" for name, speed in products.items()]
     return ", ".join([*words, f"{copies:,.0f} GB/s read and written by copies"])
 
 
