@@ -5,7 +5,8 @@ first, that is so for all products here and in their gradients but one, and for 
 is transposed, which is smaller than the inputs would be.
 
 Under `jax.default_matmul_precision("bfloat16")` the products of `Dense` take bfloat16 and sum in
-float32, on every kind of device; parameters, and what is between the products, stay float32.
+float32, on every kind of device, and so does the gradient of its bias; parameters, and what is
+between the products, stay float32.
 """
 
 import math

@@ -77,6 +77,16 @@ def test_products_of_bfloat16_round_what_they_take_and_sum_in_float32(axes: list
     chex.assert_trees_all_close(found, gradients(of_bfloat16), rtol=1e-2)
 
 
+def test_a_bias_sums_its_gradient_in_float32():
+    num_rows = 1001  # bfloat16 has 1000 and 1004
+
+    def loss(bias: jax.Array) -> jax.Array:
+        return jnp.sum(layers._affine(jnp.zeros((1, 1)), bias, jnp.zeros((1, num_rows))))
+
+    with jax.default_matmul_precision("bfloat16"):
+        assert float(jax.grad(loss)(jnp.zeros(1))[0]) == num_rows
+
+
 def test_layer_norm_is_flax_s_with_the_features_first():
     x, slopes = normal(0, 6, 2, 5), normal(1, 6, 2, 5)
     params = {"params": {"scale": normal(2, 6), "bias": normal(3, 6)}}

@@ -1,7 +1,14 @@
 import jax
 import jax.numpy as jnp
+import pytest
 
 from rlp import work
+from rlp.types import Precision
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_products_of_every_precision_that_a_cpu_has_are_measured(precision: Precision):
+    assert work.matmul_gflop_per_second(precision) > 0.1
 
 
 def test_operations_in_a_loop_count_as_often_as_it_runs():
