@@ -11,6 +11,7 @@ import inspect
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import (
     Annotated,
@@ -29,7 +30,7 @@ import numpy as np
 
 from rlp import compiled
 from rlp.config import field_comments, float_names
-from rlp.errors import InputError, nearest
+from rlp.errors import DataWarning, InputError, nearest
 
 T = TypeVar("T")
 Given = dict[str, str]  # the flags that were given, as typed
@@ -54,6 +55,7 @@ def main(
     """Runs a command line; bad input is one line on stderr and exit code 2."""
     words = list(sys.argv[1:] if argv is None else argv)
     compiled.keep()
+    warnings.showwarning = _show_warning
     try:
         if isinstance(commands, Command):
             fire.Fire(_lexer(prog, commands), command=words, name=prog)
@@ -109,6 +111,8 @@ def parse_value(name: str, text: str, kind: Any) -> Any:
         if not holds(value):
             raise InputError(f"--{name}={text}: must be {said}")
         return value
+    if kind == bool | None:
+        kind = bool
     if get_origin(kind) is Literal:
         if text not in get_args(kind):
             raise InputError(f"--{name}={text}: must be one of {', '.join(get_args(kind))}")
@@ -228,6 +232,14 @@ def _choices(kinds: Mapping[str, Any], field: dataclasses.Field[Any]) -> str:
 def typed(value: Any) -> str:
     """Returns a value as one types it behind its flag."""
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *where: Any) -> None:
+    """Prints what a user should know of the data as one line, other warnings as Python does."""
+    if issubclass(category, DataWarning):
+        print(f"warning: {message}", file=sys.stderr)
+    else:
+        print(warnings.formatwarning(message, category, *where[:2]), file=sys.stderr, end="")
 
 
 def _fail(message: str) -> None:

@@ -8,6 +8,10 @@ class InputError(ValueError):
     """What was given cannot be used; the message says what, where and what to do."""
 
 
+class DataWarning(UserWarning):
+    """Data was read, but not as a matter of course: what was assumed, cut or left out."""
+
+
 def nearest(word: str, options: Iterable[str]) -> str:
     """Returns ` (did you mean X?)` for the option closest to `word`, or an empty string."""
     close = difflib.get_close_matches(word, list(options), n=1, cutoff=0.5)

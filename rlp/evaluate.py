@@ -44,7 +44,7 @@ def evaluate_run(given: cli.Given) -> None:
     seeds = evaluation_seeds(settings.num_episodes, len(run.tasks), settings.seed)
     aims = [np.full(len(seeds), target) for target in settings.target_return]
     aims = aims or [np.tile(run.target_returns, settings.num_episodes)]
-    env = envs.make(env_name, len(run.seeds) * len(aims) * len(seeds))
+    env = envs.make(env_name, len(run.seeds) * len(aims) * len(seeds), run.action_bounds)
     envs.check_widths(
         env, env_name, run.spec.observation_dim, run.spec.action_dim, str(run.directory)
     )

@@ -143,7 +143,9 @@ def _evaluate(
     saved: Saved,
 ) -> None:
     """Writes the returns of the policies after `step` updates; says their means of each setting."""
-    actors = policy.from_states(run.algo, stack(run.configs), saved.states, saved.normalizer)
+    actors = policy.from_states(
+        run.algo, stack(run.configs), saved.states, saved.normalizer, run.origin
+    )
     seeds = evaluation_seeds(num_episodes, len(run.tasks))
     targets = np.tile(run.target_returns, num_episodes)
     with screen.bar("evaluating", run.spec.max_episode_steps) as show:
@@ -179,7 +181,8 @@ def load_policy(run: Run) -> tuple[Policy, int]:
     if step is None:
         raise InputError(f"{run.directory} has no checkpoint yet")
     saved = _restored(run, step)
-    return policy.from_states(run.algo, stack(run.configs), saved.states, saved.normalizer), step
+    configs, origin = stack(run.configs), run.origin
+    return policy.from_states(run.algo, configs, saved.states, saved.normalizer, origin), step
 
 
 def _restored(run: Run, step: int) -> Saved:

@@ -16,11 +16,14 @@ class Policy(NamedTuple):
     config: Any
     params: Params
     normalizer: Normalizer  # shared by all members
+    origin: Any = 0.0  # [O], subtracted from observations before they become float32
 
 
-def from_states(algo: Algo, configs: Any, states: State, normalizer: Normalizer) -> Policy:
+def from_states(
+    algo: Algo, configs: Any, states: State, normalizer: Normalizer, origin: Any = 0.0
+) -> Policy:
     """Returns what acts of the states [M] of training."""
-    return Policy(configs, jax.vmap(algo.actor)(configs, states), normalizer)
+    return Policy(configs, jax.vmap(algo.actor)(configs, states), normalizer, origin)
 
 
 @partial(jax.jit, static_argnames=("algo", "spec"))
@@ -44,8 +47,9 @@ def act(
     step: jax.Array | int,
     temperature: jax.Array | float = 0.0,
 ) -> tuple[jax.Array, Memory]:
-    """Returns actions [M, N, A] and memories for raw observations [M, N, O] and rewards [M, N].
+    """Returns actions [M, N, A] and memories for observations [M, N, O] and rewards [M, N].
 
+    Observations are raw, but for the policy's origin, which was subtracted from them in float64.
     A member's actions depend on its own key of `keys` [M] and on the number of the step only.
     """
 

@@ -120,6 +120,7 @@ def actor(
     temperature: float = 0.0,
 ) -> Act:
     """Returns how the members [M] act in new episodes [N], each with a target, member by member."""
+    origin = np.asarray(policy.origin, np.float64)
     policy = jax.device_put(policy)  # once, not in every step
     memory = policies.start(algo, spec, policy, jnp.asarray(targets, jnp.float32))
     count = itertools.count()
@@ -130,7 +131,7 @@ def actor(
             algo,
             policy,
             memory,
-            by_member(observation, len(keys)),
+            by_member(observation - origin, len(keys)),
             by_member(reward, len(keys)),
             keys,
             next(count),

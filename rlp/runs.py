@@ -29,6 +29,7 @@ import rlp
 from rlp.algos import ALGOS
 from rlp.config import from_dict
 from rlp.devices import is_first
+from rlp.envs import Bounds
 from rlp.errors import InputError
 from rlp.files import read_json, write_json
 from rlp.types import Algo, Precision, Spec
@@ -68,6 +69,17 @@ class Run:
     def spec(self) -> Spec:
         """The sizes that its networks were built with."""
         return Spec(**self.record["spec"])
+
+    @property
+    def action_bounds(self) -> Bounds | None:
+        """The environment's actions that are -1 and 1 to the policy; None: lowest and highest."""
+        bounds = self.record.get("action_bounds")
+        return bounds and Bounds(*(np.array(bounds[name]) for name in Bounds._fields))
+
+    @property
+    def origin(self) -> np.ndarray:
+        """What is subtracted from observations before they become float32, [O]."""
+        return np.array(self.record.get("origin") or [0.0] * self.spec.observation_dim)
 
     @property
     def labels(self) -> list[str]:
@@ -129,7 +141,7 @@ class Run:
 
     def doubt(self, target_return: float) -> str:
         """Returns what to warn of a return to aim for, "" where it is near the data's."""
-        returns = self.record["data"]["returns"]
+        returns = self.record["data"]["returns"] or [target_return]
         low, high = min(returns), max(returns)
         if low - (high - low) <= target_return <= high + (high - low):
             return ""

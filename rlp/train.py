@@ -19,8 +19,10 @@ from rlp.data.episodes import (
     fingerprint,
     reward_factors,
     top_fraction,
+    whole_episodes,
 )
 from rlp.data.mirror import add_mirror_images
+from rlp.data.options import ReadOptions
 from rlp.errors import InputError
 from rlp.offline import Schedule, Task
 from rlp.rollout import evaluate_random, evaluation_seeds
@@ -30,7 +32,7 @@ from rlp.types import Algo, Precision, Spec, no_memory
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(ReadOptions):
     """The run."""
 
     dataset: str = "walker-walk/medium"  # a bundled name, minari:NAME or a path; a+b joins
@@ -43,7 +45,6 @@ class Settings:
     float16: bool = False  # keep observations in half precision, where memory is short
     show_task: bool = True  # of several tasks, which one it is
     balance_tasks: bool = True  # of several tasks, bring the rewards to the same mean size
-    env: str = ""  # environment to evaluate in (default: the one the data names)
     target_return: float = 0.0  # return that a Decision Transformer aims for; 0: the data's best
     seed: int = 0  # the first seed
     num_seeds: Positive = 1  # members: this many seeds of every setting, all in one program
@@ -84,12 +85,13 @@ def train(algo_name: str, given: cli.Given) -> Run:
         if not devices.is_first():
             return run
         rows = {
-            f"data ({run.record['data']['name']}){name}": data_set.returns[data_set.tasks == number]
+            f"data ({run.record['data']['name']}){name}": returns
             for number, name in enumerate(run.tasks)
+            if len(returns := _returns(data_set, number))
         }
         if task.env:
             seeds = evaluation_seeds(schedule.num_episodes, len(run.tasks))
-            env = envs.make(run.record["env"], len(seeds))
+            env = envs.make(run.record["env"], len(seeds), run.action_bounds)
             rows |= run.by_task("random policy", evaluate_random(env, seeds))
         last = run.evaluations()[-len(run.seeds) * len(run.tasks) :]
         rows.update((entry["member"], np.array(entry["returns"])) for entry in last)
@@ -104,8 +106,8 @@ def train(algo_name: str, given: cli.Given) -> Run:
 def _start(algo_name: str, given: cli.Given) -> tuple[Run, EpisodeSet, Task]:
     """Returns a new run; its directory is made last, when everything has been checked."""
     (settings, configs), schedule = parse(algo_name, given), cli.parse(Schedule, given)
-    data_set = _load(settings)
-    _check_actions(configs[0], data_set)
+    data_set = _load(algo_name, settings)
+    _check_data(algo_name, configs[0], data_set)
     handling, num_members = cli.parse(Handling, given), len(configs) * settings.num_seeds
     task = _task(settings, schedule, handling, data_set, num_members)
     if settings.target_return and ALGOS[algo_name].remember is no_memory:
@@ -146,7 +148,9 @@ def _record(
         for setting, of_setting in zip(configs, limits, strict=True)
         for seed in range(settings.seed, settings.seed + settings.num_seeds)
     ]
-    best = [data_set.returns[data_set.tasks == task].max() for task in np.unique(data_set.tasks)]
+    tasks = np.unique(data_set.tasks)
+    best = [_returns(data_set, task).max(initial=0.0) for task in tasks]
+    bounds = data_set.bounds
     return {
         "algo": algo_name,
         "settings": asdict(settings),
@@ -155,16 +159,29 @@ def _record(
         "env": data_set.env,
         "target_returns": [settings.target_return or each for each in best],
         "spec": _spec(data_set)._asdict(),
+        "action_bounds": bounds
+        and {name: each.tolist() for name, each in bounds._asdict().items()},
+        "origin": data_set.origin.tolist() if data_set.origin.any() else None,
         "data": {
             "name": settings.dataset,
             "fingerprint": fingerprint(data_set),
-            "returns": data_set.returns.tolist(),
+            "returns": np.concatenate([_returns(data_set, task) for task in tasks]).tolist(),
         },
     }
 
 
-def _check_actions(setting: Any, data_set: EpisodeSet) -> None:
-    """Checks that an algorithm with this setting takes the actions of the data."""
+def _returns(data_set: EpisodeSet, task: int) -> np.ndarray:
+    """Returns the returns of a task's whole episodes, none where the data has no rewards."""
+    is_told = data_set.is_whole & (data_set.tasks == task) & data_set.has_rewards
+    return data_set.returns[is_told]
+
+
+def _check_data(algo_name: str, setting: Any, data_set: EpisodeSet) -> None:
+    """Checks that an algorithm with this setting takes the rewards and actions of the data."""
+    if ALGOS[algo_name].NEEDS_REWARDS and not data_set.has_rewards:
+        raise InputError(
+            f"{data_set.name}: it has no rewards, which {algo_name} learns from; bc clones without"
+        )
     takes_choices = getattr(setting, "head", "") == "categorical"
     if data_set.discrete and not takes_choices:
         raise InputError(
@@ -201,7 +218,7 @@ def _resume(algo_name: str, given: cli.Given) -> tuple[Run, EpisodeSet, Task]:
     _refuse_changes(run, given, allow_length=handling.extend)
     settings = Settings(**run.record["settings"])
     settings = replace(settings, dataset=given.get("dataset", settings.dataset))
-    data_set = _load(settings)
+    data_set = _load(algo_name, settings)
     found, expected = fingerprint(data_set), run.record["data"]["fingerprint"]
     if found != expected:
         raise InputError(
@@ -241,12 +258,13 @@ def _refuse_changes(run: Run, given: cli.Given, allow_length: bool) -> None:
             )
 
 
-def _load(settings: Settings) -> EpisodeSet:
+def _load(algo_name: str, settings: Settings) -> EpisodeSet:
     if not 0 < settings.top_fraction <= 1:
         raise InputError(f"--top_fraction={settings.top_fraction}: must be above 0 and at most 1")
-    data_set = data.load(settings.dataset)
-    data_set = replace(data_set, env=settings.env or data_set.env)
+    data_set = data.load(settings.dataset, settings)
     data_set = drop_last_successors(data_set) if settings.d4rl_compat else data_set
+    if ALGOS[algo_name].remember is not no_memory:
+        data_set = whole_episodes(data_set, f"the returns that {algo_name} learns from")
     return top_fraction(data_set, settings.top_fraction)
 
 
@@ -282,7 +300,8 @@ def _task(
                 f"{settings.dataset} does not say which environment it is from: give --env=NAME, "
                 "or --eval_every=0 to train without evaluation"
             )
-        env = envs.make(env_name, num_members * schedule.num_episodes * data_set.num_tasks)
+        num_envs = num_members * schedule.num_episodes * data_set.num_tasks
+        env = envs.make(env_name, num_envs, data_set.bounds)
         spec = _spec(data_set)
         envs.check_widths(env, env_name, spec.observation_dim, spec.action_dim, settings.dataset)
     width = data_set.episodes[0].observation.shape[1]
@@ -298,14 +317,19 @@ def _task(
 
 
 def _introduction(run: Run, data_set: EpisodeSet, task: Task) -> str:
-    returns, steps = data_set.returns, data_set.lengths.sum()
+    returns, steps = np.array(run.record["data"]["returns"]), data_set.lengths.sum()
+    spread = (
+        f"{returns.mean():.0f} ({returns.min():.0f} to {returns.max():.0f})"
+        if len(returns)
+        else "not known"
+    )
     algo_name, settings = run.record["algo"], Settings(**run.record["settings"])
     images = ", and their mirror images" if settings.mirror else ""
     products = "" if run.precision == "float32" else f", products of {run.precision}"
     lines = [
         f"rlp {rlp.__version__}  {algo_name}  {run.size} on {task.placement}{products}",
-        f"data  {run.record['data']['name']}  {len(returns)} episodes, {steps:,} steps, return "
-        f"{returns.mean():.0f} ({returns.min():.0f} to {returns.max():.0f}){images}",
+        f"data  {run.record['data']['name']}  {len(data_set.episodes)} episodes, {steps:,} steps, "
+        f"return {mean}{images}",
         f"run   {run.directory}",
     ]
     if data_set.num_tasks > 1 and settings.balance_tasks:

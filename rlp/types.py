@@ -97,6 +97,9 @@ class Algo(Protocol):
     Config: type
     """Hyperparameters, made by `rlp.config.config`; has `batch_size` and `num_updates`."""
 
+    NEEDS_REWARDS: bool
+    """Whether it learns from rewards; what clones does not."""
+
     @staticmethod
     def sample(config: Any, key: jax.Array, dataset: Any) -> Batch:
         """Returns a batch of `config.batch_size` examples."""

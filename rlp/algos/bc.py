@@ -19,6 +19,7 @@ from rlp.distributions import tanh_normal_log_prob, tanh_normal_sample
 from rlp.types import Memory, Metrics, Params, Spec, Step, no_limits, no_memory, state_actor
 
 LOG_STD_MIN, LOG_STD_MAX = -5.0, 2.0
+NEEDS_REWARDS: bool = False
 
 
 @config

@@ -22,6 +22,7 @@ from rlp.distributions import tanh_normal_log_prob, tanh_normal_sample
 from rlp.types import Memory, Metrics, Params, Spec, Transition, no_memory
 
 ALPHA_PRIME_MAX = 1e6
+NEEDS_REWARDS: bool = True
 
 
 @config

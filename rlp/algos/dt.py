@@ -17,6 +17,8 @@ from rlp.data.dataset import Dataset, sample_segments
 from rlp.errors import InputError
 from rlp.types import Metrics, Params, Segment, Spec, no_limits, state_actor
 
+NEEDS_REWARDS: bool = True
+
 
 @config
 class Config:

@@ -21,6 +21,7 @@ from rlp.types import Memory, Metrics, Params, Spec, Transition, no_memory, stat
 
 LOG_STD_MIN, LOG_STD_MAX = -5.0, 2.0
 NUM_CRITICS = 2
+NEEDS_REWARDS: bool = True
 
 
 @config

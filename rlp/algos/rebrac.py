@@ -19,6 +19,8 @@ from rlp.critics import bellman_loss, lowest, q_limits, scale_rewards
 from rlp.data.dataset import Dataset, sample_sarsa
 from rlp.types import Memory, Metrics, Params, Sarsa, Spec, Transition, no_memory, state_actor
 
+NEEDS_REWARDS: bool = True
+
 
 @config
 class Config:

@@ -18,6 +18,7 @@ from rlp.data.dataset import Dataset, sample_transitions
 from rlp.types import Memory, Metrics, Params, Spec, Transition, no_memory, state_actor
 
 NUM_CRITICS = 2
+NEEDS_REWARDS: bool = True
 
 
 @config

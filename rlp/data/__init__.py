@@ -1,5 +1,6 @@
 """Data: names and paths to episodes, episodes to replay arrays on the device."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -7,10 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from rlp.data.episodes import Episode, EpisodeSet, check_set, in_float32, join, one_hot, problems
-from rlp.data.flat import check_rows, cut, is_choice, vector
-from rlp.data.formats import FORMATS, minari
-from rlp.errors import InputError, nearest
+from rlp.data.actions import ActionFormat
+from rlp.data.columnar import column_names, is_columnar
+from rlp.data.episodes import Episode, EpisodeSet, join
+from rlp.data.formats import FORMATS, columns, minari
+from rlp.data.options import AS_STORED, ReadOptions
+from rlp.data.stored import Stored, as_set, numbered
+from rlp.errors import DataWarning, InputError, nearest
 
 BUNDLED = Path(__file__).parent / "bundled"
 MINARI = "minari:"  # before the name of a data set of theirs
@@ -21,36 +25,46 @@ def bundled_names() -> list[str]:
     return sorted(str(f.relative_to(BUNDLED).with_suffix("")) for f in BUNDLED.glob("*/*.npz"))
 
 
-def load(name_or_path: str) -> EpisodeSet:
+def load(name_or_path: str, options: ReadOptions = AS_STORED) -> EpisodeSet:
     """Returns the data set of a name or a path; `a+b` joins data sets.
+
+    What had to be assumed, cut or left out is warned of (DataWarning), and is in its `notes`.
 
     Args:
         name_or_path: a bundled name, `minari:` and the name of a Minari data set, or a path.
+        options: what the data does not say itself.
 
     Raises:
         InputError: if there is no such data set, or it cannot be read.
     """
-    return join([_load_one(part) for part in _parts(name_or_path)])
+    return _finish(join([_load_one(part, options) for part in _parts(name_or_path)]), options)
 
 
-def load_physics(name_or_path: str) -> list[np.ndarray] | None:
+def load_physics(name_or_path: str, options: ReadOptions = AS_STORED) -> list[np.ndarray] | None:
     """Returns the simulator's states in each episode of what `load` gives, None if one has none."""
     joined: list[np.ndarray] = []
     for path in map(_find, _parts(name_or_path)):
-        states = getattr(_reader(path), "read_physics", lambda _: None)(path)
+        states = getattr(_reader(path, options), "read_physics", lambda *_: None)(path, options)
         if states is None:
             return None
         joined += states
     return joined
 
 
+def _finish(data: EpisodeSet, options: ReadOptions) -> EpisodeSet:
+    """Returns the set in the environment that the user says, and warns of its notes."""
+    for note in data.notes:
+        warnings.warn(f"{data.name}: {note}", DataWarning, stacklevel=3)
+    return replace(data, env=options.env or data.env)
+
+
 def _parts(name_or_path: str) -> list[str]:
     return [name_or_path] if Path(name_or_path).exists() else name_or_path.split("+")
 
 
-def _load_one(name_or_path: str) -> EpisodeSet:
+def _load_one(name_or_path: str, options: ReadOptions) -> EpisodeSet:
     path = _find(name_or_path)
-    return replace(_reader(path).read(path), name=name_or_path)
+    return as_set(_reader(path, options).read(path, options), options, name_or_path)
 
 
 def _find(name_or_path: str) -> Path:
@@ -68,76 +82,88 @@ def _find(name_or_path: str) -> Path:
     return Path(name_or_path)
 
 
-def _reader(path: Path) -> Any:
+def _reader(path: Path, options: ReadOptions) -> Any:
     """Returns the module of the one format that a path has."""
+    if options.columns:
+        if not is_columnar(path):
+            raise InputError(
+                f"--columns: {path} is no file of columns (.npz, .hdf5, .csv, .parquet)"
+            )
+        return columns
     fitting = [reader for reader in FORMATS if reader.matches(path)]
     if len(fitting) > 1:
         found = " and ".join(reader.LOOKS_FOR for reader in fitting)
         raise InputError(f"{path}: it could be {found}; name the file or folder that is meant")
+    if not fitting and is_columnar(path):
+        names = column_names(path)
+        raise InputError(f"{path}: {columns.unexplained(names)}; {columns.hint(names)}")
     if not fitting:
         looked_for = "".join(f"\n  {reader.LOOKS_FOR}" for reader in FORMATS)
         raise InputError(f"{path}: no data found there; looked for{looked_for}")
     return fitting[0]
 
 
-def from_episodes(episodes: Sequence[Episode], env: str = "", name: str = "episodes") -> EpisodeSet:
+def from_episodes(
+    episodes: Sequence[Episode],
+    env: str = "",
+    name: str = "episodes",
+    options: ReadOptions = AS_STORED,
+) -> EpisodeSet:
     """Returns a data set of episodes made in Python.
 
     Args:
         episodes: observation [T + 1, O] (or [T, O] where the last successor is not known), action
-            [T, A] taken at the observation of the same row, in [-1, 1], reward [T], terminated.
+            [T, A] taken at the observation of the same row, reward [T], terminated. Actions are in
+            the units of the environment, or in [-1, 1] where that is not known; whole numbers [T]
+            are discrete.
         env: the environment to evaluate in, as `walker-walk` or `gym:Hopper-v4`.
         name: what messages call the set.
+        options: bounds of the actions, and what else cannot be seen.
 
     Raises:
         InputError: if anything cannot be right: every problem of every episode, a line each.
     """
-    wrong = [
-        f"{name}, episode {number}: {problem}"
-        for number, episode in enumerate(episodes)
-        for problem in problems(episode)
+    made = [
+        each._replace(**{name: np.asarray(getattr(each, name)) for name in Episode._fields[:3]})
+        for each in episodes
     ]
-    if wrong:
-        raise InputError("\n".join(wrong))
-    return check_set(EpisodeSet(name, env, [in_float32(episode) for episode in episodes]))
+    stored = Stored(made, numbered(name), ActionFormat("unit"), env)
+    return _finish(as_set(stored, options, name, every=True), options)
 
 
 def from_arrays(
     observation: np.ndarray,
     action: np.ndarray,
-    reward: np.ndarray,
+    reward: np.ndarray | None,
     terminated: np.ndarray,
     truncated: np.ndarray,
     next_observation: np.ndarray | None = None,
     env: str = "",
     name: str = "arrays",
+    options: ReadOptions = AS_STORED,
 ) -> EpisodeSet:
     """Returns a data set of flat columns, a row a step; episodes end where one of the flags is set.
 
     Args:
         observation: [N, O].
-        action: [N, A], taken at the observation of the same row, in [-1, 1]; or whole numbers [N],
-            which are discrete actions.
-        reward: [N].
+        action: [N, A], taken at the observation of the same row, in the units of the environment,
+            or in [-1, 1] where that is not known; or whole numbers [N], which are discrete.
+        reward: [N], None where there is none.
         terminated: [N], whether the MDP ended with that step.
         truncated: [N], whether the episode was cut there, as by a time limit.
-        next_observation: [N, O]; without it the last step before a cut is no transition.
+        next_observation: [N, O]; without it the last step before a cut is no transition. The
+            episode is cut where it is not the next row.
         env: the environment to evaluate in.
         name: what messages call the set.
+        options: bounds of the actions, and what else cannot be seen.
 
     Raises:
         InputError: if the columns differ in length, or anything in an episode cannot be right.
     """
-    columns = {
+    given = {
         "observation": observation, "action": action, "reward": reward,
-        "terminated": terminated, "truncated": truncated,
+        "terminated": terminated, "truncated": truncated, "next_observation": next_observation,
     }  # fmt: skip
-    if next_observation is not None:
-        columns["next_observation"] = next_observation
-    check_rows(columns, name)
-    discrete = is_choice(action)
-    action = one_hot(action, None, name) if discrete else action
-    ended = vector(terminated).astype(bool)
-    last = ended | vector(truncated).astype(bool)
-    episodes = cut(observation, action, vector(reward), ended, last, next_observation)
-    return replace(from_episodes(episodes, env, name), discrete=discrete)
+    arrays = {field: np.asarray(column) for field, column in given.items() if column is not None}
+    stored = columns.from_columns(arrays, name, options, {"env": env}, "unit")
+    return _finish(as_set(stored, options, name, every=True), options)

@@ -1,5 +1,6 @@
 """Looks at data: `python -m rlp.data info walker-walk/medium`."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +15,8 @@ from rlp.config import Positive
 from rlp.data import describe
 from rlp.data.episodes import Episode, EpisodeSet, fingerprint
 from rlp.data.formats import d4rl, exorl, minari, packed
-from rlp.errors import InputError
+from rlp.data.options import ReadOptions
+from rlp.errors import DataWarning, InputError
 from rlp.files import whole_folder, write_json, write_text
 from rlp.screen import Screen, spread
 
@@ -33,7 +35,10 @@ class Info:
 def info(given: cli.Given) -> None:
     """Prints what there is to know of a data set."""
     console = Console(highlight=False, markup=False, soft_wrap=True)
-    console.print(describe.page(data.load(cli.parse(Info, given).dataset)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)  # the page has all notes
+        read = data.load(cli.parse(Info, given).dataset, cli.parse(ReadOptions, given))
+    console.print(describe.page(read))
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ def convert(given: cli.Given) -> None:
         _check_folder(out)
     if out.exists():
         raise InputError(f"{out} exists: choose a new name")
-    wanted = data.load(settings.dataset)
+    wanted = data.load(settings.dataset, cli.parse(ReadOptions, given))
     if wanted.discrete and form != "npz":
         raise InputError(f"{settings.dataset}: its actions are discrete, which only --to=npz keeps")
     if settings.num_episodes:
@@ -81,15 +86,14 @@ class Verify:
     """The data and its environment."""
 
     dataset: str  # a bundled name, minari:NAME or a path; a+b joins
-    env: str = ""  # the environment to replay in (default: the one the data names)
     num_rows: Positive = 300  # steps to replay, evenly spaced
 
 
 def verify(given: cli.Given) -> None:
     """Replays steps of a data set in the simulator; exit code 1 if one does not repeat."""
-    settings = cli.parse(Verify, given)
-    read = data.load(settings.dataset)
-    name = settings.env or read.env
+    settings, options = cli.parse(Verify, given), cli.parse(ReadOptions, given)
+    read = data.load(settings.dataset, options)
+    name = read.env
     if not name:
         raise InputError(
             f"{settings.dataset} does not say which environment it is from: --env=NAME"
@@ -98,17 +102,21 @@ def verify(given: cli.Given) -> None:
     if not isinstance(env, envs.Simulator):
         raise InputError(f"{name}: its simulator cannot be set to a state")
     with Screen(quiet=False) as screen:
-        physics = data.load_physics(settings.dataset)
+        physics = data.load_physics(settings.dataset, options)
         found = replay.verify(read, physics, env, settings.num_rows, screen)
         states = "stored states" if physics else "states rebuilt from observations"
         screen.say(
             f"{settings.dataset} in {name}: {found.num_rows} steps from {states}\n"
             f"next observations repeated: {found.observations:.1%}, worst error {found.worst:.2g}\n"
-            f"rewards repeated: {found.rewards:.1%}"
+            f"rewards repeated: {_share(found.rewards)}"
         )
         screen.say("it replays" if found.repeats else f"it does not replay: {found.cause}")
     if not found.repeats:
         raise SystemExit(1)
+
+
+def _share(share: float | None) -> str:
+    return "no row could be compared" if share is None else f"{share:.1%}"
 
 
 @dataclass(frozen=True)
@@ -164,7 +172,7 @@ def _rebuilt(env: envs.Simulator, episode: Episode) -> list[np.ndarray] | None:
 
 def _environment(name: str, read: EpisodeSet) -> envs.VectorEnv:
     """Returns an environment whose observations and actions are as wide as the data's."""
-    env, first = envs.make(name), read.episodes[0]
+    env, first = envs.make(name, bounds=read.bounds), read.episodes[0]
     envs.check_widths(env, name, first.observation.shape[1], first.action.shape[1], read.name)
     return env
 
@@ -192,12 +200,16 @@ def _without_old(metadata: Mapping[str, Any]) -> dict[str, Any]:
 def main(argv: Sequence[str] | None = None) -> None:
     """The command line."""
     commands = {
-        "info": cli.Command(info, (Info,), "Prints what there is to know of a data set."),
+        "info": cli.Command(
+            info, (Info, ReadOptions), "Prints what there is to know of a data set."
+        ),
         "verify": cli.Command(
-            verify, (Verify,), "Replays steps in the simulator: were they read right?"
+            verify, (Verify, ReadOptions), "Replays steps in the simulator: were they read right?"
         ),
         "relabel": cli.Command(relabel, (Relabel,), "Computes the rewards of another task."),
-        "convert": cli.Command(convert, (Convert,), "Writes a data set in another format."),
+        "convert": cli.Command(
+            convert, (Convert, ReadOptions), "Writes a data set in another format."
+        ),
     }
     cli.main("python -m rlp.data", commands, argv)
 

@@ -61,7 +61,10 @@ class Dataset(NamedTuple):
 
 
 def fit_normalizer(data: EpisodeSet) -> Normalizer:
-    """Returns mean and standard deviation of the observations in which an action was taken."""
+    """Returns mean and standard deviation of the observations in which an action was taken.
+
+    Both are of observations from which the data's `origin` was subtracted.
+    """
     count = data.lengths.sum()
     mean = _sum(data, lambda rows: rows) / count
     std = np.sqrt(_sum(data, lambda rows: np.square(rows - mean)) / count)
@@ -70,7 +73,8 @@ def fit_normalizer(data: EpisodeSet) -> Normalizer:
 
 def _sum(data: EpisodeSet, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     """Returns the sum of a function of observations, episode by episode: there may be many."""
-    rows = (e.observation[: len(e.action)].astype(np.float64) for e in data.episodes)
+    origin = data.origin
+    rows = (e.observation[: len(e.action)].astype(np.float64) - origin for e in data.episodes)
     return sum((function(each).sum(axis=0) for each in rows), start=np.zeros(()))
 
 
@@ -89,7 +93,7 @@ def make_dataset(
 
     Args:
         data: the episodes.
-        normalizer: statistics of the observations.
+        normalizer: statistics of the observations, from which the data's `origin` is subtracted.
         dtype: what observations are kept in.
         factors: of each task's rewards, [K]; returns to go stay as they are.
 
@@ -125,7 +129,7 @@ def _rows(data: EpisodeSet, factors: np.ndarray) -> dict[str, np.ndarray]:
     Where the last successor is not known, its row is zeros; the last step then is a transition only
     if the MDP terminated, as a discount of 0 masks whatever follows.
     """
-    num_rows, first = int((data.lengths + 1).sum()), data.episodes[0]
+    num_rows, first, origin = int((data.lengths + 1).sum()), data.episodes[0], data.origin
     rows = {
         "observation": np.zeros((num_rows, first.observation.shape[1]), np.float32),
         "action": np.zeros((num_rows, first.action.shape[1]), np.float32),
@@ -140,7 +144,10 @@ def _rows(data: EpisodeSet, factors: np.ndarray) -> dict[str, np.ndarray]:
     for task, episode in zip(data.tasks, data.episodes, strict=True):
         length = len(episode.action)
         steps, end = slice(start, start + length), start + length
-        rows["observation"][start : start + len(episode.observation)] = episode.observation
+        observation = episode.observation
+        if observation.dtype == np.float64:  # differences of what float32 would make the same
+            observation = observation - origin
+        rows["observation"][start : start + len(observation)] = observation
         rows["action"][steps] = episode.action
         rows["reward"][steps] = factors[task] * episode.reward
         rows["discount"][steps] = 1

@@ -33,7 +33,7 @@ def card(data: EpisodeSet) -> str:
 
 def facts(data: EpisodeSet) -> dict[str, str]:
     """Returns what there is to know of a set, each fact under its name."""
-    returns, lengths = data.returns, data.lengths
+    returns, lengths = data.returns[data.is_whole], data.lengths
     action, reward = (_all_steps(data, name) for name in ("action", "reward"))
     terminated = sum(episode.terminated for episode in data.episodes)
     unknown = int((~has_successors(data)).sum())
@@ -43,24 +43,46 @@ def facts(data: EpisodeSet) -> dict[str, str]:
         "episodes": f"{len(lengths)} of {_range(lengths)} steps, {lengths.sum():,} steps in all",
         "ends": f"{terminated} terminations, {len(lengths) - terminated} time limits"
         + (f"; the last successor of {unknown} is not known" if unknown else ""),
-        "return": f"mean {returns.mean():.1f}, std {returns.std():.1f}, {_range(returns)}",
-        "reward": f"mean {reward.mean():.4g}, std {reward.std():.4g}, {_range(reward)}",
-        **_actions(action, data.discrete),
+        **_returns(returns, len(lengths) - len(returns)),
+        **_rewards(reward, data.has_rewards),
+        **_actions(action, data),
         "NaN, infinite": "none",  # reading refuses them
         "on the device": f"{sum(leaf.nbytes for leaf in tree.leaves(arrays)) / 1e6:,.1f} MB",
         "fingerprint": fingerprint(data),
     }
-    if (score := d4rl_score(data.env, returns)) is not None:
+    if len(returns) and (score := d4rl_score(data.env, returns)) is not None:
         found["D4RL score"] = f"{score.mean():.1f} ({score.min():.1f} to {score.max():.1f})"
     said = {name: text for name, text in data.metadata.items() if isinstance(text, str)}
-    return found | {name: text for name, text in said.items() if name not in found}
+    found |= {name: text for name, text in said.items() if name not in found}
+    return found | {f"note {number}": note for number, note in enumerate(data.notes, start=1)}
 
 
-def _actions(action: np.ndarray, discrete: bool) -> dict[str, str]:
-    if discrete:
+def _returns(returns: np.ndarray, num_fragments: int) -> dict[str, str]:
+    """Returns the statistics of whole episodes' returns, and how many others there are."""
+    parts = f"; not known of {num_fragments} fragments" if num_fragments else ""
+    if not len(returns):
+        return {"return": f"not known: all episodes are fragments ({num_fragments})"}
+    spread = f"mean {returns.mean():.1f}, std {returns.std():.1f}, {_range(returns)}"
+    return {"return": spread + parts}
+
+
+def _rewards(reward: np.ndarray, has_rewards: bool) -> dict[str, str]:
+    if not has_rewards:
+        return {"reward": "none: only algorithms that clone can learn from it", "return": "none"}
+    return {"reward": f"mean {reward.mean():.4g}, std {reward.std():.4g}, {_range(reward)}"}
+
+
+def _actions(action: np.ndarray, data: EpisodeSet) -> dict[str, str]:
+    if data.discrete:
         shares = ", ".join(f"{share:.1%}" for share in action.mean(axis=0)[:20])
         return {"choices": f"{action.shape[1]}, taken in {shares}"}
-    return {"saturated": f"{np.mean(np.abs(action) > SATURATED):.1%} of actions beyond {SATURATED}"}
+    found = {
+        "saturated": f"{np.mean(np.abs(action) > SATURATED):.1%} of actions beyond {SATURATED}"
+    }
+    if data.bounds and np.any(np.abs(data.bounds) != 1):
+        low, high = (", ".join(f"{value:.4g}" for value in bound) for bound in data.bounds)
+        found["bounds"] = f"-1 is {low}, 1 is {high} to the environment"
+    return found
 
 
 def _columns(data: EpisodeSet) -> Table:

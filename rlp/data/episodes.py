@@ -1,26 +1,31 @@
 """Episodes: what every reader yields, whatever the format. Plain numpy, checked once."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from rlp import memory
-from rlp.errors import InputError
+from rlp.envs import Bounds
+from rlp.errors import DataWarning, InputError
 
-MAX_CHOICES = 10_000  # discrete actions; more would be a mistake, and a large one-hot
 LARGEST = np.finfo(np.float32).max  # what is larger is infinite in float32
+MIN_RESOLUTION = 1e-5  # of a feature's range, that float32 must tell apart
 
 
 class Episode(NamedTuple):
-    """One episode of T steps; the action in row t was taken AT the observation in row t."""
+    """One episode of T steps; the action in row t was taken AT the observation in row t.
 
-    observation: np.ndarray  # [T + 1, O] float32; [T, O] where the last successor is not known
+    Observations are float32, or float64 where float32 would make different ones the same.
+    """
+
+    observation: np.ndarray  # [T + 1, O]; [T, O] where the last successor is not known
     action: np.ndarray  # [T, A] float32 in [-1, 1]
     reward: np.ndarray  # [T] float32
     terminated: bool  # the MDP ended here: no bootstrap. A time limit does not terminate
+    is_fragment: bool = False  # it begins or ends where no episode does: its return is of a part
 
 
 @dataclass(frozen=True)
@@ -36,11 +41,30 @@ class EpisodeSet:
     episodes: Sequence[Episode]
     metadata: Mapping[str, Any] = field(default_factory=dict)  # what the data says of itself (json)
     discrete: bool = False  # actions are choices: one-hots, as wide as there are choices
+    bounds: Bounds | None = None  # of the actions; None: the environment's own, or discrete
+    has_rewards: bool = True  # False: all rewards are 0, because the data has none
+    notes: Sequence[str] = ()  # what reading had to assume, cut or leave out, a sentence each
 
     @property
     def returns(self) -> np.ndarray:
-        """Undiscounted return of every episode, [N] float64."""
+        """Sum of the rewards of every episode, [N] float64; a return where `is_whole`."""
         return np.array([episode.reward.sum(dtype=np.float64) for episode in self.episodes])
+
+    @property
+    def is_whole(self) -> np.ndarray:
+        """Which episodes are not fragments, [N] bool."""
+        return np.array([not episode.is_fragment for episode in self.episodes])
+
+    @property
+    def origin(self) -> np.ndarray:
+        """What to subtract from observations before they become float32, [O] float64.
+
+        Zeros, or where observations are float64 the first of them.
+        """
+        first = self.episodes[0].observation[0]
+        if first.dtype == np.float64:
+            return first.astype(np.float32).astype(np.float64)
+        return np.zeros(len(first))
 
     @property
     def num_tasks(self) -> int:
@@ -64,21 +88,66 @@ class EpisodeSet:
         return np.array([len(episode.action) for episode in self.episodes])
 
 
-def check(episode: Episode, where: str) -> Episode:
-    """Returns the episode in float32.
+def check(episode: Episode, place: Callable[[], str]) -> Episode:
+    """Returns the episode in float32, but for observations that need float64.
 
     Raises:
-        InputError: if anything in it cannot be right, naming `where` it is and all that is wrong.
+        InputError: if anything in it cannot be right, naming its place and all that is wrong.
     """
     if found := problems(episode):
-        raise InputError(f"{where}: {'; '.join(found)}")
+        raise InputError(f"{place()}: {'; '.join(found)}")
     return in_float32(episode)
 
 
 def in_float32(episode: Episode) -> Episode:
-    """Returns the episode in float32, not checked."""
-    observation, action, reward = (x.astype(np.float32, copy=False) for x in episode[:3])
-    return Episode(observation, action, reward, bool(episode.terminated))
+    """Returns the episode in float32, not checked; observations stay float64 where they need it."""
+    observation, action, reward = episode[:3]
+    with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and refused as such
+        return episode._replace(
+            observation=observation if needs_float64(observation) else to_float32(observation),
+            action=to_float32(action),
+            reward=to_float32(reward),
+            terminated=bool(episode.terminated),
+        )
+
+
+def to_float32(values: np.ndarray) -> np.ndarray:
+    """Returns the values in float32, without a copy where they are."""
+    return values.astype(np.float32, copy=False)
+
+
+def needs_float64(observation: np.ndarray) -> bool:
+    """Returns whether float32 would make observations [N, O] the same that are not."""
+    if observation.dtype.kind not in "iuf" or observation.dtype.itemsize < 4:
+        return False
+    if observation.dtype == np.float32 or not observation.size:
+        return False
+    return merges_in_float32(observation.min(axis=0), observation.max(axis=0))
+
+
+def merges_in_float32(low: np.ndarray, high: np.ndarray) -> bool:
+    """Returns whether float32 is too coarse for a feature between these values, [O] each.
+
+    A clock's seconds since 1970 are 128 apart in float32. A feature that never changes needs no
+    precision.
+    """
+    largest = np.maximum(np.abs(low), np.abs(high)).astype(np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        spacing = np.spacing(largest.astype(np.float32))
+        return bool(np.any(spacing * (high != low) > MIN_RESOLUTION * (high - low)))
+
+
+def unify_precision(episodes: Sequence[Episode]) -> list[Episode]:
+    """Returns the episodes with observations of one type: float64 where those of all need it.
+
+    An episode alone may seem to need float64 for a feature that all of them together do not.
+    """
+    if all(episode.observation.dtype == np.float32 for episode in episodes):
+        return list(episodes)
+    low = np.min([episode.observation.min(axis=0) for episode in episodes], axis=0)
+    high = np.max([episode.observation.max(axis=0) for episode in episodes], axis=0)
+    dtype = np.float64 if merges_in_float32(low, high) else np.float32
+    return [e._replace(observation=e.observation.astype(dtype, copy=False)) for e in episodes]
 
 
 def problems(episode: Episode) -> list[str]:
@@ -95,6 +164,8 @@ def problems(episode: Episode) -> list[str]:
         return [f"observation, action and reward must be [T + 1, O], [T, A], [T], not {shapes}"]
     if length == 0:
         return ["the episode has no steps"]
+    if not observation.shape[1] or not action.shape[1]:
+        return [f"no numbers in observations {observation.shape} or actions {action.shape}"]
     found = []
     if len(observation) not in (length, length + 1) or len(reward) != length:
         found.append(
@@ -108,42 +179,10 @@ def problems(episode: Episode) -> list[str]:
     beyond = np.abs(action[np.isfinite(action)]).max(initial=0)
     if beyond > 1:
         found.append(
-            f"actions reach {beyond:.3g}, outside [-1, 1]: "
-            "scale them by the bounds of their environment"
+            f"actions reach {beyond:.3g}, outside [-1, 1]: give their environment (--env), their "
+            "bounds (--action_low, --action_high), or --clip_actions=True"
         )
     return found
-
-
-def one_hot(action: np.ndarray, num_choices: int | None, where: str) -> np.ndarray:
-    """Returns discrete actions, numbered from 0, as one-hots [T, num_choices] float32.
-
-    Args:
-        action: [T] or [T, 1].
-        num_choices: how many there are; None: as many as the largest number tells of.
-        where: what messages call them.
-
-    Raises:
-        InputError: if they are no such numbers.
-    """
-    chosen = np.asarray(action)
-    if chosen.size != len(chosen) or chosen.dtype.kind not in "biuf":
-        raise InputError(f"{where}: discrete actions must be a number each, not {chosen.shape}")
-    chosen = chosen.reshape(-1)
-    limit = LARGEST if num_choices is None else num_choices
-    if not (np.equal(np.mod(chosen, 1), 0) & (chosen >= 0) & (chosen < limit)).all():
-        raise InputError(f"{where}: discrete actions must be 0, 1, ... below {limit:g}")
-    count = num_choices or int(chosen.max(initial=0)) + 1
-    if count > MAX_CHOICES:
-        raise InputError(f"{where}: {count:,} discrete actions; {MAX_CHOICES:,} at most are read")
-    needed, there = 4 * len(chosen) * count, memory.of_machine()
-    if needed > there:
-        raise InputError(
-            f"{where}: {len(chosen):,} actions of {count:,} choices take {needed / 1e9:,.1f} GB as "
-            f"one-hots, but this machine has {there / 1e9:,.1f} GB"
-        )
-    one_hots = np.zeros((len(chosen), count), np.float32)
-    one_hots[np.arange(len(chosen)), chosen.astype(np.int64)] = 1
-    return one_hots
 
 
 def check_set(data: EpisodeSet) -> EpisodeSet:
@@ -185,10 +224,23 @@ def join(parts: Sequence[EpisodeSet]) -> EpisodeSet:
         parts = [_with_task(part, envs) for part in parts]
     if len({part.discrete for part in parts}) > 1:
         raise InputError("discrete actions cannot be joined with others")
+    bounds = next((part.bounds for part in parts if part.bounds), None)
+    for part in parts:
+        if bounds and part.bounds and not np.array_equal(part.bounds, bounds):
+            raise InputError(f"{part.name}: its actions have other bounds than {parts[0].name}'s")
     name = "+".join(part.name for part in parts)
     episodes = [episode for part in parts for episode in part.episodes]
-    metadata = {part.name: part.metadata for part in parts}
-    return check_set(EpisodeSet(name, "+".join(envs), episodes, metadata, parts[0].discrete))
+    joined = EpisodeSet(
+        name=name,
+        env="+".join(envs),
+        episodes=unify_precision(episodes),
+        metadata={part.name: part.metadata for part in parts},
+        discrete=parts[0].discrete,
+        bounds=bounds,
+        has_rewards=all(part.has_rewards for part in parts),
+        notes=[f"{part.name}: {note}" for part in parts for note in part.notes],
+    )
+    return check_set(joined)
 
 
 def _with_task(part: EpisodeSet, envs: Sequence[str]) -> EpisodeSet:
@@ -238,6 +290,7 @@ def top_fraction(data: EpisodeSet, fraction: float) -> EpisodeSet:
     """
     if fraction >= 1:
         return data
+    data = whole_episodes(data, "the best episodes")
     kept: list[int] = []
     for task in np.unique(data.tasks):
         episodes = np.flatnonzero(data.tasks == task)
@@ -246,6 +299,30 @@ def top_fraction(data: EpisodeSet, fraction: float) -> EpisodeSet:
         fitting = np.sum(np.cumsum(data.lengths[best_first]) <= budget)
         kept += best_first[: max(1, fitting)][::-1].tolist()
     return replace(data, episodes=[data.episodes[i] for i in kept])
+
+
+def whole_episodes(data: EpisodeSet, needed_by: str) -> EpisodeSet:
+    """Returns the set without fragments, whose returns are not known; warns of how many those are.
+
+    Raises:
+        InputError: if none is whole, or the data has no rewards; `needed_by` says what needs them.
+    """
+    if not data.has_rewards:
+        raise InputError(f"{data.name}: {needed_by} cannot be told without rewards")
+    is_whole = data.is_whole
+    if is_whole.all():
+        return data
+    if not is_whole.any():
+        raise InputError(
+            f"{data.name}: {needed_by} cannot be told, as no episode is whole from start to end"
+        )
+    warnings.warn(
+        f"{data.name}: {np.sum(~is_whole)} fragments are left out, as they do not tell {needed_by}",
+        DataWarning,
+        stacklevel=2,
+    )
+    episodes = [e for e, whole in zip(data.episodes, is_whole, strict=True) if whole]
+    return replace(data, episodes=episodes)
 
 
 def reward_factors(data: EpisodeSet) -> np.ndarray:
@@ -263,8 +340,8 @@ def reward_factors(data: EpisodeSet) -> np.ndarray:
 def fingerprint(data: EpisodeSet) -> str:
     """Returns a sha256 of all arrays: the same for the same data, wherever it is read from."""
     digest = hashlib.sha256()
-    for observation, action, reward, terminated in data.episodes:
-        for array in (observation, action, reward, np.array([terminated])):
+    for episode in data.episodes:
+        for array in (*episode[:3], np.array([episode.terminated])):
             digest.update(f"{array.shape}{array.dtype}".encode())
             digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()

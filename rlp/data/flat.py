@@ -1,19 +1,25 @@
-"""Data that stores all steps one after the other: columns with a row a step, cut into episodes.
+"""Columns with a row a step, cut into episodes: a whole file of them, or one trajectory.
 
-A column is an array, or an HDF5 data set that is read by slices: so what is in memory beside the
-episodes is one slice.
+A column is an array, or an HDF5 data set that is read by slices: so what is in memory next to the
+episodes is one slice. Episodes end where a flag says so, and where the stored next observation is
+not that of the next row: then what the file says of the successor is kept, and the parts are
+fragments.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from rlp.data.episodes import Episode, check
+from rlp.data.episodes import Episode, merges_in_float32, needs_float64, to_float32
 from rlp.data.reading import announced
 from rlp.errors import InputError
 
 SLICE = 100_000  # rows that are read at once
+MANY = 0.5  # share of rows without their successor behind them, from which rows are in no order
+ROUNDING = 2  # units in the last place by which an observation stored twice may differ
+SAMPLE = 20  # successors that are looked for among all rows
 
 
 def vector(column: Any) -> np.ndarray:
@@ -22,9 +28,18 @@ def vector(column: Any) -> np.ndarray:
     return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
 
 
-def is_choice(action: Any) -> bool:
-    """Returns whether a column of actions has discrete ones: a whole number a row."""
-    return len(action.shape) == 1 and action.dtype.kind in "iu"
+def flags(column: Any, where: str) -> np.ndarray:
+    """Returns a column of flags, [N] bool, also where they are stored as numbers.
+
+    Raises:
+        InputError: if one is neither 0 nor 1.
+    """
+    values = vector(column)
+    wrong = ~((values == 0) | (values == 1))
+    if wrong.any():
+        row = int(np.argmax(wrong.reshape(len(wrong), -1).any(axis=1)))
+        raise InputError(f"{where}: a flag is 0 or 1, not {values[row]} as in row {row}")
+    return values.astype(bool)
 
 
 def slices(num_rows: int) -> list[slice]:
@@ -36,32 +51,106 @@ def check_rows(columns: Mapping[str, Any], where: str) -> None:
     """Checks that every column has numbers, a row for each of at least one step.
 
     Raises:
-        InputError: if they differ, or the next observations are not as wide as the observations.
+        InputError: if not; it says what the column has instead.
     """
+    for name, column in columns.items():
+        if reason := _no_column(column):
+            raise InputError(f"{where}: {name} {reason}")
     rows = {column.shape[0] if column.shape else None for column in columns.values()}
     if len(rows) != 1 or rows & {None, 0}:
         shapes = ", ".join(f"{name} {column.shape}" for name, column in columns.items())
         raise InputError(f"{where}: the arrays need a row for each step, but have {shapes}")
     for name, column in columns.items():
-        if column.dtype.kind not in "biuf":
-            raise InputError(f"{where}: {name} is not numbers but {column.dtype}")
+        is_vector = "observation" in name or "action" in name
+        if column.ndim > 2 or (column.ndim == 2 and column.shape[1] != 1 and not is_vector):
+            what = "rows of one number" if not is_vector else "rows of numbers"
+            raise InputError(
+                f"{where}: {name} has the shape {list(column.shape)}, not {what}: put the steps of "
+                "all episodes one after the other, in two axes"
+            )
     widths = [column.shape[1:] for name, column in columns.items() if "observation" in name]
     if len(set(widths)) > 1:
         raise InputError(f"{where}: observations of {widths[0]}, next observations of {widths[1]}")
 
 
-def jumps(observation: Any, following: Any) -> np.ndarray:
-    """Returns after which rows the next one is not what followed, [N] bool; the last row is none.
+def _no_column(column: Any) -> str:
+    """Returns why a column cannot be one of numbers, "" if it can."""
+    kind = column.dtype.kind
+    if kind not in "biuf":
+        named = {
+            "U": "text",
+            "S": "text",
+            "O": "objects",
+            "M": "dates",
+            "m": "times",
+            "c": "complex",
+        }
+        return f"is not numbers but {named.get(kind, 'records')} ({column.dtype})"
+    if column.dtype == np.uint8 and column.ndim > 2:
+        return f"has images {list(column.shape[1:])}, which are not read"
+    if 0 in column.shape[1:]:
+        return f"has rows of no numbers, {list(column.shape)}"
+    return ""
 
-    Args:
-        observation: [N, O].
-        following: [N, O] observations after the steps.
-    """
-    found = np.zeros(len(observation), bool)
-    for rows in slices(len(found) - 1):
-        next_row = observation[rows.start + 1 : rows.stop + 1]
-        found[rows] = np.any(following[rows] != next_row, axis=1)
-    return found
+
+@dataclass
+class Cuts:
+    """Where episodes were cut though no flag said so, and what flags do not tell."""
+
+    num_rows: int = 0
+    flagged: int = 0  # rows that a flag ends
+    jumps: int = 0  # rows whose next observation is not that of the next row
+    sampled: int = 0  # of them
+    elsewhere: int = 0  # of those, whose next observation is that of another row
+    resets: int = 0  # time limits whose next observation is the first of the next episode
+
+    def add(self, states: "States", is_end: np.ndarray) -> None:
+        """Counts the rows of a file or a trajectory, and where a sample of their successors is."""
+        self.num_rows += len(is_end)
+        self.flagged += int(is_end.sum())
+        self.resets += int(states.resets.sum())
+        jumps = np.flatnonzero(states.jumps)
+        self.jumps += len(jumps)
+        if len(jumps) <= MANY * len(is_end):
+            return
+        ends_before = np.cumsum(is_end | states.jumps)
+        for row in jumps[:: max(1, len(jumps) // SAMPLE)][:SAMPLE]:
+            successor = states.rows[row + ends_before[row]]
+            self.sampled += 1
+            self.elsewhere += np.sum((states.rows == successor).all(axis=1)) > 1
+
+    def notes(self) -> list[str]:
+        """Returns what to say of them, a sentence each."""
+        found = []
+        if self.jumps:
+            unmarked = "" if self.flagged else ", and no flag marks an end"
+            found.append(
+                f"{self.jumps:,} cuts where the next observation is not that of the next row"
+                f"{unmarked}: {self._why()}. Each row keeps its own next observation; the returns "
+                "of the parts are not known"
+            )
+        if self.resets:
+            found.append(
+                f"at {self.resets:,} time limits the next observation is the first of the next "
+                "episode, as an environment leaves it that resets itself: it is left out, so these "
+                "steps are no transitions"
+            )
+        return found
+
+    def _why(self) -> str:
+        if self.jumps <= MANY * self.num_rows:
+            return "resets that no flag marks, or steps that were left out"
+        if self.elsewhere > MANY * self.sampled:
+            return "the rows are in another order than the steps"
+        return "steps were left out between the rows"
+
+
+class States(NamedTuple):
+    """The observations of flat columns and, behind each end of an episode, what followed it."""
+
+    rows: np.ndarray  # [N + ends, O]; [N, O] where it is not known what followed
+    jumps: np.ndarray  # [N] bool: the next observation is not that of the next row
+    resets: np.ndarray  # [N] bool: a time limit whose next observation is that of the next row
 
 
 def cut(
@@ -69,57 +158,133 @@ def cut(
     action: Any,
     reward: np.ndarray,
     terminated: np.ndarray,
-    last: np.ndarray,
+    truncated: np.ndarray,
     following: Any = None,
     where: str = "arrays",
+    cuts: Cuts | None = None,
+    ends_whole: bool = False,
 ) -> list[Episode]:
-    """Returns the episodes of flat columns [N, ...], float32 but for rewards, not checked.
+    """Returns the episodes of flat columns [N, ...], not checked; actions as they are stored.
 
     Args:
-        observation: [N, O].
-        action: [N, A], taken at the observation of the same row.
+        observation: [N, O], or [N + 1, O] where the last row is what followed the last step.
+        action: [N, A] or [N], taken at the observation of the same row.
         reward: [N].
         terminated: [N] bool, whether the MDP ended with that step.
-        last: [N] bool, whether an episode ended there, for whatever reason; the last row does.
+        truncated: [N] bool, whether the episode was cut there, as by a time limit.
         following: [N, O] observations after the steps, where they are stored.
         where: what messages call the columns.
+        cuts: counts what is cut and left out.
+        ends_whole: the last row ends its episode, flag or not: the columns are one trajectory.
     """
-    ends = np.flatnonzero(np.append(last[:-1], True)) + 1
+    cuts = Cuts() if cuts is None else cuts
+    is_end = terminated | truncated
+    if len(observation) == len(reward) + 1:
+        if not is_end[:-1].any():
+            is_whole = bool(is_end[-1] or ends_whole)
+            states = _in_precision(observation[:])
+            return [Episode(states, action[:], reward, bool(terminated[-1]), not is_whole)]
+        observation, following = observation[:-1], observation[1:]
+    is_flagged, is_end = is_end, is_end.copy()
+    is_end[-1] = True
+    states = _read_states(observation, following, terminated, is_end, where)
+    cuts.add(states, is_flagged)
+    is_end |= states.jumps
+    is_cut = states.jumps.copy()  # where a part ends, and no episode
+    is_cut[-1] = not (is_flagged[-1] or ends_whole)
     more = 0 if following is None else 1  # rows of an episode beyond its steps
-    with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and refused as such
-        if following is None and isinstance(observation, np.ndarray):
-            states = observation.astype(np.float32, copy=False)
-        else:
-            states = _read_states(observation, following, ends, where)
-        actions = np.asarray(action, np.float32)
-    episodes = []
-    for number, (start, stop) in enumerate(zip([0, *ends[:-1]], ends, strict=True)):
-        rows = slice(start + more * number, stop + more * (number + 1))
-        ended = bool(terminated[stop - 1])
-        episodes.append(Episode(states[rows], actions[start:stop], reward[start:stop], ended))
+    action = action[:]
+    episodes, start, was_cut = [], 0, False
+    for number, stop in enumerate((np.flatnonzero(is_end) + 1).tolist()):
+        rows = slice(start + more * number, stop + more * (number + (not states.resets[stop - 1])))
+        episodes.append(
+            Episode(
+                observation=states.rows[rows],
+                action=action[start:stop],
+                reward=reward[start:stop],
+                terminated=bool(terminated[stop - 1]),
+                is_fragment=bool(was_cut or is_cut[stop - 1]),
+            )
+        )
+        start, was_cut = stop, bool(is_cut[stop - 1])
     return episodes
 
 
-def _read_states(observation: Any, following: Any, ends: np.ndarray, where: str) -> np.ndarray:
-    """Returns the observations with, behind each end of an episode, the one that followed it."""
-    num_rows = len(observation) + (0 if following is None else len(ends))
-    states = np.empty((num_rows, *observation.shape[1:]), np.float32)
-    parts = slices(len(observation))
+def _in_precision(observation: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and refused as such
+        return observation if needs_float64(observation) else to_float32(observation)
+
+
+def _read_states(
+    observation: Any, following: Any, terminated: np.ndarray, is_end: np.ndarray, where: str
+) -> States:
+    """Reads the observations by slices, in float32 where that is precise enough."""
+    jumps, resets = np.zeros((2, len(is_end)), bool)
     is_read = isinstance(observation, np.ndarray)
-    for rows in parts if is_read else announced(parts, where, states.nbytes):
-        row = np.arange(rows.start, rows.stop)
-        place = row if following is None else row + np.searchsorted(ends, row, side="right")
-        states[place] = observation[rows]
-        if following is not None:
-            is_end = np.isin(row + 1, ends)
-            states[place[is_end] + 1] = following[rows][is_end]
-    return states
+    if following is None and is_read:
+        return States(_in_precision(observation), jumps, resets)
+    parts = slices(len(is_end))
+    num_rows = len(is_end) + (0 if following is None else int(is_end.sum()) + 1)
+    for dtype in (np.float32, np.float64):
+        rows, filled = np.empty((num_rows, *observation.shape[1:]), dtype), 0
+        low = np.full(observation.shape[1:], np.inf)
+        high = -low
+        for part in parts if is_read else announced(parts, where, rows.nbytes):
+            here, ends, after = observation[part.start : part.stop + 1], np.zeros(0, int), None
+            here, next_rows = here[: part.stop - part.start], here[1:]
+            if following is not None:
+                after = following[part]
+                differs = _differ(after[: len(next_rows)], next_rows)
+                within = slice(part.start, part.start + len(differs))  # rows that have a next one
+                jumps[within] = differs & ~is_end[within]
+                resets[within] = ~differs & is_end[within] & ~terminated[within]
+                ends = np.flatnonzero(is_end[part] | jumps[part])
+            num_new = len(here) + len(ends)
+            if filled + num_new > len(rows):
+                rows = np.concatenate([rows, np.empty_like(rows)])
+            with np.errstate(over="ignore"):  # what float32 cannot hold is refused as infinite
+                new = rows[filled : filled + num_new]
+                is_successor = np.zeros(num_new, bool)
+                is_successor[ends + 1 + np.arange(len(ends))] = True
+                new[~is_successor] = here
+                if after is not None:
+                    new[is_successor] = after[ends]
+            filled += num_new
+            if here.dtype.itemsize > 4:
+                low, high = np.minimum(low, here.min(axis=0)), np.maximum(high, here.max(axis=0))
+        if not merges_in_float32(low, high):
+            break
+    return States(rows[:filled], jumps, resets)
 
 
-def checked(episodes: Sequence[Episode], where: str) -> list[Episode]:
-    """Returns episodes that were cut from flat columns, each checked and named by its rows."""
-    ends = np.cumsum([len(episode.action) for episode in episodes])
-    return [
-        check(episode, f"{where}, rows {end - len(episode.action)} to {end - 1}")
-        for episode, end in zip(episodes, ends, strict=True)
-    ]
+def _differ(after: np.ndarray, next_rows: np.ndarray) -> np.ndarray:
+    """Returns in which rows two columns differ by more than rounding, [N] bool.
+
+    They are compared in the precision of the coarser one.
+    """
+    differs = np.any(after != next_rows, axis=1)
+    if differs.any():
+        a, b = (x[differs].astype(np.float64) for x in (after, next_rows))
+        floats = [x.dtype for x in (after, next_rows) if x.dtype.kind == "f"]
+        slack = ROUNDING * max((float(np.finfo(dtype).eps) for dtype in floats), default=0.0)
+        differs[differs] = np.any(np.abs(a - b) > slack * np.maximum(np.abs(a), np.abs(b)), axis=1)
+    return differs
+
+
+def time_limits(terminated: np.ndarray, episode_length: int) -> tuple[np.ndarray, list[str]]:
+    """Returns where time limits cut episodes [N] bool, where no column says it; a note.
+
+    Args:
+        terminated: [N] bool.
+        episode_length: steps after which the user says that a limit was; 0: there was none.
+    """
+    truncated = np.zeros(len(terminated), bool)
+    if not episode_length:
+        return truncated, [
+            "no column says where a time limit cut an episode, so only terminations are taken for "
+            "ends; if there was a limit, give it: --episode_length=1000 (as D4RL's MuJoCo tasks)"
+        ]
+    starts = [0, *(np.flatnonzero(terminated) + 1).tolist()]
+    for start, stop in zip(starts, [*starts[1:], len(terminated)], strict=True):
+        truncated[start + episode_length - 1 : stop : episode_length] = True
+    return truncated & ~terminated, []

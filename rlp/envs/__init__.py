@@ -8,6 +8,13 @@ import numpy as np
 from rlp.errors import InputError
 
 
+class Bounds(NamedTuple):
+    """The actions of an environment that rlp calls -1 and 1, [A] float64 each."""
+
+    low: np.ndarray
+    high: np.ndarray
+
+
 class Outcome(NamedTuple):
     """What a step of N environments gives."""
 
@@ -24,6 +31,7 @@ class VectorEnv(Protocol):
     observation_dim: int
     action_dim: int
     max_episode_steps: int
+    action_bounds: Bounds  # what -1 and 1 are to the environment
 
     def reset(self, seeds: Sequence[int] | None = None) -> np.ndarray:
         """Returns the first observations [N, O]; seeds[i], if given, restarts environment i."""
@@ -55,10 +63,15 @@ class Simulator(VectorEnv, Protocol):
         ...
 
 
-def make(name: str, num_envs: int = 1) -> VectorEnv:
+def make(name: str, num_envs: int = 1, bounds: Bounds | None = None) -> VectorEnv:
     """Returns `num_envs` environments: dm_control's as `walker-walk`, `gym:Hopper-v4` gymnasium's.
 
     `walker-walk+walker-run` is several tasks, in turn, with a one-hot task behind the observation.
+
+    Args:
+        name: of the environment.
+        num_envs: how many.
+        bounds: the environment's actions that are called -1 and 1 (None: its lowest and highest).
 
     Raises:
         InputError: if there is no such environment, or its simulator is not installed.
@@ -67,20 +80,35 @@ def make(name: str, num_envs: int = 1) -> VectorEnv:
     if len(names) > 1:
         from rlp.envs.tasks import Tasks
 
-        return Tasks(name, [make(each, num_envs // len(names)) for each in names])
+        return Tasks(name, [make(each, num_envs // len(names), bounds) for each in names])
     try:
         if name.startswith("gym:"):
             from rlp.envs.gymnasium import Gymnasium
 
-            return Gymnasium(name, num_envs)
+            return Gymnasium(name, num_envs, bounds)
         from rlp.envs.dm_control import DmControl
 
-        return DmControl(name, num_envs)
+        return DmControl(name, num_envs, bounds)
     except ModuleNotFoundError as error:
         raise InputError(
             f"environment {name}: {error.name} is not installed "
             f"(pip install {error.name}, or --eval_every=0 to train without evaluation)"
         ) from error
+
+
+def action_bounds(name: str) -> Bounds:
+    """Returns the lowest and the highest actions of an environment, [A] or, of all, [1].
+
+    The suite's are -1 and 1, but for two domains: no simulator is needed to know them.
+
+    Raises:
+        InputError: if there is no such environment, its simulator is not installed, or its actions
+            have no bounds.
+    """
+    first = name.split("+")[0]  # of several tasks, all are of one body
+    if not first.startswith("gym:") and first.split("-")[0] not in ("lqr", "quadruped"):
+        return Bounds(np.array([-1.0]), np.array([1.0]))
+    return make(first).action_bounds
 
 
 def check_widths(

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from rlp.envs import Outcome
+from rlp.envs import Bounds, Outcome
 from rlp.envs.dm_control_readings import READINGS
 from rlp.envs.dm_control_states import STATES
 from rlp.errors import InputError, nearest
@@ -36,7 +36,7 @@ ROUNDING = 1e-5  # of observations in float32
 class DmControl:
     """N copies of one task of the suite, named `domain-task`."""
 
-    def __init__(self, name: str, num_envs: int) -> None:
+    def __init__(self, name: str, num_envs: int, bounds: Bounds | None = None) -> None:
         names = ["-".join(task) for task in suite.ALL_TASKS]
         if name not in names:
             raise InputError(
@@ -59,10 +59,8 @@ class DmControl:
             sum(np.prod(array.shape) for array in first.observation_spec().values())
         )
         self.max_episode_steps = int(first._step_limit)
-        self._center, self._scale = (
-            (spec.maximum + spec.minimum) / 2,
-            (spec.maximum - spec.minimum) / 2,
-        )
+        low, high = self.action_bounds = bounds or Bounds(spec.minimum, spec.maximum)
+        self._center, self._scale = (high + low) / 2, (high - low) / 2
 
     def reset(self, seeds: Sequence[int] | None = None) -> np.ndarray:
         """Returns the first observations [N, O] of new episodes."""

@@ -12,17 +12,20 @@ import gymnasium
 import numpy as np
 from gymnasium.spaces import Box, Discrete
 
-from rlp.envs import Outcome
+from rlp.envs import Bounds, Outcome
+from rlp.envs.gymnasium_states import LAGGING, candidates
 from rlp.errors import InputError, nearest
 
-VELOCITY_CLIP = 10.0  # of the observations of Hopper and Walker2d
+VELOCITY_CLIP = 10.0  # of the observations of Hopper, Walker2d and InvertedDoublePendulum
+ROUNDING = 1e-5  # of observations in float32
 
 
 class Gymnasium:
     """N copies of one environment; one that has ended waits for its reset."""
 
-    def __init__(self, name: str, num_envs: int) -> None:
+    def __init__(self, name: str, num_envs: int, bounds: Bounds | None = None) -> None:
         self._name, self.num_envs, self._ready = name, num_envs, False
+        self._family = name.removeprefix("gym:").rsplit("-v", 1)[0]
         self._envs = [_make(name) for _ in range(num_envs)]
         first = self._envs[0]
         seen, space = first.observation_space, first.action_space
@@ -37,7 +40,9 @@ class Gymnasium:
             self.action_dim, self._first_choice = int(space.n), int(space.start)
         else:
             self.action_dim = space.shape[0]
-            low, high = (np.asarray(bound, np.float64) for bound in (space.low, space.high))
+            low, high = self.action_bounds = bounds or Bounds(
+                np.asarray(space.low, np.float64), np.asarray(space.high, np.float64)
+            )
             if not np.isfinite([low, high]).all():
                 raise InputError(f"{name}: its actions have no bounds to scale them by")
             self._center, self._scale = (high + low) / 2, (high - low) / 2
@@ -61,9 +66,13 @@ class Gymnasium:
         return np.stack([np.concatenate([state.qpos, state.qvel]) for state in states])
 
     def step_from(self, physics: np.ndarray, action: np.ndarray) -> Outcome:
-        """Returns what follows [1, ...] on an action [A] in a state [P]."""
+        """Returns what follows [1, ...] on an action [A] in a state [P].
+
+        The reward is NaN where it depends on more than that.
+        """
         self._set(physics)
         observation, reward, terminated, *_ = self._envs[0].unwrapped.step(self._own(action))
+        reward = np.nan if self._family in LAGGING else reward
         return Outcome(
             observation[None], np.array([reward]), np.array([terminated]), np.zeros(1, bool)
         )
@@ -74,16 +83,23 @@ class Gymnasium:
         return self._envs[0].unwrapped._get_obs()
 
     def rebuild(self, observation: np.ndarray) -> np.ndarray | None:
-        """Returns the state of a MuJoCo environment that observes all but its first position.
+        """Returns the state of a MuJoCo environment with this observation [O], None if not known.
 
-        That position (how far it got) has no effect; velocities beyond 10 are clipped by some.
+        Positions that have no effect (how far a body got) are 0. What an observation has behind the
+        state, as forces of contacts, is not compared. A velocity that was clipped is not known.
         """
         model = getattr(self._envs[0].unwrapped, "model", None)
-        if model is None or self.observation_dim != model.nq - 1 + model.nv:
+        if model is None:
             return None
-        if np.abs(observation[model.nq - 1 :]).max() >= VELOCITY_CLIP:
-            return None
-        return np.concatenate([[0.0], observation])
+        observation = observation.astype(np.float64)
+        for state, told in candidates(self._family, observation, model.nq + model.nv):
+            observed = self.observe(state)[:told]
+            if np.allclose(observed, observation[:told], rtol=ROUNDING, atol=ROUNDING):
+                faster = np.concatenate([state[: model.nq], 2 * state[model.nq :]])
+                is_same = observed == self.observe(faster)[:told]
+                is_clipped = is_same & (np.abs(observed) >= VELOCITY_CLIP)
+                return None if is_clipped.any() else state
+        return None
 
     def _own(self, action: np.ndarray) -> Any:
         """Returns an action [A] as the environment takes it."""

@@ -1,65 +1,193 @@
-"""rlp's minimal layout: flat columns in an npz or HDF5 file, as a few lines of any language write.
+"""rlp's minimal layout: flat columns in a file, as a few lines of any language write them.
 
 observation       [N, O]
-action            [N, A] in [-1, 1], taken at the observation of the same row; or whole numbers [N]
-reward            [N]
+action            [N, A], taken at the observation of the same row, in the units of the environment
+                  (in [-1, 1] where that is not named); or whole numbers [N], which are choices
+reward            [N], optional for algorithms that clone
 terminated        [N], whether the MDP ended with that step
 truncated         [N], whether the episode was cut there, as by a time limit
 next_observation  [N, O], optional: without it the last step before a cut is no transition
-    env               optional: the environment's name, a text (in HDF5 an attribute of the file)
+episode           [N], optional: a number that is another one in the next episode
+    env           optional: the environment's name, a text (in HDF5 an attribute of the file)
+    action_low, action_high   optional: its lowest and its highest action [A] (likewise)
+
+Files are npz, HDF5, and CSV or Parquet tables, where a vector may be columns of numbered names
+(observation_0, observation_1, ...). Plural names are the same. Other names are mapped by
+`--columns=observation=obs_*,action=act`.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import fnmatch
+import re
+from collections.abc import Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rlp.data import hdf5
-from rlp.data.episodes import EpisodeSet, check_set, one_hot
-from rlp.data.flat import check_rows, checked, cut, is_choice, vector
-from rlp.data.npz import npz_names, read_npz
+import numpy as np
 
-LOOKS_FOR = "columns (.npz or .hdf5: observation, action, reward, terminated, truncated)"
-COLUMNS = ("observation", "action", "reward", "terminated", "truncated")
+from rlp.data.actions import ActionFormat, Units, take_bounds
+from rlp.data.columnar import column_names, is_columnar, open_columns
+from rlp.data.flat import Cuts, check_rows, cut, flags, time_limits, vector
+from rlp.data.options import ReadOptions
+from rlp.data.stored import Stored, rows_of
+from rlp.data.table import is_table
+from rlp.errors import InputError, nearest
+
+LOOKS_FOR = "columns (.npz, .hdf5, .csv, .parquet: observation, action, reward, terminated, ...)"
+NEEDED = ("observation", "action")
+VECTORS = (*NEEDED, "next_observation")
+ENDS = ("terminated", "truncated", "next_observation", "episode")  # one at least tells of ends
+FIELDS = tuple(dict.fromkeys((*NEEDED, "reward", *ENDS)))
+
+Names = Mapping[str, Sequence[str]]  # of each field, its columns
 
 
 def matches(path: Path) -> bool:
-    """Returns whether `path` is a file with these columns."""
-    if hdf5.is_hdf5(path):
-        with hdf5.open_hdf5(path) as file:
-            return set(COLUMNS) <= set(hdf5.names(file))
-    return path.is_file() and path.suffix == ".npz" and set(COLUMNS) <= set(npz_names(path))
+    """Returns whether `path` is a file of these columns, and of no others."""
+    return is_columnar(path) and not unexplained(column_names(path))
 
 
-def read(path: Path) -> EpisodeSet:
-    """Returns the episodes in their order."""
-    with _opened(path) as (columns, env):
-        check_rows(columns, str(path))
-        reward, ended, cut_off = (vector(columns[name]) for name in COLUMNS[2:])
-        discrete = is_choice(columns["action"])
-        if discrete:
-            columns["action"] = one_hot(columns["action"][:], None, str(path))
-        episodes = cut(
-            columns["observation"],
-            columns["action"],
-            reward,
-            ended.astype(bool),
-            ended.astype(bool) | cut_off.astype(bool),
-            columns.get("next_observation"),
-            str(path),
-        )
-    episodes = checked(episodes, str(path))
-    return check_set(EpisodeSet(str(path), env, episodes, discrete=discrete))
+def unexplained(names: Sequence[str]) -> str:
+    """Returns why columns of these names are not in this layout, "" if they are."""
+    found = _by_their_names(names)
+    missing = [field for field in NEEDED if field not in found]
+    if missing:
+        return f"no {' and no '.join(missing)}"
+    if doubled := next((given for given in found.values() if _is_doubled(given)), None):
+        return f"both {' and '.join(doubled)}"
+    if not found.keys() & set(ENDS):
+        return f"nothing that tells where an episode ends ({', '.join(ENDS)})"
+    unknown = [name for name in names if not any(name in each for each in found.values())]
+    return f"{', '.join(unknown)}, whose meaning is not known" if unknown else ""
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
-    """Opens a file and yields its columns and the name of the environment."""
-    if hdf5.is_hdf5(path):
-        with hdf5.open_hdf5(path) as file:
-            env = str(file.attrs.get("env", ""))
-            yield hdf5.columns(file, COLUMNS, ["next_observation"]), env
-    else:
-        columns = read_npz(path, COLUMNS, ("next_observation", "env"))
-        env = str(columns.pop("env", ""))
-        yield columns, env
+def read(path: Path, options: ReadOptions) -> Stored:
+    """Returns the episodes in their order.
+
+    Raises:
+        InputError: if a column that is needed is not there, or what one has cannot be right.
+    """
+    where, names = str(path), column_names(path)
+    fields = _mapped(options.columns, names, where) if options.columns else _by_their_names(names)
+    for field in NEEDED:
+        if field not in fields:
+            raise InputError(f"{where}: no column of {field}; {hint(names)}")
+    wanted = [name for given in fields.values() for name in given]
+    is_layout = not options.columns and not is_table(path)
+    with open_columns(path, wanted) as (columns, about):
+        joined = {field: _join(field, columns, given) for field, given in fields.items()}
+        return from_columns(joined, where, options, about, "unit" if is_layout else "own")
+
+
+def from_columns(
+    columns: Mapping[str, Any],
+    where: str,
+    options: ReadOptions,
+    about: MutableMapping[str, Any],
+    units: Units,
+) -> Stored:
+    """Returns the episodes of columns by the names of their fields; `about` is of all rows."""
+    check_rows(columns, where)
+    env = about.get("env", "")
+    if not isinstance(env, str):
+        raise InputError(f"{where}: env must be the name of an environment, not {env}")
+    num_rows, notes, cuts = columns["action"].shape[0], [], Cuts()
+    zeros = np.zeros(num_rows, bool)
+    terminated, truncated = (
+        flags(columns[field], f"{where}, {field}") if field in columns else zeros
+        for field in ("terminated", "truncated")
+    )
+    says_limits = any(field in columns for field in ENDS[1:])
+    if "episode" in columns:
+        truncated = truncated | _changes(vector(columns["episode"]), where)
+    if not says_limits:
+        truncated, note = time_limits(terminated, options.episode_length)
+        notes += note
+    if "terminated" not in columns:
+        notes.append("no column says where the MDP terminated: every end is read as a time limit")
+    has_rewards = "reward" in columns
+    reward = vector(columns["reward"]) if has_rewards else np.zeros(num_rows, np.float32)
+    following = columns.get("next_observation")
+    episodes = cut(
+        columns["observation"], columns["action"], reward, terminated, truncated, following,
+        where, cuts,
+    )  # fmt: skip
+    return Stored(
+        episodes,
+        rows_of(episodes, where),
+        ActionFormat(units, take_bounds(about, where)),
+        env,
+        has_rewards=has_rewards,
+        takes_length=not says_limits,
+        notes=[*notes, *cuts.notes()],
+    )
+
+
+def hint(names: Sequence[str]) -> str:
+    """Returns what columns there are, and how to say what they are."""
+    some = ", ".join(names[:30]) + (", ..." if len(names) > 30 else "") or "none"
+    return (
+        f"it has {some}: say what they are as --columns=observation=NAME,action=NAME,reward=NAME,"
+        f"terminated=NAME (or {', '.join(ENDS[1:])}), where NAME may end in * for several"
+    )
+
+
+def _by_their_names(names: Sequence[str]) -> dict[str, list[str]]:
+    """Returns the columns of each field that has some, by the names that this layout gives them."""
+    found = {}
+    for field in FIELDS:
+        given = [name for name in names if name in (field, f"{field}s")]
+        if not given and field in VECTORS:
+            given = _in_order([name for name in names if re.fullmatch(rf"{field}s?_\d+", name)])
+        if given:
+            found[field] = given
+    return found
+
+
+def _is_doubled(given: Sequence[str]) -> bool:
+    return len(given) > 1 and not given[0][-1].isdigit()
+
+
+def _mapped(text: str, names: Sequence[str], where: str) -> dict[str, list[str]]:
+    """Returns the columns of each field as `--columns` says, others by their names."""
+    found = _by_their_names(names)
+    mapped = []
+    for part in text.split(","):
+        field, _, patterns = part.partition("=")
+        if field not in FIELDS or not patterns or field in mapped:
+            raise InputError(
+                f"--columns={text}: {part or 'nothing'} is not FIELD=NAME, each once, with one of "
+                f"{', '.join(FIELDS)}{nearest(field, FIELDS)}"
+            )
+        mapped.append(field)
+        found[field] = []
+        for pattern in patterns.split("+"):
+            matching = _in_order([name for name in names if fnmatch.fnmatchcase(name, pattern)])
+            if not matching:
+                raise InputError(f"{where}: no column {pattern}; it has {', '.join(names)}")
+            found[field] += matching
+    return found
+
+
+def _in_order(names: Sequence[str]) -> list[str]:
+    """Returns names in the order of the numbers at their ends, where all have one."""
+    ends = [re.search(r"\d+$", name) for name in names]
+    if not all(ends):
+        return list(names)
+    return sorted(names, key=lambda name: int(re.findall(r"\d+$", name)[0]))
+
+
+def _join(field: str, columns: Mapping[str, Any], names: Sequence[str]) -> Any:
+    """Returns the column of a field; several are put next to each other."""
+    if len(names) > 1:
+        return np.column_stack([columns[name][:] for name in names])
+    (name,) = names
+    is_flat = field in ("observation", "next_observation") and columns[name].ndim == 1
+    return columns[name][:][:, None] if is_flat else columns[name]
+
+
+def _changes(episode: np.ndarray, where: str) -> np.ndarray:
+    """Returns after which rows the number of the episode is another one, [N] bool."""
+    changes = np.append(episode[1:] != episode[:-1], True)
+    if changes.sum() > len(np.unique(episode)):
+        raise InputError(f"{where}: the rows of an episode are not together: sort them by episode")
+    return changes

@@ -7,11 +7,13 @@ no transition. Version 1 marks the end of an episode whether it was a time limit
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from rlp.data import hdf5
-from rlp.data.episodes import Episode, EpisodeSet, check, check_set, one_hot
-from rlp.data.flat import check_rows, checked, cut, vector
+from rlp.data.actions import ActionFormat
+from rlp.data.episodes import Episode
+from rlp.data.flat import check_rows, cut, flags, vector
+from rlp.data.options import ReadOptions
+from rlp.data.stored import Stored, numbered, rows_of
+from rlp.errors import InputError
 
 LOOKS_FOR = "a d3rlpy file (.h5)"
 FLAT = ("observations", "actions", "rewards", "terminals", "episode_terminals")
@@ -26,41 +28,34 @@ def matches(path: Path) -> bool:
     return {"columns", "num_episodes"} <= here or set(FLAT) <= here
 
 
-def read(path: Path) -> EpisodeSet:
+def read(path: Path, options: ReadOptions) -> Stored:
     """Returns the episodes of a d3rlpy file."""
+    del options  # the file says all of it
     with hdf5.open_hdf5(path) as file:
         read_episodes = _read_flat if "episode_terminals" in file else _read_each
-        episodes, discrete = read_episodes(file, str(path))
-    return check_set(EpisodeSet(str(path), "", episodes, discrete=discrete))
+        return read_episodes(file, str(path))
 
 
-def _read_flat(file: Any, where: str) -> tuple[list[Episode], bool]:
+def _read_flat(file: Any, where: str) -> Stored:
     arrays = hdf5.read_arrays(file, FLAT, ("discrete_action",))
-    discrete = bool(arrays.pop("discrete_action", False))
+    said = arrays.pop("discrete_action", None)
     check_rows(arrays, where)
-    observation, action, *columns = arrays.values()
-    action = one_hot(action, None, where) if discrete else action
-    reward, terminal, ended = map(vector, columns)
-    episodes = cut(observation, action, reward, terminal.astype(bool), ended.astype(bool))
-    return checked(episodes, where), discrete
+    observation, action, reward, *ends = arrays.values()
+    terminal, ended = (flags(column, where) for column in ends)
+    episodes = cut(observation, action, vector(reward), terminal, ended & ~terminal)
+    discrete = None if said is None else bool(said)
+    return Stored(episodes, rows_of(episodes, where), ActionFormat(discrete=discrete))
 
 
-def _read_each(file: Any, where: str) -> tuple[list[Episode], bool]:
-    count = int(hdf5.read_arrays(file, ["num_episodes"])["num_episodes"])
-    found, actions = [], []
-    for number in range(count):
-        names = [
-            f"{name}_{number}" for name in ("observations", "actions", "rewards", "terminated")
-        ]
+def _read_each(file: Any, where: str) -> Stored:
+    count = hdf5.read_arrays(file, ["num_episodes"])["num_episodes"]
+    if count.ndim or count.dtype.kind not in "iu" or not 0 < count <= len(file):
+        raise InputError(f"{where}: num_episodes is {count}, of a file with {len(file)} arrays")
+    episodes = []
+    for number in range(int(count)):
+        columns = ("observations", "actions", "rewards", "terminated")
+        names = [f"{name}_{number}" for name in columns]
         observation, action, reward, terminated = hdf5.read_arrays(file, names).values()
-        found.append(Episode(observation, action, vector(reward), bool(np.any(terminated))))
-        actions.append(action)
-    discrete = bool(actions) and all(action.dtype.kind in "biu" for action in actions)
-    if discrete:
-        num_choices = 1 + max(int(action.max(initial=0)) for action in actions)
-        found = [
-            episode._replace(action=one_hot(episode.action, num_choices, where))
-            for episode in found
-        ]
-    episodes = [check(each, f"{where}, episode {number}") for number, each in enumerate(found)]
-    return episodes, discrete
+        check_rows(dict(zip(names[:3], (observation, action, reward), strict=True)), where)
+        episodes.append(Episode(observation, action, vector(reward), bool(terminated.any())))
+    return Stored(episodes, numbered(where))

@@ -7,19 +7,25 @@ in row t as taken AT observation t trains without complaint and walks nowhere. F
 shifted by a row, so that action[t] was taken at observation[t], have the dummy as their last row.
 """
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from rlp.data.episodes import Episode, EpisodeSet, check, check_set, check_successors
-from rlp.data.npz import read_npz
+from rlp.data.actions import ActionFormat, named_bounds, take_bounds
+from rlp.data.episodes import Episode, EpisodeSet, check_successors
+from rlp.data.npz import npz_names, read_npz
+from rlp.data.options import ReadOptions
 from rlp.data.reading import announced
+from rlp.data.stored import Stored
 from rlp.errors import InputError
 from rlp.files import read_object, whole, write_json
 
 LOOKS_FOR = "a folder of *.npz episodes (ExORL), or of buffer/*.npz"
 COLUMNS = ("observation", "action", "reward", "discount")
+EXTRAS = ("physics", "skill", "task", "z")  # the simulator's states, what URLB's agents add
+
+Arrays = Mapping[str, np.ndarray]
 
 
 def matches(path: Path) -> bool:
@@ -27,20 +33,32 @@ def matches(path: Path) -> bool:
     return bool(_files(path))
 
 
-def read(path: Path) -> EpisodeSet:
+def read(path: Path, options: ReadOptions) -> Stored:
     """Returns the episodes in the order of their file names.
 
-    A `metadata.json` beside them may name the environment: `{"env": "walker-walk"}`.
+    A `metadata.json` next to them may name the environment: `{"env": "walker-walk"}`.
     """
+    del options  # the files say all of it
     files = _files(path)
     size = len(files) * sum(array.nbytes for array in read_npz(files[0], (), COLUMNS).values())
-    episodes = [_read_episode(file) for file in announced(files, str(path), size)]
-    env, metadata = _metadata(path)
-    return check_set(EpisodeSet(str(path), env, episodes, metadata))
+    found = [_read_arrays(file) for file in announced(files, str(path), size)]
+    is_shifted = _are_actions_shifted(files, found)
+    are_rewards_shifted, notes = _are_rewards_shifted(found) if is_shifted else (False, [])
+    episodes = [_episode(arrays, is_shifted, are_rewards_shifted) for arrays in found]
+    metadata = read_object(path / "metadata.json")
+    return Stored(
+        episodes,
+        lambda number: str(files[number]),
+        ActionFormat("scaled", take_bounds(metadata, f"{path}/metadata.json")),
+        str(metadata.pop("env", "")),
+        metadata,
+        notes=notes,
+    )
 
 
-def read_physics(path: Path) -> list[np.ndarray] | None:
+def read_physics(path: Path, options: ReadOptions) -> list[np.ndarray] | None:
     """Returns the simulator's states [T + 1, P] in each episode, None where they are not stored."""
+    del options
     found = [read_npz(file, (), ("physics",)).get("physics") for file in _files(path)]
     states = [state for state in found if state is not None]
     return states if len(states) == len(found) else None
@@ -55,7 +73,7 @@ def write(folder: Path, data: EpisodeSet) -> None:
     check_successors(data, str(folder))
     for number, episode in enumerate(data.episodes):
         write_episode(folder, number, episode)
-    write_json(folder / "metadata.json", {**data.metadata, "env": data.env})
+    write_json(folder / "metadata.json", {**data.metadata, **named_bounds(data), "env": data.env})
 
 
 def write_episode(
@@ -81,33 +99,64 @@ def _files(path: Path) -> list[Path]:
     return sorted(path.glob("*.npz")) or sorted(path.glob("buffer/*.npz"))
 
 
-def _metadata(path: Path) -> tuple[str, dict[str, Any]]:
-    """Returns the environment's name, "" if it is not said, and the rest."""
-    metadata = read_object(path / "metadata.json")
-    return str(metadata.pop("env", "")), metadata
-
-
-def _read_episode(path: Path) -> Episode:
+def _read_arrays(path: Path) -> Arrays:
+    unknown = [name for name in npz_names(path) if name not in (*COLUMNS, *EXTRAS)]
     arrays = read_npz(path, COLUMNS[:3], COLUMNS[3:])
-    rows = len(arrays["observation"])
-    reward = arrays["reward"].reshape(len(arrays["reward"]), -1)
-    discount = arrays.get("discount", np.ones(rows)).reshape(-1)
-    if reward.shape[1:] != (1,) or {len(reward), len(arrays["action"]), len(discount)} != {rows}:
-        shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
-        raise InputError(f"{path}: the arrays need one row an observation, but have {shapes}")
-    if np.any(discount[:-2] == 0):
-        raise InputError(f"{path}: discount is 0 before the last row: split it into episodes")
-    shifted = rows > 0 and bool(np.any(arrays["action"][0]))
-    if shifted and np.any(arrays["action"][-1]):
+    if unknown:
         raise InputError(
-            f"{path}: the action is zero neither in the first nor in the last row, so there is no "
-            "dummy row: was action[t] taken at observation[t], or did it lead there?"
+            f"{path}: {', '.join(unknown)} is no column of ExORL's episodes, which have "
+            f"{', '.join((*COLUMNS, *EXTRAS))}: what it means is not known"
         )
-    rewards_too = shifted and not (reward[0] == 0 and reward[-1] != 0)
-    episode = Episode(
+    arrays.setdefault("discount", np.ones(arrays["observation"].shape[:1], np.float32))
+    for name in ("reward", "discount"):
+        arrays[name] = arrays[name].reshape(*arrays[name].shape[:1], -1)
+    shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
+    rows = {array.shape[:1] for array in arrays.values()}
+    widths = {arrays[name].shape[1:] for name in ("reward", "discount")}
+    if len(rows) > 1 or widths != {(1,)}:
+        raise InputError(f"{path}: the arrays need one row an observation, but have {shapes}")
+    if any(array.dtype.kind not in "biuf" or not array.size for array in arrays.values()):
+        raise InputError(f"{path}: the arrays need numbers, but have {shapes}")
+    if np.any(arrays["discount"][:-2] == 0):
+        raise InputError(f"{path}: discount is 0 before the last row: split it into episodes")
+    return arrays
+
+
+def _are_actions_shifted(files: Sequence[Path], found: Sequence[Arrays]) -> bool:
+    """Returns whether the dummy action is in the last row of all episodes, not in the first.
+
+    Raises:
+        InputError: if there is no dummy.
+    """
+    acts_first = [bool(np.any(arrays["action"][:1])) for arrays in found]
+    acts_last = [bool(np.any(arrays["action"][-1:])) for arrays in found]
+    if any(acts_first) and any(acts_last):
+        both = [first and last for first, last in zip(acts_first, acts_last, strict=True)]
+        file = files[both.index(True) if any(both) else acts_first.index(True)]
+        raise InputError(
+            f"{file}: the action is zero neither in the first nor in the last row of all episodes, "
+            "so there is no dummy row: was action[t] taken at observation[t], or did it lead there?"
+        )
+    return any(acts_first)
+
+
+def _are_rewards_shifted(found: Sequence[Arrays]) -> tuple[bool, list[str]]:
+    """Returns whether rewards are shifted too where actions are; what was assumed, in a note."""
+    if any(arrays["reward"][0] for arrays in found):
+        return True, []
+    if any(arrays["reward"][-1] for arrays in found):
+        return False, []
+    return False, [
+        "actions are in the row in which they were taken; rewards, which are 0 in the first and in "
+        "the last row of every episode, are read as led to by the action before (as RL Unplugged's)"
+    ]
+
+
+def _episode(arrays: Arrays, is_shifted: bool, are_rewards_shifted: bool) -> Episode:
+    reward, discount = arrays["reward"][:, 0], arrays["discount"][:, 0]
+    return Episode(
         observation=arrays["observation"],
-        action=arrays["action"][:-1] if shifted else arrays["action"][1:],
-        reward=reward[:-1, 0] if rewards_too else reward[1:, 0],
-        terminated=bool(np.any(discount[-2 if shifted else -1 :] == 0)),
+        action=arrays["action"][:-1] if is_shifted else arrays["action"][1:],
+        reward=reward[:-1] if are_rewards_shifted else reward[1:],
+        terminated=bool(np.any(discount[-2 if is_shifted else -1 :] == 0)),
     )
-    return check(episode, str(path))

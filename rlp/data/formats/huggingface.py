@@ -7,10 +7,14 @@ observation after the last step is not stored.
 
 from pathlib import Path
 
+import numpy as np
+
 from rlp.data.arrow import cell, read_batches
-from rlp.data.episodes import Episode, EpisodeSet, check, check_set
-from rlp.data.flat import vector
+from rlp.data.flat import Cuts, check_rows, cut, flags, vector
+from rlp.data.options import ReadOptions
 from rlp.data.reading import announced
+from rlp.data.stored import Stored, numbered
+from rlp.data.table import table_schema
 
 LOOKS_FOR = "trajectories in Parquet (Hugging Face)"
 COLUMNS = ("observations", "actions", "rewards", "dones")
@@ -18,24 +22,33 @@ FOLDERS = (".", "train", "data")
 
 
 def matches(path: Path) -> bool:
-    """Returns whether `path` is, or has, Parquet files."""
-    return bool(_files(path))
+    """Returns whether `path` is, or has, Parquet files with a trajectory a row."""
+    files = _files(path)
+    if not files:
+        return False
+    schema = table_schema(files[0])
+    is_list = "rewards" in schema.names and "list" in str(schema.field("rewards").type)
+    return is_list or path.is_dir()
 
 
-def read(path: Path) -> EpisodeSet:
-    """Returns the trajectories in their order."""
-    files, episodes = _files(path), []
+def read(path: Path, options: ReadOptions) -> Stored:
+    """Returns the trajectories in their order, cut where they are done."""
+    del options  # the files say all of it
+    files, episodes, cuts, count = _files(path), [], Cuts(), 0
     for file in announced(files, str(path), sum(file.stat().st_size for file in files)):
         for batch in read_batches(file, COLUMNS):
             for row in range(batch.num_rows):
-                where = f"{file}, trajectory {len(episodes)}"
-                observation, action, reward, done = (
-                    cell(batch, name, row, where) for name in COLUMNS
+                where = f"{file}, trajectory {count}"
+                columns = [cell(batch, name, row, where) for name in COLUMNS]
+                check_rows(dict(zip(COLUMNS, columns, strict=True)), where)
+                observation, action, reward, done = columns
+                ended = flags(done, f"{where}, dones")
+                zeros = np.zeros(len(ended), bool)
+                episodes += cut(
+                    observation, action, vector(reward), ended, zeros, None, where, cuts, True
                 )
-                ended = bool(done[-1:].any())
-                episode = Episode(observation, action, vector(reward), ended)
-                episodes.append(check(episode, where))
-    return check_set(EpisodeSet(str(path), "", episodes))
+                count += 1
+    return Stored(episodes, numbered(str(path), "trajectory"), notes=cuts.notes())
 
 
 def _files(path: Path) -> list[Path]:

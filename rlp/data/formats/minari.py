@@ -15,9 +15,14 @@ from typing import Any
 import numpy as np
 
 from rlp.data import hdf5
+from rlp.data.actions import ActionFormat, in_units
 from rlp.data.arrow import numbers, read_batches
-from rlp.data.episodes import Episode, EpisodeSet, check, check_set, check_successors, one_hot
+from rlp.data.episodes import EpisodeSet, check_successors
+from rlp.data.flat import Cuts, check_rows, cut, flags, vector
+from rlp.data.options import ReadOptions
 from rlp.data.reading import announced
+from rlp.data.stored import Stored
+from rlp.envs import Bounds
 from rlp.errors import InputError
 from rlp.files import json_object, read_object
 
@@ -25,7 +30,7 @@ LOOKS_FOR = "a Minari data set (a folder with data/main_data.hdf5 or data/0/*.ar
 COLUMNS = ("actions", "rewards", "terminations", "truncations")
 SPECS = ("observation_space", "action_space", "env_spec", "eval_env_spec")
 
-Stored = tuple[str, np.ndarray, list[np.ndarray]]  # where, observations, COLUMNS
+Parts = tuple[str, np.ndarray, list[np.ndarray]]  # where, observations, COLUMNS
 
 
 def stored(dataset_id: str) -> Path:
@@ -57,29 +62,36 @@ def matches(path: Path) -> bool:
     return _folder(path) is not None
 
 
-def read(path: Path) -> EpisodeSet:
+def read(path: Path, options: ReadOptions) -> Stored:
     """Returns the episodes in the order of their numbers."""
+    del options  # the files say all of it
     folder = _folder(path)
     assert folder is not None
     described = folder / "metadata.json"
     metadata = read_object(described)
     space = _space(metadata, "action_space", str(described))
-    discrete = space.get("type") == "Discrete"
-    low, high = (0, 0) if discrete else _bounds(space, str(described))
+    actions = _action_format(space, str(described))
     parts = _parts(metadata, str(described))
-    episodes = []
+    episodes, places, cuts = [], [], Cuts()
     main = folder / "main_data.hdf5"
     found = _hdf5_episodes(main, parts) if main.exists() else _arrow_episodes(folder, parts)
-    for where, observation, (action, reward, ended, _) in found:
-        if discrete:
-            scaled = one_hot(action - _whole(space, "start"), _whole(space, "n"), where)
-        else:
-            scaled = (action - (high + low) / 2) / ((high - low) / 2)
-        episode = Episode(observation, scaled, reward, bool(ended[-1:].any()))
-        episodes.append(check(episode, where))
+    for where, observation, columns in found:
+        check_rows(dict(zip(COLUMNS, columns, strict=True)), where)
+        action, reward, *ends = columns
+        terminated, truncated = (flags(each, where) for each in ends)
+        if len(observation) != len(action) + 1:
+            raise InputError(
+                f"{where}: {len(action)} actions need one observation more, but {len(observation)} "
+                "are there"
+            )
+        parts_of_it = cut(
+            observation, action, vector(reward), terminated, truncated, None, where, cuts, True
+        )
+        episodes += parts_of_it
+        places += [where] * len(parts_of_it)
     said = {k: v for k, v in metadata.items() if isinstance(v, str) and k not in SPECS}
     env = _environment(metadata, str(described))
-    return check_set(EpisodeSet(str(path), env, episodes, said, discrete))
+    return Stored(episodes, places.__getitem__, actions, env, said, notes=cuts.notes())
 
 
 def write(folder: Path, data: EpisodeSet) -> None:
@@ -96,12 +108,13 @@ def write(folder: Path, data: EpisodeSet) -> None:
         from minari.dataset.minari_storage import MinariStorage
     except ModuleNotFoundError:
         raise InputError("install minari[hdf5] to write its data sets") from None
-    observation, action, *_ = data.episodes[0]
+    low, high = data.bounds or (-1, 1)
+    observation, actions = data.episodes[0].observation, in_units(data)
     is_gym = data.env.startswith("gym:") and "+" not in data.env
     storage = MinariStorage.new(
         (folder / "data").resolve(),  # minari appends its files' paths to a relative one twice
         gymnasium.spaces.Box(-np.inf, np.inf, observation.shape[1:], np.float32),
-        gymnasium.spaces.Box(-1, 1, action.shape[1:], np.float32),
+        gymnasium.spaces.Box(low, high, actions[0].shape[1:], actions[0].dtype.type),
         gymnasium.spec(data.env.removeprefix("gym:")) if is_gym else None,
         data_format="hdf5",
     )
@@ -109,7 +122,7 @@ def write(folder: Path, data: EpisodeSet) -> None:
         EpisodeBuffer(
             id=number,
             observations=list(episode.observation),
-            actions=list(episode.action),
+            actions=list(actions[number]),
             rewards=list(episode.reward.astype(float)),
             terminations=[*[False] * (len(episode.action) - 1), episode.terminated],
             truncations=[*[False] * (len(episode.action) - 1), not episode.terminated],
@@ -140,7 +153,7 @@ def _episode_folders(folder: Path) -> list[Path]:
     return sorted(found, key=lambda each: int(each.name))
 
 
-def _hdf5_episodes(file: Path, parts: Sequence[str]) -> Iterator[Stored]:
+def _hdf5_episodes(file: Path, parts: Sequence[str]) -> Iterator[Parts]:
     with hdf5.open_hdf5(file) as opened:
         groups = sorted(hdf5.names(opened), key=lambda name: int(name.removeprefix("episode_")))
         for name in announced(groups, str(file), file.stat().st_size):
@@ -153,7 +166,7 @@ def _hdf5_episodes(file: Path, parts: Sequence[str]) -> Iterator[Stored]:
             yield f"{file}, {name}", _together(found.values()), [*columns.values()]
 
 
-def _arrow_episodes(folder: Path, parts: Sequence[str]) -> Iterator[Stored]:
+def _arrow_episodes(folder: Path, parts: Sequence[str]) -> Iterator[Parts]:
     episodes = _episode_folders(folder)
     files = [sorted([*each.glob("*.arrow"), *each.glob("*.parquet")]) for each in episodes]
     size = sum(file.stat().st_size for each in files for file in each)
@@ -198,25 +211,29 @@ def _parts(metadata: dict[str, Any], where: str) -> list[str]:
     return [*parts]
 
 
-def _whole(space: dict[str, Any], name: str) -> int:
-    """Returns a whole number that a space of discrete actions has, 0 where it does not say."""
-    return space[name] if isinstance(space.get(name), int) else 0
-
-
-def _bounds(space: dict[str, Any], where: str) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the bounds of a space of actions, [A] each, or -1 and 1 where they are not said."""
+def _action_format(space: dict[str, Any], where: str) -> ActionFormat:
+    """Returns what the space of actions says of them; without one they are in [-1, 1]."""
     if not space:
-        return np.array(-1.0), np.array(1.0)
-    if space.get("type") != "Box" or len(space.get("shape", ())) != 1:
+        return ActionFormat("unit")
+    if space.get("type") == "Discrete":
+        count, first = space.get("n"), space.get("start", 0)
+        if not isinstance(count, int) or not isinstance(first, int) or count < 1:
+            raise InputError(f"{where}: a space of {count} discrete actions from {first}")
+        return ActionFormat(discrete=True, num_choices=count, first_choice=first)
+    if space.get("type") != "Box" or np.shape(space.get("shape", ())) != (1,):
         said = json.dumps({k: space.get(k) for k in ("type", "shape")})
         raise InputError(f"{where}: actions must be vectors of numbers, not {said}")
     try:
         low, high = np.array([space["low"], space["high"]], np.float64)
     except (KeyError, ValueError, TypeError) as error:
         raise InputError(f"{where}: the bounds of the actions are damaged ({error})") from error
-    if not np.isfinite([low, high]).all() or not (low < high).all():
-        raise InputError(f"{where}: the actions have no bounds to scale them by")
-    return low, high
+    if low.shape != tuple(space["shape"]) or not (low < high).all():
+        raise InputError(f"{where}: the bounds of the actions do not fit their shape")
+    if not np.isfinite([low, high]).all():
+        raise InputError(
+            f"{where}: the actions have no bounds: give them as --action_low and --action_high"
+        )
+    return ActionFormat("own", Bounds(low, high), discrete=False)
 
 
 def _environment(metadata: dict[str, Any], where: str) -> str:

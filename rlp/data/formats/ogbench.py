@@ -9,31 +9,35 @@ from pathlib import Path
 
 import numpy as np
 
-from rlp.data.episodes import EpisodeSet, check_set
-from rlp.data.flat import check_rows, checked, cut, vector
+from rlp.data.flat import check_rows, cut, flags, vector
 from rlp.data.npz import npz_names, read_npz
+from rlp.data.options import ReadOptions
+from rlp.data.stored import Stored, rows_of
 
-LOOKS_FOR = "an OGBench file (.npz: observations, actions, terminals)"
+LOOKS_FOR = "an OGBench file (.npz: observations, actions, terminals, with both rewards and masks)"
 COLUMNS = ("observations", "actions", "terminals")
+SINGLE_TASK = ("rewards", "masks")  # both or none of them
+STATES = ("qpos", "qvel", "button_states")  # of the simulator
 
 
 def matches(path: Path) -> bool:
-    """Returns whether `path` is an npz file with OGBench's columns."""
-    return path.is_file() and path.suffix == ".npz" and set(COLUMNS) <= set(npz_names(path))
+    """Returns whether `path` is an npz file of OGBench's columns, and of no others."""
+    if not path.is_file() or path.suffix != ".npz":
+        return False
+    names = set(npz_names(path)) - set(STATES)
+    return names in (set(COLUMNS), {*COLUMNS, *SINGLE_TASK})
 
 
-def read(path: Path) -> EpisodeSet:
+def read(path: Path, options: ReadOptions) -> Stored:
     """Returns the trajectories in their order."""
-    arrays = read_npz(path, COLUMNS, ("rewards", "masks"))
-    check_rows(arrays, str(path))
-    last = vector(arrays["terminals"]).astype(bool)
-    done = vector(arrays["masks"]) == 0 if "masks" in arrays else np.zeros(len(last), bool)
-    episodes = cut(
-        arrays["observations"],
-        arrays["actions"],
-        vector(arrays["rewards"]) if "rewards" in arrays else np.zeros(len(last), np.float32),
-        done,
-        last | done,
-    )
-    metadata = {} if "rewards" in arrays else {"rewards": "none in the file: read as zeros"}
-    return check_set(EpisodeSet(str(path), "", checked(episodes, str(path)), metadata))
+    del options  # the file says all of it
+    where, arrays = str(path), read_npz(path, COLUMNS, SINGLE_TASK)
+    check_rows(arrays, where)
+    last = flags(arrays["terminals"], f"{where}, terminals")
+    has_rewards = "rewards" in arrays
+    done, reward = np.zeros(len(last), bool), np.zeros(len(last), np.float32)
+    if has_rewards:
+        done = ~flags(arrays["masks"], f"{where}, masks")
+        reward = vector(arrays["rewards"])
+    episodes = cut(arrays["observations"], arrays["actions"], reward, done, last & ~done)
+    return Stored(episodes, rows_of(episodes, where), has_rewards=has_rewards)

@@ -10,42 +10,74 @@ from pathlib import Path
 
 import numpy as np
 
-from rlp.data.episodes import Episode, EpisodeSet, check, check_set, check_successors
+from rlp.data.actions import ActionFormat, named_bounds, take_bounds
+from rlp.data.episodes import Episode, EpisodeSet, check_successors
+from rlp.data.flat import flags
 from rlp.data.npz import npz_names, read_npz
+from rlp.data.options import ReadOptions
+from rlp.data.stored import Stored, numbered
 from rlp.errors import InputError
 from rlp.files import json_object, whole
 
 LOOKS_FOR = "a packed data set (.npz: observation, action, reward, length, ...)"
+COLUMNS = ("observation", "action", "reward", "length", "terminated", "metadata")
 
 
 def matches(path: Path) -> bool:
     """Returns whether `path` is an npz file with lengths of episodes."""
-    return path.is_file() and path.suffix == ".npz" and "length" in npz_names(path)
+    return path.is_file() and path.suffix == ".npz" and set(COLUMNS) == set(npz_names(path))
 
 
-def read(path: Path) -> EpisodeSet:
+def read(path: Path, options: ReadOptions) -> Stored:
     """Returns the episodes of a packed file."""
-    columns = ("observation", "action", "reward", "length", "terminated", "metadata")
-    observation, action, reward, length, terminated, metadata = read_npz(path, columns, ()).values()
-    rows = len(observation), len(action), len(reward), len(terminated)
-    steps = int(length.sum())
-    if rows != (steps + len(length), steps, steps, len(length)) or (length < 1).any():
-        raise InputError(
-            f"{path}: {rows[0]} observations, {rows[1]} actions, {rows[2]} rewards and "
-            f"{rows[3]} flags do not fit {len(length)} episodes of {steps} steps together"
-        )
-    ends = np.cumsum(length)
+    del options  # the file says all of it
+    where, arrays = str(path), read_npz(path, COLUMNS, ())
+    observation, action, reward, _, terminated, metadata = arrays.values()
+    ends = _ends(arrays, where)
     pieces = zip(
         np.split(observation, (ends + np.arange(1, len(ends) + 1))[:-1]),
         np.split(action, ends[:-1]),
         np.split(reward, ends[:-1]),
-        (bool(flag) for flag in terminated),
+        flags(terminated, f"{where}, terminated").tolist(),
         strict=True,
     )
-    episodes = [check(Episode(*e), f"{path}, episode {i}") for i, e in enumerate(pieces)]
-    said = json_object(str(metadata), f"{path}, its metadata")
-    env, discrete = str(said.pop("env", "")), bool(said.pop("discrete", False))
-    return check_set(EpisodeSet(str(path), env, episodes, said, discrete))
+    said = json_object(str(metadata), f"{where}, its metadata")
+    env, has_rewards = said.pop("env", ""), said.pop("has_rewards", True)
+    discrete, fragments = said.pop("discrete", False), said.pop("fragments", [])
+    if not isinstance(env, str) or not isinstance(fragments, list):
+        raise InputError(f"{where}, its metadata: env is {env}, fragments are {fragments}")
+    return Stored(
+        [Episode(*each, is_fragment=i in fragments) for i, each in enumerate(pieces)],
+        numbered(where),
+        ActionFormat("scaled", take_bounds(said, f"{where}, its metadata"), bool(discrete)),
+        env,
+        said,
+        bool(has_rewards),
+    )
+
+
+def _ends(arrays: dict[str, np.ndarray], where: str) -> np.ndarray:
+    """Returns behind which action each episode ends, [E].
+
+    Raises:
+        InputError: if the lengths of the episodes do not fit the other arrays.
+    """
+    for name in COLUMNS[:-1]:
+        if arrays[name].dtype.kind not in "biuf" or arrays[name].ndim < 1:
+            raise InputError(f"{where}: {name} is {arrays[name].dtype} {list(arrays[name].shape)}")
+    rows = {name: len(arrays[name]) for name in COLUMNS[:-1]}
+    length = arrays["length"]
+    is_count = length.ndim == 1 and length.dtype.kind in "iu"
+    if not is_count or np.any(length < 1) or np.any(length > rows["action"]):
+        raise InputError(f"{where}: length must be the number of steps of each episode")
+    steps, count = int(length.sum(dtype=np.int64)), len(length)
+    if tuple(rows.values()) != (steps + count, steps, steps, count, count):
+        raise InputError(
+            f"{where}: {rows['observation']} observations, {rows['action']} actions, "
+            f"{rows['reward']} rewards and {rows['terminated']} flags do not fit {count} episodes "
+            f"of {steps} steps together"
+        )
+    return np.cumsum(length, dtype=np.int64)
 
 
 def write(path: Path, data: EpisodeSet) -> None:
@@ -55,7 +87,13 @@ def write(path: Path, data: EpisodeSet) -> None:
         InputError: if the last successor of an episode is not known.
     """
     check_successors(data, str(path))
-    discrete = {"discrete": True} if data.discrete else {}
+    said = {"env": data.env, **named_bounds(data), **data.metadata}
+    if data.discrete:
+        said["discrete"] = True
+    if not data.has_rewards:
+        said["has_rewards"] = False
+    if not data.is_whole.all():
+        said["fragments"] = np.flatnonzero(~data.is_whole).tolist()
     with whole(path) as file:
         np.savez_compressed(
             file,
@@ -64,5 +102,5 @@ def write(path: Path, data: EpisodeSet) -> None:
             reward=np.concatenate([episode.reward for episode in data.episodes]),
             length=data.lengths,
             terminated=np.array([episode.terminated for episode in data.episodes]),
-            metadata=np.array(json.dumps({"env": data.env, **discrete, **data.metadata})),
+            metadata=np.array(json.dumps(said)),
         )

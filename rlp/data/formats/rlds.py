@@ -7,9 +7,10 @@
     RLDS             as TensorFlow Datasets writes it: all that is in a row belongs to its
                      observation
 
-In both the last row has the last observation only. Parts of an observation are put together in
-dm_control's order. The last observation of TensorFlow Datasets' d4rl_mujoco sets is that of another
-episode, so it counts as not known.
+In both the last row has the last observation only. An RLDS episode terminated if `is_terminal` is
+set in its last row, whatever the discounts are; without that column, if the last discount is 0.
+Parts of an observation are put together in dm_control's order. The last observation of TensorFlow
+Datasets' d4rl_mujoco sets is that of another episode, so it counts as not known.
 """
 
 import re
@@ -19,8 +20,11 @@ from pathlib import Path
 
 import numpy as np
 
-from rlp.data.episodes import Episode, EpisodeSet, check, check_set
+from rlp.data.episodes import Episode
+from rlp.data.flat import flags
+from rlp.data.options import ReadOptions
 from rlp.data.reading import announced
+from rlp.data.stored import Stored
 from rlp.data.tfrecord import read_examples
 from rlp.errors import InputError
 from rlp.files import read_object
@@ -41,21 +45,23 @@ def matches(path: Path) -> bool:
     return bool(_files(path))
 
 
-def read(path: Path) -> EpisodeSet:
+def read(path: Path, options: ReadOptions) -> Stored:
     """Returns the episodes in the order of the files."""
+    del options  # the files say all of it
     files = _files(path)
     info = read_object(files[0].with_name("dataset_info.json"))
     unsure = str(info.get("name", "")).startswith("d4rl_mujoco")
-    episodes = []
+    episodes, places = [], []
     for file in announced(files, str(path), sum(file.stat().st_size for file in files)):
         for number, features in enumerate(read_examples(file)):
             where = f"{file}, record {number}"
             episode = _episode(features, where)
             if unsure:
                 episode = episode._replace(observation=episode.observation[:-1])
-            episodes.append(check(episode, where))
+            episodes.append(episode)
+            places.append(where)
     env = _environment(str(info.get("configName", files[0].parent.name)))
-    return check_set(EpisodeSet(str(path), env, episodes))
+    return Stored(episodes, places.__getitem__, env=env)
 
 
 def _files(path: Path) -> list[Path]:
@@ -72,26 +78,54 @@ def _environment(task: str) -> str:
 def _episode(features: Mapping[str, np.ndarray | list[bytes]], where: str) -> Episode:
     is_rlds = "steps/reward" in features
     named = {name.removeprefix("steps/"): values for name, values in features.items()}
-    if missing := [name for name in ("reward", "discount", "action") if name not in named]:
+    if missing := [name for name in ("reward", "action") if name not in named]:
         raise InputError(
             f"{where}: no feature {', '.join(missing)}; it has {', '.join(features) or 'none'}"
         )
     rows = len(named["reward"])
-    reward, discount, action = (
-        _matrix(named[name], rows, f"{where}, {name}") for name in ("reward", "discount", "action")
+    reward, action = (
+        _matrix(named[name], rows, f"{where}, {name}") for name in ("reward", "action")
     )
     parts = sorted((name for name in named if name.startswith("observation")), key=_place)
     observation = [_matrix(named[name], rows, f"{where}, {name}") for name in parts]
-    if not observation or reward.shape[1] != 1 or discount.shape[1] != 1:
+    if not observation or reward.shape[1] != 1:
         raise InputError(f"{where}: no observation, or more than one reward a step")
     shift = 0 if is_rlds else 1
-    ended = discount[shift:, 0][: rows - 1]
     return Episode(
         observation=np.concatenate(observation, axis=1),
         action=action[:-1],
         reward=reward[shift:, 0][: rows - 1],
-        terminated=bool(len(ended) and ended[-1] == 0),
+        terminated=_is_terminated(named, rows, shift, where),
+        is_fragment="is_first" in named and not _flags(named, "is_first", rows, where)[0],
     )
+
+
+def _is_terminated(
+    named: Mapping[str, np.ndarray | list[bytes]], rows: int, shift: int, where: str
+) -> bool:
+    """Returns whether the MDP ended with the episode.
+
+    Raises:
+        InputError: if it does not say, or a flag is set within the episode.
+    """
+    inside = {"is_first": slice(1, None), "is_last": slice(-1), "is_terminal": slice(-1)}
+    for name, part in inside.items():
+        if name in named and _flags(named, name, rows, where)[part].any():
+            raise InputError(f"{where}: {name} is set within the episode: split it there")
+    if "is_terminal" in named:
+        return bool(_flags(named, "is_terminal", rows, where)[-1])
+    if "discount" not in named:
+        raise InputError(f"{where}: neither is_terminal nor discount says whether it terminated")
+    discount = _matrix(named["discount"], rows, f"{where}, discount")[shift:][: rows - 1]
+    if np.any(discount[:-1] == 0):
+        raise InputError(f"{where}: discount is 0 before the last row: split it into episodes")
+    return bool(np.any(discount[-1:] == 0))
+
+
+def _flags(
+    named: Mapping[str, np.ndarray | list[bytes]], name: str, rows: int, where: str
+) -> np.ndarray:
+    return flags(_matrix(named[name], rows, f"{where}, {name}"), f"{where}, {name}")
 
 
 def _place(name: str) -> tuple[int, str]:

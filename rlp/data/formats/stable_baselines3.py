@@ -11,9 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from rlp.data.episodes import Episode, EpisodeSet, check_set, one_hot
-from rlp.data.flat import check_rows, checked, cut, jumps
+from rlp.data.actions import ActionFormat
+from rlp.data.episodes import Episode
+from rlp.data.flat import Cuts, check_rows, cut, flags, vector
+from rlp.data.options import ReadOptions
 from rlp.data.pickles import Inert, begins_with, is_pickle, read_pickle
+from rlp.data.stored import Stored, numbered
 from rlp.errors import InputError
 
 LOOKS_FOR = "a Stable-Baselines3 replay buffer (.pkl)"
@@ -27,8 +30,9 @@ def matches(path: Path) -> bool:
     return is_pickle(path) and begins_with(path, "stable_baselines3")
 
 
-def read(path: Path) -> EpisodeSet:
+def read(path: Path, options: ReadOptions) -> Stored:
     """Returns the episodes of each environment, the oldest first."""
+    del options  # the buffer says all of it
     buffer = read_pickle(path, INERT)
     state = vars(buffer) if isinstance(buffer, Inert) else {}
     shared = "next_observations" not in state
@@ -37,32 +41,34 @@ def read(path: Path) -> EpisodeSet:
     missing = [name for name in names if name not in columns]
     if missing or not isinstance(state.get("pos"), int):
         raise InputError(f"{path}: a replay buffer without {', '.join(missing) or 'pos'}")
-    check_rows(columns, str(path))
-    discrete = columns["actions"].dtype.kind != "f"
     if shared:
         columns[FOLLOWING] = np.roll(columns["observations"], -1, axis=0)
-    if any(columns[name].ndim < 2 for name in columns):
-        raise InputError(f"{path}: the arrays need an axis of environments")
-    if discrete:
-        columns["actions"] = _one_hot(columns["actions"], state.get("action_space"), str(path))
+    shapes = {name: column.shape[:2] for name, column in columns.items()}
+    if len(set(shapes.values())) > 1 or any(len(shape) < 2 for shape in shapes.values()):
+        raise InputError(f"{path}: the arrays need rows and an axis of environments, not {shapes}")
     rows = _rows(state["pos"], bool(state.get("full")), len(columns["dones"]), shared)
+    if not len(rows):
+        raise InputError(f"{path}: a replay buffer without a row")
     episodes: list[Episode] = []
+    cuts = Cuts()
     for env in range(columns["dones"].shape[1]):
         each = {name: column[rows, env] for name, column in columns.items()}
-        found = _episodes(each, f"{path}, environment {env}")
+        found = _episodes(each, f"{path}, environment {env}", cuts)
         episodes += map(_without_end, found) if shared else found
-    told = (
-        {} if state.get("handle_timeout_termination") else {"time limits": "read as terminations"}
-    )
-    return check_set(EpisodeSet(str(path), "", episodes, told, discrete))
+    notes = cuts.notes()
+    if not state.get("handle_timeout_termination"):
+        notes.append("the buffer does not tell time limits: they are read as terminations")
+    actions = _action_format(columns["actions"], state.get("action_space"))
+    return Stored(episodes, numbered(str(path)), actions, notes=notes)
 
 
-def _one_hot(action: np.ndarray, space: Any, where: str) -> np.ndarray:
-    """Returns discrete actions [rows, environments, 1] as one-hots [rows, environments, K]."""
+def _action_format(action: np.ndarray, space: Any) -> ActionFormat:
+    """Returns what a buffer says of its actions: choices of a space, or numbers scaled already."""
+    if action.dtype.kind == "f":
+        return ActionFormat("scaled", discrete=False)
     said = vars(space).get("n") if isinstance(space, Inert) else None
-    num_choices = int(said) if isinstance(said, int | np.integer) else None
-    hot = one_hot(action.reshape(-1), num_choices, where)
-    return hot.reshape(*action.shape[:2], -1)
+    count = int(said) if isinstance(said, int | np.integer) else None
+    return ActionFormat(discrete=True, num_choices=count)
 
 
 def _rows(position: int, full: bool, size: int, shared: bool) -> np.ndarray:
@@ -75,13 +81,13 @@ def _rows(position: int, full: bool, size: int, shared: bool) -> np.ndarray:
     return np.roll(np.arange(size), -position)[1 if shared else 0 :]
 
 
-def _episodes(columns: dict[str, np.ndarray], where: str) -> list[Episode]:
-    observation, action, reward, done, timeout, following = columns.values()
-    if not len(done):
-        return []
-    terminated = (done * (1 - timeout)) > 0
-    last = (done > 0) | jumps(observation, following)
-    return checked(cut(observation, action, reward, terminated, last, following, where), where)
+def _episodes(columns: dict[str, np.ndarray], where: str, cuts: Cuts) -> list[Episode]:
+    check_rows(columns, where)
+    observation, action, reward, *ends, following = columns.values()
+    done, timeout = (flags(each, where) for each in ends)
+    return cut(
+        observation, action, vector(reward), done & ~timeout, done & timeout, following, where, cuts
+    )
 
 
 def _without_end(episode: Episode) -> Episode:

@@ -1,24 +1,37 @@
-"""Pickled lists of trajectories: kzl/decision-transformer and CORL (D4RL), and CS285's experts.
+"""Pickled trajectories: kzl/decision-transformer and CORL (D4RL), CS285's experts, flat dicts.
 
-Each is a dict of arrays with a row a step. CS285 has singular names, marks the end of a time limit
-as terminal too (episodes of 1000 steps are taken for cut, not ended), and stores actions before
-MuJoCo clamps them to [-1, 1].
+A list has a dict a trajectory, of arrays or lists with a row a step. It is cut where a terminal is
+set within it. CS285 has singular names, and marks the end of every trajectory as terminal, also
+where a time limit cut it: those that are as long as the longest are taken for cut. A single dict of
+arrays is D4RL's, with all episodes one after the other.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rlp.data.episodes import Episode, EpisodeSet, check, check_set
-from rlp.data.flat import vector
+from rlp.data.episodes import Episode
+from rlp.data.flat import Cuts, check_rows, cut, flags, vector
+from rlp.data.formats import columns
+from rlp.data.options import ReadOptions
 from rlp.data.pickles import begins_with, is_pickle, read_pickle
+from rlp.data.stored import Stored
 from rlp.errors import InputError
 
 LOOKS_FOR = "a pickled list of trajectories (.pkl)"
-MAX_EPISODE_STEPS = 1000  # of the MuJoCo tasks
-NAMES = ("observation", "action", "reward", "terminal")
+NAMES = {  # of each field, in the order in which they are looked for
+    "observation": ("observation", "observations"),
+    "action": ("action", "actions"),
+    "reward": ("reward", "rewards"),
+    "terminated": ("terminated", "terminal", "terminals", "dones"),
+    "truncated": ("truncated", "timeout", "timeouts"),
+    "next_observation": ("next_observation", "next_observations"),
+}
+REQUIRED = ("observation", "action", "reward", "terminated")
+FLAG = re.compile("done|term|trunc|time_?out|mask|valid|last|first|reset", re.IGNORECASE)
 
 
 def matches(path: Path) -> bool:
@@ -26,39 +39,108 @@ def matches(path: Path) -> bool:
     return is_pickle(path) and not begins_with(path, "stable_baselines3")
 
 
-def read(path: Path) -> EpisodeSet:
+def read(path: Path, options: ReadOptions) -> Stored:
     """Returns the trajectories in their order."""
-    trajectories = read_pickle(path)
-    if not isinstance(trajectories, list) or not all(isinstance(t, dict) for t in trajectories):
-        raise InputError(f"{path}: not a list of trajectories, each a dict of arrays")
-    episodes = [
-        _episode(trajectory, f"{path}, trajectory {number}")
-        for number, trajectory in enumerate(trajectories)
-    ]
-    return check_set(EpisodeSet(str(path), "", episodes))
+    found, where = read_pickle(path), str(path)
+    if isinstance(found, dict):
+        return columns.from_columns(_fields(found, where), where, options, {}, "own")
+    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+        raise InputError(f"{where}: not a list of trajectories, each a dict of arrays")
+    trajectories = [_fields(each, f"{where}, trajectory {i}") for i, each in enumerate(found)]
+    notes = _mark_time_limits(found, trajectories, options.episode_length)
+    episodes, places, cuts = [], [], Cuts()
+    for number, fields in enumerate(trajectories):
+        place = f"{where}, trajectory {number}"
+        parts = _episodes(fields, place, cuts)
+        episodes += parts
+        places += [place] * len(parts)
+    return Stored(
+        episodes,
+        places.__getitem__,
+        takes_length=bool(notes) or bool(options.episode_length),
+        notes=[*notes, *cuts.notes()],
+    )
 
 
-def _episode(trajectory: Mapping[str, Any], where: str) -> Episode:
-    singular = "observation" in trajectory  # CS285
-    columns = {name: _column(trajectory, name, where) for name in NAMES}
-    observation, action, reward, terminal = columns.values()
-    reward, terminal = vector(reward), vector(terminal)
-    following = trajectory.get("next_observation", trajectory.get("next_observations"))
-    if following is not None:
-        if np.shape(following) != observation.shape:
-            raise InputError(f"{where}: next observations {np.shape(following)} do not fit")
-        observation = np.concatenate([observation, following[-1:]])
-    terminated = bool(terminal[-1:].any())
-    if singular:
-        terminated &= len(action) < MAX_EPISODE_STEPS
-        action = np.clip(action, -1, 1)
-    return check(Episode(observation, action, reward, terminated), where)
+def _fields(trajectory: Mapping[str, Any], where: str) -> dict[str, np.ndarray]:
+    """Returns the arrays of each field that a dict has.
 
-
-def _column(trajectory: Mapping[str, Any], name: str, where: str) -> np.ndarray:
-    aliases = [name, f"{name}s", *(["dones"] if name == "terminal" else [])]
-    found = next((trajectory[alias] for alias in aliases if alias in trajectory), None)
-    if not isinstance(found, np.ndarray) or found.dtype.kind not in "biuf":
-        known = ", ".join(map(str, trajectory)) or "nothing"
-        raise InputError(f"{where}: no array {' or '.join(aliases)}; it has {known}")
+    Raises:
+        InputError: if one that is needed is missing, one is no array of numbers, or there are flags
+            whose meaning is not known.
+    """
+    known = ", ".join(map(str, trajectory)) or "nothing"
+    found = {}
+    for field, names in NAMES.items():
+        given = [name for name in names if name in trajectory]
+        if len(given) > 1:
+            raise InputError(f"{where}: it has {' and '.join(given)}: which is {field}?")
+        if not given and field in REQUIRED:
+            raise InputError(f"{where}: no array {' or '.join(names)}; it has {known}")
+        if given:
+            found[field] = _array(trajectory[given[0]], f"{where}: {given[0]}")
+    used = {name for names in NAMES.values() for name in names}
+    unknown = [key for key in trajectory if key not in used and FLAG.search(str(key))]
+    if unknown:
+        raise InputError(f"{where}: what {', '.join(map(str, unknown))} means is not known")
     return found
+
+
+def _array(values: Any, where: str) -> np.ndarray:
+    """Returns an array, or a list of numbers or of equally long lists of them as one."""
+    if isinstance(values, dict):
+        raise InputError(f"{where} is a dict of {', '.join(map(str, values))}, not an array")
+    if isinstance(values, Sequence) and not isinstance(values, str | bytes):
+        try:
+            values = np.array(values)
+        except ValueError:
+            raise InputError(f"{where} is a list of rows that are not equally long") from None
+    if not isinstance(values, np.ndarray):
+        raise InputError(f"{where} is no array but {type(values).__name__}")
+    return values
+
+
+def _mark_time_limits(
+    found: Sequence[Mapping[str, Any]],
+    trajectories: Sequence[dict[str, np.ndarray]],
+    episode_length: int,
+) -> list[str]:
+    """Reads the terminals of CS285's longest trajectories as time limits; returns a note if it did.
+
+    Args:
+        found: the trajectories as stored.
+        trajectories: their fields, which are changed.
+        episode_length: steps of the time limit; 0: as many as the longest has.
+    """
+    is_singular = all("terminal" in each for each in found)
+    if not is_singular or not all(np.all(each["terminated"][-1:]) for each in trajectories):
+        return []
+    lengths = [len(each["terminated"]) for each in trajectories]
+    limit = episode_length or max(lengths)
+    for fields, length in zip(trajectories, lengths, strict=True):
+        if length == limit:
+            terminated = fields["terminated"].copy()
+            terminated[-1] = 0
+            fields["terminated"] = terminated
+    return [
+        f"terminal is set at the end of every trajectory: {lengths.count(limit)} of {limit} steps "
+        f"are read as cut by a time limit, {sum(n != limit for n in lengths)} as terminated; "
+        "--episode_length says another limit"
+    ]
+
+
+def _episodes(fields: Mapping[str, np.ndarray], where: str, cuts: Cuts) -> list[Episode]:
+    check_rows(fields, where)
+    reward, terminated = vector(fields["reward"]), flags(fields["terminated"], where)
+    truncated = flags(fields["truncated"], where) if "truncated" in fields else 0 * terminated
+    return cut(
+        fields["observation"],
+        fields["action"],
+        reward,
+        terminated,
+        truncated.astype(bool),
+        fields.get("next_observation"),
+        where,
+        cuts,
+        ends_whole=True,
+    )

@@ -1,0 +1,276 @@
+"""From actions as they are stored to rlp's: scaled to [-1, 1], or one-hots of discrete ones.
+
+Most formats store what the environment was given, in its own units: those are scaled by its bounds,
+whatever range the data happens to use. The bounds are the user's, the file's, or those of the
+environment where that is known. Nothing is clipped but what rounding put beyond a bound, unless the
+user asks for it.
+"""
+
+from collections.abc import MutableMapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from rlp import envs, memory
+from rlp.data.episodes import LARGEST, EpisodeSet
+from rlp.data.options import ReadOptions
+from rlp.envs import Bounds
+from rlp.errors import InputError
+
+MAX_CHOICES = 10_000  # discrete actions; more would be a mistake, and a large one-hot
+ROUNDING = 8  # units in the last place by which rounding may put an action beyond a bound
+LOW, HIGH = "action_low", "action_high"  # names of the bounds in files that rlp writes
+WEAK = 0.5  # actions that never pass it are hardly in [-1, 1], where their bounds are not known
+
+
+Units = Literal["scaled", "unit", "own"]
+
+
+class ActionFormat(NamedTuple):
+    """What a format, or a file of it, says of its actions."""
+
+    units: Units = "own"
+    """scaled: to [-1, 1], whatever the environment. unit: in [-1, 1] where no environment is known,
+    else the environment's own. own: the environment's own, known or not."""
+
+    bounds: Bounds | None = None  # of the environment's units, where the file has them
+    discrete: bool | None = None  # None: not said
+    num_choices: int | None = None  # of discrete ones; None: as many as the largest number says
+    first_choice: int = 0  # its number
+
+
+class Actions(NamedTuple):
+    """The actions of all episodes as rlp has them."""
+
+    action: list[np.ndarray]  # [T, A] each, float32
+    discrete: bool
+    bounds: Bounds | None
+    notes: list[str]
+
+
+def standardize(
+    action: Sequence[np.ndarray],
+    stored: ActionFormat,
+    options: ReadOptions,
+    env: str,
+    where: str,
+) -> Actions:
+    """Returns the actions of episodes, scaled or as one-hots; those out of bounds stay so.
+
+    Args:
+        action: [T] or [T, A] of each episode, as stored.
+        stored: what their format says of them.
+        options: what the user says of them.
+        env: the environment's name, "" where it is not known.
+        where: what messages call the data.
+
+    Raises:
+        InputError: if they are no numbers, or it cannot be known what they mean.
+    """
+    for number, each in enumerate(action):
+        if each.dtype.kind not in "biuf" or each.ndim not in (1, 2):
+            raise InputError(
+                f"{where}: actions must be numbers [T, A] or [T], but those of episode {number} "
+                f"are {each.dtype} {list(each.shape)}"
+            )
+    if _are_discrete(action, stored, options, where):
+        if options.bounds:
+            raise InputError(f"{where}: its actions are discrete and have no bounds")
+        return Actions(_one_hots(action, stored, where), True, None, [])
+    columns = [each if each.ndim == 2 else each[:, None] for each in action]
+    return _scale(columns, stored, options, env, where)
+
+
+def _are_discrete(
+    action: Sequence[np.ndarray], stored: ActionFormat, options: ReadOptions, where: str
+) -> bool:
+    """Returns whether actions are choices: as the file or the user says, or integers are."""
+    if stored.discrete is not None:
+        if options.discrete not in (None, stored.discrete):
+            raise InputError(f"--discrete={options.discrete}: {where} says it the other way round")
+        return stored.discrete
+    if options.discrete is not None:
+        return options.discrete
+    if all(each.dtype.kind in "biu" for each in action):
+        if all(_width(each) == 1 for each in action):
+            return True
+        raise InputError(
+            f"{where}: {_width(action[0])} whole numbers an action: --discrete=False takes them as "
+            "numbers, --discrete=True as one-hots of a choice"
+        )
+    if _look_discrete(action):
+        raise InputError(
+            f"{where}: its actions are whole numbers, stored as floats: are they choices "
+            "(--discrete=True) or not (--discrete=False)?"
+        )
+    return False
+
+
+def _look_discrete(action: Sequence[np.ndarray]) -> bool:
+    """Returns whether actions are different whole numbers, or different one-hots."""
+    first = action[0][:1]
+    if all(np.array_equal(each, np.broadcast_to(first, each.shape)) for each in action):
+        return False  # an action that never changes tells nothing
+    if all(_width(each) == 1 for each in action):
+        return all(np.array_equal(each, np.round(each)) for each in action)
+    return all(_are_one_hots(each) for each in action)
+
+
+def _are_one_hots(action: np.ndarray) -> bool:
+    is_binary = bool(np.all((action == 0) | (action == 1)))
+    return is_binary and bool(np.all(action.sum(axis=-1) == 1))
+
+
+def _width(action: np.ndarray) -> int:
+    return 1 if action.ndim == 1 else action.shape[1]
+
+
+def _one_hots(action: Sequence[np.ndarray], stored: ActionFormat, where: str) -> list[np.ndarray]:
+    """Returns choices, numbered or as one-hots already, as one-hots [T, num_choices] each."""
+    if all(_width(each) > 1 and _are_one_hots(each) for each in action):
+        return [each.astype(np.float32, copy=False) for each in action]
+    lengths = [len(each) for each in action]
+    numbers = np.concatenate([each.astype(np.float64) for each in action]) - stored.first_choice
+    hot = one_hot(numbers, stored.num_choices, where)
+    return np.split(hot, np.cumsum(lengths)[:-1])
+
+
+def one_hot(action: np.ndarray, num_choices: int | None, where: str) -> np.ndarray:
+    """Returns discrete actions, numbered from 0, as one-hots [T, num_choices] float32.
+
+    Args:
+        action: [T] or [T, 1].
+        num_choices: how many there are; None: as many as the largest number tells of.
+        where: what messages call them.
+
+    Raises:
+        InputError: if they are no such numbers.
+    """
+    chosen = np.asarray(action)
+    if chosen.size != len(chosen) or chosen.dtype.kind not in "biuf":
+        raise InputError(f"{where}: discrete actions must be a number each, not {chosen.shape}")
+    chosen = chosen.reshape(-1)
+    limit = LARGEST if num_choices is None else num_choices
+    if not (np.equal(np.mod(chosen, 1), 0) & (chosen >= 0) & (chosen < limit)).all():
+        raise InputError(f"{where}: discrete actions must be 0, 1, ... below {limit:g}")
+    count = num_choices or int(chosen.max(initial=0)) + 1
+    if count > MAX_CHOICES:
+        raise InputError(f"{where}: {count:,} discrete actions; {MAX_CHOICES:,} at most are read")
+    needed, there = 4 * len(chosen) * count, memory.of_machine()
+    if needed > there:
+        raise InputError(
+            f"{where}: {len(chosen):,} actions of {count:,} choices take {needed / 1e9:,.1f} GB as "
+            f"one-hots, but this machine has {there / 1e9:,.1f} GB"
+        )
+    one_hots = np.zeros((len(chosen), count), np.float32)
+    one_hots[np.arange(len(chosen)), chosen.astype(np.int64)] = 1
+    return one_hots
+
+
+def _scale(
+    action: Sequence[np.ndarray],
+    stored: ActionFormat,
+    options: ReadOptions,
+    env: str,
+    where: str,
+) -> Actions:
+    width = action[0].shape[1]
+    bounds, note = _bounds(stored, options, env)
+    if bounds and len(bounds.low) not in (1, width):
+        raise InputError(f"{where}: {len(bounds.low)} bounds do not fit actions of {width} numbers")
+    if bounds is None and stored.units == "own":
+        _check_range(action, where)
+    bounds = bounds and Bounds(*np.broadcast_to(bounds, (2, width)))
+    used = options.bounds or (None if stored.units == "scaled" else bounds)
+    low, high = np.broadcast_to(used or [[-1.0], [1.0]], (2, width))
+    center, half = (high + low) / 2, (high - low) / 2
+    is_unit = not np.any(center) and bool(np.all(half == 1))
+    reach = np.max(np.maximum(np.abs(low), np.abs(high)) / half)
+    scaled, num_outside = [], 0
+    for each in action:
+        values = each if is_unit else (each - center) / half
+        with np.errstate(invalid="ignore"):  # where NaN is, the check of its episode says
+            if np.abs(values).max(initial=0) > 1:
+                slack = ROUNDING * reach * np.finfo(_coarser(each.dtype)).eps
+                is_outside = np.abs(values) > 1 + slack
+                num_outside += int(is_outside.sum())
+                clipped = np.clip(values, -1, 1)
+                values = clipped if options.clip_actions else np.where(is_outside, values, clipped)
+        scaled.append(values.astype(np.float32, copy=False))
+    notes = [note] if note else []
+    if options.clip_actions and num_outside:
+        share = num_outside / sum(each.size for each in action)
+        notes.append(
+            f"{num_outside:,} numbers of the actions ({share:.1%}) are clipped to the bounds"
+        )
+    return Actions(scaled, False, bounds, notes)
+
+
+def _coarser(dtype: np.dtype) -> type[np.floating]:
+    """Returns the type whose rounding a stored action has: at best float32's, as spaces have it."""
+    return np.float16 if dtype == np.float16 else np.float32
+
+
+def _bounds(stored: ActionFormat, options: ReadOptions, env: str) -> tuple[Bounds | None, str]:
+    """Returns the bounds of stored actions, None where they are in [-1, 1] or not known; a note."""
+    if bounds := options.bounds or stored.bounds:
+        return bounds, ""
+    if stored.units == "scaled" or not env:
+        return None, ""
+    try:
+        return envs.action_bounds(env), ""
+    except InputError as error:
+        return (
+            None,
+            f"actions are taken for scaled to [-1, 1], as their bounds are not known: {error}",
+        )
+
+
+def in_units(data: EpisodeSet) -> list[np.ndarray]:
+    """Returns the actions of all episodes in the units of the environment, [T, A] each.
+
+    They are float64 where the bounds are not -1 and 1, so that reading them gives the same again.
+    """
+    if data.bounds is None or np.array_equal(np.abs(data.bounds), np.ones_like(data.bounds)):
+        return [episode.action for episode in data.episodes]
+    low, high = data.bounds
+    center, half = (high + low) / 2, (high - low) / 2
+    return [center + half * episode.action for episode in data.episodes]
+
+
+def named_bounds(data: EpisodeSet) -> dict[str, list[float]]:
+    """Returns the bounds by the names that files have for them, none where they are not known."""
+    return {LOW: data.bounds.low.tolist(), HIGH: data.bounds.high.tolist()} if data.bounds else {}
+
+
+def take_bounds(said: MutableMapping[str, Any], where: str) -> Bounds | None:
+    """Removes the bounds from what a file says, and returns them; None where it has none.
+
+    Raises:
+        InputError: if they are no numbers, or the lowest are not below the highest.
+    """
+    low, high = said.pop(LOW, None), said.pop(HIGH, None)
+    if low is None and high is None:
+        return None
+    try:
+        bounds = np.array([low, high], np.float64)
+    except (TypeError, ValueError):
+        bounds = np.zeros((2, 1))
+    if bounds.ndim != 2 or not np.isfinite(bounds).all() or not np.all(bounds[0] < bounds[1]):
+        raise InputError(f"{where}: {LOW} and {HIGH} must be numbers, the first below the second")
+    return Bounds(*bounds)
+
+
+def _check_range(action: Sequence[np.ndarray], where: str) -> None:
+    """Checks that actions whose bounds nobody says are not far from -1 and 1.
+
+    Raises:
+        InputError: if they are: read as they are, they would mean other actions.
+    """
+    reach = max(float(np.abs(each[np.isfinite(each)]).max(initial=0)) for each in action)
+    if 0 < reach < WEAK:
+        raise InputError(
+            f"{where}: its actions stay within {reach:.3g}, and their bounds are not known: give "
+            f"the environment (--env), or the bounds, as --action_low=-{reach:.1g} "
+            f"--action_high={reach:.1g}; -1 and 1 if the policy was weak"
+        )

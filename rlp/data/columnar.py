@@ -1,0 +1,55 @@
+"""Files of named columns, a row a step: npz, HDF5, CSV and Parquet, whatever the names are."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rlp.data import hdf5
+from rlp.data.actions import HIGH, LOW
+from rlp.data.npz import npz_names, read_npz
+from rlp.data.table import is_table, read_table, table_schema
+
+ABOUT = ("env", LOW, HIGH)  # of all rows: arrays of an npz file, attributes of an HDF5 file
+
+
+def is_columnar(path: Path) -> bool:
+    """Returns whether `path` is named as a file of columns is."""
+    return hdf5.is_hdf5(path) or is_table(path) or (path.is_file() and path.suffix == ".npz")
+
+
+def column_names(path: Path) -> list[str]:
+    """Returns the names of the columns, and of HDF5's groups.
+
+    Raises:
+        InputError: if the file is damaged.
+    """
+    if is_table(path):
+        return table_schema(path).names
+    if path.suffix == ".npz":
+        return [name for name in npz_names(path) if name not in ABOUT]
+    with hdf5.open_hdf5(path) as file:
+        return hdf5.names(file)
+
+
+@contextmanager
+def open_columns(
+    path: Path, wanted: Sequence[str]
+) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Opens a file and yields the wanted columns, and what it says of all rows (`ABOUT`).
+
+    HDF5's columns are data sets, to be read by slices, others are arrays.
+
+    Raises:
+        InputError: if the file is damaged, or a column is not there or not one of numbers.
+    """
+    if is_table(path):
+        yield read_table(path, wanted), {}
+    elif path.suffix == ".npz":
+        columns = read_npz(path, wanted, ABOUT)
+        about = {name: columns.pop(name).tolist() for name in ABOUT if name in columns}
+        yield columns, about
+    else:
+        with hdf5.open_hdf5(path) as file:
+            about = {name: file.attrs[name] for name in ABOUT if name in file.attrs}
+            yield hdf5.columns(file, wanted), about

@@ -1,0 +1,81 @@
+"""What readers find, and how it becomes a data set: every format ends here."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from rlp.data.actions import ActionFormat, standardize
+from rlp.data.episodes import Episode, EpisodeSet, check_set, in_float32, problems, unify_precision
+from rlp.data.options import ReadOptions
+from rlp.errors import InputError
+
+
+@dataclass
+class Stored:
+    """The episodes of a file or folder, their actions as they are stored."""
+
+    episodes: Sequence[Episode]
+    place: Callable[[int], str]  # where an episode is, for messages
+    actions: ActionFormat = ActionFormat()  # noqa: RUF009 - it is immutable
+    env: str = ""  # "" where the data does not say
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    has_rewards: bool = True
+    takes_length: bool = False  # it does not say where a time limit was, so --episode_length does
+    notes: list[str] = field(default_factory=list)
+
+
+def as_set(stored: Stored, options: ReadOptions, name: str, every: bool = False) -> EpisodeSet:
+    """Returns what was stored as rlp has it, checked; `every` tells all problems, not the first.
+
+    Raises:
+        InputError: if anything cannot be right, or be known; it says which episode it is in.
+    """
+    if options.episode_length and not stored.takes_length:
+        raise InputError(f"--episode_length: {name} says itself where its episodes end")
+    if not stored.episodes:
+        raise InputError(f"{name}: no episodes")
+    actions = standardize(
+        [episode.action for episode in stored.episodes],
+        stored.actions,
+        options,
+        options.env or stored.env,
+        name,
+    )
+    episodes, wrong = [], []
+    for number, (episode, action) in enumerate(zip(stored.episodes, actions.action, strict=True)):
+        made = episode._replace(action=action)
+        if found := problems(made):
+            wrong += [f"{stored.place(number)}: {problem}" for problem in found]
+            if not every:
+                raise InputError(f"{stored.place(number)}: {'; '.join(found)}")
+        else:
+            episodes.append(in_float32(made))
+    if wrong:
+        raise InputError("\n".join(wrong))
+    data = EpisodeSet(
+        name=name,
+        env=stored.env,
+        episodes=episodes,
+        metadata=stored.metadata,
+        discrete=actions.discrete,
+        bounds=actions.bounds,
+        has_rewards=stored.has_rewards,
+        notes=[*stored.notes, *actions.notes],
+    )
+    check_set(data)
+    return replace(data, episodes=unify_precision(data.episodes))
+
+
+def rows_of(episodes: Sequence[Episode], where: str) -> Callable[[int], str]:
+    """Returns a function that names episodes of flat columns by their rows."""
+
+    def place(number: int) -> str:
+        start = sum(len(episode.action) for episode in episodes[:number])
+        return f"{where}, rows {start} to {start + len(episodes[number].action) - 1}"
+
+    return place
+
+
+def numbered(where: str, what: str = "episode") -> Callable[[int], str]:
+    """Returns a function that names episodes by their numbers."""
+    return lambda number: f"{where}, {what} {number}"

@@ -1,0 +1,43 @@
+"""States of gymnasium's MuJoCo environments from observations, where these tell enough of them."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+MAX_HIDDEN = 2  # positions at the beginning of a state that are not observed: how far a body got
+
+
+def _double_pendulum(observation: np.ndarray) -> np.ndarray:
+    """Returns positions and velocities [6]; observed are sines and cosines of the angles."""
+    position, sine, cosine, velocity = np.split(observation[:8], [1, 3, 5])
+    return np.concatenate([position, np.arctan2(sine, cosine), velocity])
+
+
+def _reacher(observation: np.ndarray) -> np.ndarray:
+    """Returns positions and velocities [8]; the target, which is the last two, does not move."""
+    cosine, sine, target, velocity = np.split(observation[:8], [2, 4, 6])
+    return np.concatenate([np.arctan2(sine, cosine), target, velocity, np.zeros(2)])
+
+
+BY_NAME: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "InvertedDoublePendulum": _double_pendulum,
+    "Reacher": _reacher,
+}
+LAGGING = ("Ant", "Humanoid", "Pusher")  # reward bodies' places as of a substep before the state
+TOLD = 8  # numbers of an observation of these that tell the state
+
+
+def candidates(
+    name: str, observation: np.ndarray, num_numbers: int
+) -> Iterator[tuple[np.ndarray, int]]:
+    """Yields states [num_numbers] that may have an observation [O], and how many numbers of it say.
+
+    Most observations begin with the state, but for the positions that have no effect.
+    """
+    if name in BY_NAME:
+        yield BY_NAME[name](observation), TOLD
+        return
+    for hidden in range(MAX_HIDDEN + 1):
+        told = num_numbers - hidden
+        if len(observation) >= told:
+            yield np.concatenate([np.zeros(hidden), observation[:told]]), told
