@@ -318,11 +318,9 @@ def _task(
 
 def _introduction(run: Run, data_set: EpisodeSet, task: Task) -> str:
     returns, steps = np.array(run.record["data"]["returns"]), data_set.lengths.sum()
-    spread = (
-        f"{returns.mean():.0f} ({returns.min():.0f} to {returns.max():.0f})"
-        if len(returns)
-        else "not known"
-    )
+    mean = "not known"
+    if len(returns):
+        mean = f"{returns.mean():.0f} ({returns.min():.0f} to {returns.max():.0f})"
     algo_name, settings = run.record["algo"], Settings(**run.record["settings"])
     images = ", and their mirror images" if settings.mirror else ""
     products = "" if run.precision == "float32" else f", products of {run.precision}"

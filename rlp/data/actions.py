@@ -7,6 +7,7 @@ user asks for it.
 """
 
 from collections.abc import MutableMapping, Sequence
+from contextlib import suppress
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -91,6 +92,8 @@ def _are_discrete(
         return stored.discrete
     if options.discrete is not None:
         return options.discrete
+    if options.bounds or stored.bounds:
+        return False
     if all(each.dtype.kind in "biu" for each in action):
         if all(_width(each) == 1 for each in action):
             return True
@@ -226,21 +229,32 @@ def _bounds(stored: ActionFormat, options: ReadOptions, env: str) -> tuple[Bound
         )
 
 
+def known_bounds(data: EpisodeSet) -> Bounds:
+    """Returns the bounds of a set's actions: where nothing else is known, -1 and 1."""
+    width, bounds = data.episodes[0].action.shape[1], data.bounds
+    if bounds is None and data.env:
+        with suppress(InputError):  # nothing is known of the environment
+            bounds = envs.action_bounds(data.env)
+    if bounds is None or len(bounds.low) not in (1, width):
+        bounds = Bounds(np.array([-1.0]), np.array([1.0]))
+    return Bounds(*np.broadcast_to(bounds, (2, width)))
+
+
 def in_units(data: EpisodeSet) -> list[np.ndarray]:
     """Returns the actions of all episodes in the units of the environment, [T, A] each.
 
     They are float64 where the bounds are not -1 and 1, so that reading them gives the same again.
     """
-    if data.bounds is None or np.array_equal(np.abs(data.bounds), np.ones_like(data.bounds)):
-        return [episode.action for episode in data.episodes]
-    low, high = data.bounds
+    low, high = known_bounds(data)
     center, half = (high + low) / 2, (high - low) / 2
+    if not center.any() and np.all(half == 1):
+        return [episode.action for episode in data.episodes]
     return [center + half * episode.action for episode in data.episodes]
 
 
-def named_bounds(data: EpisodeSet) -> dict[str, list[float]]:
-    """Returns the bounds by the names that files have for them, none where they are not known."""
-    return {LOW: data.bounds.low.tolist(), HIGH: data.bounds.high.tolist()} if data.bounds else {}
+def named_bounds(bounds: Bounds | None) -> dict[str, list[float]]:
+    """Returns bounds by the names that files have for them, none where there are none."""
+    return {LOW: bounds.low.tolist(), HIGH: bounds.high.tolist()} if bounds else {}
 
 
 def take_bounds(said: MutableMapping[str, Any], where: str) -> Bounds | None:

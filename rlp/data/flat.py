@@ -17,7 +17,7 @@ from rlp.data.reading import announced
 from rlp.errors import InputError
 
 SLICE = 100_000  # rows that are read at once
-MANY = 0.5  # share of rows without their successor behind them, from which rows are in no order
+MANY = 0.5  # share of rows, or of time limits, that is no chance any more
 ROUNDING = 2  # units in the last place by which an observation stored twice may differ
 SAMPLE = 20  # successors that are looked for among all rows
 
@@ -57,7 +57,9 @@ def check_rows(columns: Mapping[str, Any], where: str) -> None:
         if reason := _no_column(column):
             raise InputError(f"{where}: {name} {reason}")
     rows = {column.shape[0] if column.shape else None for column in columns.values()}
-    if len(rows) != 1 or rows & {None, 0}:
+    if rows == {0}:
+        raise InputError(f"{where}: it has no steps")
+    if len(rows) != 1 or None in rows:
         shapes = ", ".join(f"{name} {column.shape}" for name, column in columns.items())
         raise InputError(f"{where}: the arrays need a row for each step, but have {shapes}")
     for name, column in columns.items():
@@ -85,7 +87,7 @@ def _no_column(column: Any) -> str:
             "m": "times",
             "c": "complex",
         }
-        return f"is not numbers but {named.get(kind, 'records')} ({column.dtype})"
+        return f"is not numbers but {column.dtype} ({named.get(kind, 'records')})"
     if column.dtype == np.uint8 and column.ndim > 2:
         return f"has images {list(column.shape[1:])}, which are not read"
     if 0 in column.shape[1:]:
@@ -150,7 +152,7 @@ class States(NamedTuple):
 
     rows: np.ndarray  # [N + ends, O]; [N, O] where it is not known what followed
     jumps: np.ndarray  # [N] bool: the next observation is not that of the next row
-    resets: np.ndarray  # [N] bool: a time limit whose next observation is that of the next row
+    resets: np.ndarray  # [N] bool: a time limit that led to the next row, and that elsewhere
 
 
 def cut(
@@ -237,7 +239,8 @@ def _read_states(
                 differs = _differ(after[: len(next_rows)], next_rows)
                 within = slice(part.start, part.start + len(differs))  # rows that have a next one
                 jumps[within] = differs & ~is_end[within]
-                resets[within] = ~differs & is_end[within] & ~terminated[within]
+                same = np.flatnonzero(~differs & is_end[within] & ~terminated[within])
+                resets[part.start + same] = np.any(after[same] != here[same], axis=1)
                 ends = np.flatnonzero(is_end[part] | jumps[part])
             num_new = len(here) + len(ends)
             if filled + num_new > len(rows):
@@ -254,6 +257,9 @@ def _read_states(
                 low, high = np.minimum(low, here.min(axis=0)), np.maximum(high, here.max(axis=0))
         if not merges_in_float32(low, high):
             break
+    limits = is_end[:-1] & ~terminated[:-1]
+    if resets.sum() <= MANY * limits.sum():
+        resets[:] = False  # chance, as where there are few states
     return States(rows[:filled], jumps, resets)
 
 

@@ -31,7 +31,6 @@ class VectorEnv(Protocol):
     observation_dim: int
     action_dim: int
     max_episode_steps: int
-    action_bounds: Bounds  # what -1 and 1 are to the environment
 
     def reset(self, seeds: Sequence[int] | None = None) -> np.ndarray:
         """Returns the first observations [N, O]; seeds[i], if given, restarts environment i."""
@@ -108,7 +107,10 @@ def action_bounds(name: str) -> Bounds:
     first = name.split("+")[0]  # of several tasks, all are of one body
     if not first.startswith("gym:") and first.split("-")[0] not in ("lqr", "quadruped"):
         return Bounds(np.array([-1.0]), np.array([1.0]))
-    return make(first).action_bounds
+    bounds = getattr(make(first), "action_bounds", None)
+    if bounds is None:
+        raise InputError(f"{name}: its actions are discrete and have no bounds")
+    return bounds
 
 
 def check_widths(

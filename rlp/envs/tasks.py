@@ -19,7 +19,6 @@ class Tasks:
         self.num_envs = sum(env.num_envs for env in envs)
         self.observation_dim = envs[0].observation_dim + len(envs)
         self.action_dim = envs[0].action_dim
-        self.action_bounds = envs[0].action_bounds
         self.max_episode_steps = max(env.max_episode_steps for env in envs)
 
     def reset(self, seeds: Sequence[int] | None = None) -> np.ndarray:

@@ -172,7 +172,7 @@ def test_a_constant_feature_does_not_explode(episodes: EpisodeSet):
     constant = [
         e._replace(
             observation=np.concatenate(
-                [e.observation[:, :3], np.full((len(e.action) + 1, 1), 7.0)], axis=1
+                [e.observation[:, :3], np.full((len(e.action) + 1, 1), 7.0, np.float32)], axis=1
             )
         )
         for e in episodes.episodes

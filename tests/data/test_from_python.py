@@ -35,10 +35,12 @@ def test_flat_columns_end_where_a_flag_is_set():
     observation = np.arange(12.0).reshape(6, 2)
     ended, cut = np.arange(6) == 1, np.arange(6) == 3
     action, reward = np.zeros((6, 1)), np.ones((6, 1))
-    read = data.from_arrays(observation, action, reward, ended, cut, observation + 2)
+    following = observation + 2
+    following[3] += 0.5
+    read = data.from_arrays(observation, action, reward, ended, cut, following)
     assert read.lengths.tolist() == [2, 2, 2]
     assert [e.terminated for e in read.episodes] == [True, False, False]
-    np.testing.assert_array_equal(read.episodes[1].observation, observation[2:5])
+    np.testing.assert_array_equal(read.episodes[1].observation, [*observation[2:4], following[3]])
     without = data.from_arrays(observation, action, reward, ended, cut)
     assert [len(e.observation) for e in without.episodes] == [2, 2, 2]
     with pytest.raises(InputError, match="a row for each step"):

@@ -22,13 +22,18 @@ ACTION = st.floats(-1, 1, width=32)
 @st.composite
 def episode_sets(draw: st.DrawFn) -> EpisodeSet:
     observation_dim, action_dim = draw(st.integers(1, 3)), draw(st.integers(1, 2))
-    episodes = []
+    episodes, count = [], 0
     for _ in range(draw(st.integers(1, 3))):
         length = draw(st.integers(1, 4))
+        observation = draw(arrays(np.float32, (length + 1, observation_dim), elements=REAL))
+        observation[:, 0] = count + np.arange(length + 1)  # no two are the same
+        action = draw(arrays(np.float32, (length, action_dim), elements=ACTION))
+        action[0, 0] = 0.25  # they do not look like choices
+        count += length + 1
         episodes.append(
             Episode(
-                draw(arrays(np.float32, (length + 1, observation_dim), elements=REAL)),
-                draw(arrays(np.float32, (length, action_dim), elements=ACTION)),
+                observation,
+                action,
                 draw(arrays(np.float32, length, elements=REAL)),
                 draw(st.booleans()),
             )

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from rlp.data import hdf5
-from rlp.data.actions import in_units, named_bounds
+from rlp.data.actions import in_units, known_bounds, named_bounds
 from rlp.data.columnar import column_names, is_columnar, open_columns
 from rlp.data.episodes import EpisodeSet, check_successors, has_successors
 from rlp.data.formats import columns
@@ -89,5 +89,5 @@ def write(path: Path, data: EpisodeSet) -> None:
     with hdf5.new_hdf5(path) as file:
         for name, array in arrays.items():
             file.create_dataset(name, data=array, compression="gzip")
-        for name, value in {"env": data.env, **named_bounds(data)}.items():
+        for name, value in {"env": data.env, **named_bounds(known_bounds(data))}.items():
             file.attrs[name] = value  # D4RL's own files do not say it

@@ -49,7 +49,7 @@ def read(path: Path, options: ReadOptions) -> Stored:
     return Stored(
         episodes,
         lambda number: str(files[number]),
-        ActionFormat("scaled", take_bounds(metadata, f"{path}/metadata.json")),
+        ActionFormat("scaled", take_bounds(metadata, f"{path}/metadata.json"), discrete=False),
         str(metadata.pop("env", "")),
         metadata,
         notes=notes,
@@ -73,7 +73,8 @@ def write(folder: Path, data: EpisodeSet) -> None:
     check_successors(data, str(folder))
     for number, episode in enumerate(data.episodes):
         write_episode(folder, number, episode)
-    write_json(folder / "metadata.json", {**data.metadata, **named_bounds(data), "env": data.env})
+    said = {**data.metadata, **named_bounds(data.bounds), "env": data.env}
+    write_json(folder / "metadata.json", said)
 
 
 def write_episode(

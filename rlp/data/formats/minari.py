@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from rlp.data import hdf5
-from rlp.data.actions import ActionFormat, in_units
+from rlp.data.actions import ActionFormat, in_units, known_bounds
 from rlp.data.arrow import numbers, read_batches
 from rlp.data.episodes import EpisodeSet, check_successors
 from rlp.data.flat import Cuts, check_rows, cut, flags, vector
@@ -108,13 +108,14 @@ def write(folder: Path, data: EpisodeSet) -> None:
         from minari.dataset.minari_storage import MinariStorage
     except ModuleNotFoundError:
         raise InputError("install minari[hdf5] to write its data sets") from None
-    low, high = data.bounds or (-1, 1)
+    low, high = known_bounds(data)
     observation, actions = data.episodes[0].observation, in_units(data)
+    dtype = actions[0].dtype.type
     is_gym = data.env.startswith("gym:") and "+" not in data.env
     storage = MinariStorage.new(
         (folder / "data").resolve(),  # minari appends its files' paths to a relative one twice
         gymnasium.spaces.Box(-np.inf, np.inf, observation.shape[1:], np.float32),
-        gymnasium.spaces.Box(low, high, actions[0].shape[1:], actions[0].dtype.type),
+        gymnasium.spaces.Box(low.astype(dtype), high.astype(dtype), dtype=dtype),
         gymnasium.spec(data.env.removeprefix("gym:")) if is_gym else None,
         data_format="hdf5",
     )

@@ -87,7 +87,7 @@ def write(path: Path, data: EpisodeSet) -> None:
         InputError: if the last successor of an episode is not known.
     """
     check_successors(data, str(path))
-    said = {"env": data.env, **named_bounds(data), **data.metadata}
+    said = {"env": data.env, **named_bounds(data.bounds), **data.metadata}
     if data.discrete:
         said["discrete"] = True
     if not data.has_rewards:

@@ -43,7 +43,8 @@ def read(path: Path, options: ReadOptions) -> Stored:
     """Returns the trajectories in their order."""
     found, where = read_pickle(path), str(path)
     if isinstance(found, dict):
-        return columns.from_columns(_fields(found, where), where, options, {}, "own")
+        fields = _fields(found, f"{where}: not a list of trajectories, and as one dict of rows")
+        return columns.from_columns(fields, where, options, {}, "own")
     if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
         raise InputError(f"{where}: not a list of trajectories, each a dict of arrays")
     trajectories = [_fields(each, f"{where}, trajectory {i}") for i, each in enumerate(found)]
@@ -113,7 +114,8 @@ def _mark_time_limits(
         episode_length: steps of the time limit; 0: as many as the longest has.
     """
     is_singular = all("terminal" in each for each in found)
-    if not is_singular or not all(np.all(each["terminated"][-1:]) for each in trajectories):
+    marks_ends = all(np.all(each["terminated"][-1:]) for each in trajectories)
+    if not (trajectories and is_singular and marks_ends):
         return []
     lengths = [len(each["terminated"]) for each in trajectories]
     limit = episode_length or max(lengths)

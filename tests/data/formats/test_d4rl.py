@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from rlp import data
-from rlp.errors import InputError
+from rlp.errors import DataWarning, InputError
 from tests.data.test_hdf5 import write
 
 
@@ -24,8 +24,12 @@ def test_a_successor_that_is_not_the_next_row_ends_an_episode(tmp_path: Path):
     following = observations + 3
     following[3] += 1
     path = write(tmp_path / "a.hdf5", observations=observations, next_observations=following)
-    read = data.load(str(path))
+    with pytest.warns(
+        DataWarning, match="1 cuts where the next observation is not that of the next"
+    ):
+        read = data.load(str(path))
     assert read.lengths.tolist() == [3, 1, 2]
+    assert read.is_whole.tolist() == [True, False, False]
     assert [len(e.observation) for e in read.episodes] == [4, 2, 3]
     np.testing.assert_array_equal(read.episodes[1].observation, [observations[3], following[3]])
 

@@ -46,5 +46,5 @@ def test_a_record_that_claims_to_be_huge_is_refused(tmp_path: Path):
 
 def test_features_that_are_missing_are_named():
     features = {"steps/reward": np.zeros(3, np.float32)}
-    with pytest.raises(InputError, match="here: no feature discount, action; it has steps/reward"):
+    with pytest.raises(InputError, match="here: no feature action; it has steps/reward"):
         rlds._episode(features, "here")

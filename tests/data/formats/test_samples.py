@@ -8,7 +8,8 @@ import pytest
 
 from rlp import data
 from rlp.data.episodes import EpisodeSet, fingerprint, problems
-from rlp.errors import InputError
+from rlp.data.options import ReadOptions
+from rlp.errors import DataWarning, InputError
 from tests.data.samples import make
 from tests.data.test_round_trips import WRITERS
 
@@ -50,10 +51,10 @@ def test_a_replay_buffer_that_went_round_begins_with_its_oldest_row():
 
 
 def test_a_replay_buffer_of_shared_observations_cannot_tell_time_limits():
-    read = data.load(str(SAMPLES / "stable_baselines3_small.pkl"))
+    with pytest.warns(DataWarning, match="time limits: they are read as terminations"):
+        read = data.load(str(SAMPLES / "stable_baselines3_small.pkl"))
     assert read.lengths.tolist() == [5, 4, 3]
     assert all(e.terminated for e in read.episodes)
-    assert read.metadata == {"time limits": "read as terminations"}
     for episode, made in zip(read.episodes, make.episodes(), strict=True):
         np.testing.assert_array_equal(episode.observation, made["observation"][:-1])
 
@@ -93,7 +94,9 @@ def damage(content: bytes, rng: np.random.Generator) -> bytes:
 
 def check_damaged(path: Path, times: int, has_checksums: bool) -> None:
     """Damages a file at a time: reading it is an InputError, or gives possible episodes."""
-    whole, rng, num_refused = fingerprint(data.load(str(path))), np.random.default_rng(0), 0
+    options = ReadOptions(clip_actions=True)
+    whole = fingerprint(data.load(str(path), options))
+    rng, num_refused = np.random.default_rng(0), 0
     files = sorted(
         file for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file()
     )
@@ -102,7 +105,7 @@ def check_damaged(path: Path, times: int, has_checksums: bool) -> None:
         content = file.read_bytes()
         file.write_bytes(damage(content, rng))
         try:
-            read = data.load(str(path))
+            read = data.load(str(path), options)
         except InputError:
             num_refused += 1
         else:
@@ -112,12 +115,14 @@ def check_damaged(path: Path, times: int, has_checksums: bool) -> None:
     assert num_refused > 0
 
 
+@pytest.mark.filterwarnings("ignore::rlp.errors.DataWarning")
 @pytest.mark.parametrize("name", EVERY)
 def test_damaged_files_are_refused_or_read(name: str, tmp_path: Path, episodes: EpisodeSet):
     check_damaged(sample(name, tmp_path, episodes), 30, name.split("/")[0] in CHECKSUMS)
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::rlp.errors.DataWarning")
 @pytest.mark.parametrize("name", EVERY)
 def test_files_damaged_a_thousand_times_are_refused_or_read(
     name: str, tmp_path: Path, episodes: EpisodeSet
@@ -126,6 +131,7 @@ def test_files_damaged_a_thousand_times_are_refused_or_read(
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::rlp.errors.DataWarning")
 @pytest.mark.parametrize(
     "name",
     [

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from rlp import data
+from rlp.data.options import ReadOptions
 from rlp.data.pickles import read_pickle
-from rlp.errors import InputError
+from rlp.errors import DataWarning, InputError
 
 
 def trajectory(length: int, **changed: Any) -> dict[str, Any]:
@@ -18,7 +19,7 @@ def trajectory(length: int, **changed: Any) -> dict[str, Any]:
     return {
         "observations": observations[:-1], "next_observations": observations[1:],
         "actions": rng.uniform(-1, 1, (length, 2)), "rewards": np.ones(length),
-        "terminals": np.arange(length) == 2, **changed,
+        "terminals": (np.arange(length) == 2) & (length == 3), **changed,
     }  # fmt: skip
 
 
@@ -49,7 +50,13 @@ def test_without_successors_the_last_one_is_not_known(tmp_path: Path):
 def test_real_experts_of_cs285(shared_data: Path):
     for name in ("HalfCheetah", "Hopper", "Walker2d"):
         path = shared_data / "cs285" / f"expert_data_{name}-v4.pkl"
-        read, stored = data.load(str(path)), read_pickle(path)
+        with pytest.raises(InputError, match=r"actions reach .*--clip_actions=True"):
+            data.load(str(path))
+        with pytest.warns(
+            DataWarning, match="2 of 1000 steps are read as cut by a time limit|clip"
+        ):
+            read = data.load(str(path), ReadOptions(clip_actions=True))
+        stored = read_pickle(path)
         assert read.lengths.tolist() == [1000, 1000]
         assert not any(episode.terminated for episode in read.episodes)
         assert np.abs(stored[0]["action"]).max() > 1
@@ -62,11 +69,14 @@ def test_real_experts_of_cs285(shared_data: Path):
     [
         ({"a": 1}, "not a list of trajectories"),
         ([3], "not a list of trajectories"),
-        ([trajectory(3, rewards="text")], "trajectory 0: no array reward or rewards"),
-        ([trajectory(3), trajectory(4, rewards=np.ones(3))], "trajectory 1: 4 actions do not fit"),
+        ([trajectory(3, rewards="text")], "trajectory 0: rewards is no array but str"),
+        (
+            [trajectory(3), trajectory(4, rewards=np.ones(3))],
+            "trajectory 1: .* a row for each step",
+        ),
         ([trajectory(3, rewards=np.full(3, np.nan))], "reward has 3 NaN"),
         ([trajectory(0)], "has no steps"),
-        ([trajectory(3, next_observations=np.ones((3, 2)))], r"next observations \(3, 2\) do not"),
+        ([trajectory(3, next_observations=np.ones((3, 2)))], r"next observations of \(2,\)"),
         ([], "no episodes"),
     ],
 )
