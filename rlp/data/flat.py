@@ -56,12 +56,6 @@ def check_rows(columns: Mapping[str, Any], where: str) -> None:
     for name, column in columns.items():
         if reason := _no_column(column):
             raise InputError(f"{where}: {name} {reason}")
-    rows = {column.shape[0] if column.shape else None for column in columns.values()}
-    if rows == {0}:
-        raise InputError(f"{where}: it has no steps")
-    if len(rows) != 1 or None in rows:
-        shapes = ", ".join(f"{name} {column.shape}" for name, column in columns.items())
-        raise InputError(f"{where}: the arrays need a row for each step, but have {shapes}")
     for name, column in columns.items():
         is_vector = "observation" in name or "action" in name
         if column.ndim > 2 or (column.ndim == 2 and column.shape[1] != 1 and not is_vector):
@@ -70,6 +64,12 @@ def check_rows(columns: Mapping[str, Any], where: str) -> None:
                 f"{where}: {name} has the shape {list(column.shape)}, not {what}: put the steps of "
                 "all episodes one after the other, in two axes"
             )
+    rows = {column.shape[0] if column.shape else None for column in columns.values()}
+    if rows == {0}:
+        raise InputError(f"{where}: it has no steps")
+    if len(rows) != 1 or None in rows:
+        shapes = ", ".join(f"{name} {column.shape}" for name, column in columns.items())
+        raise InputError(f"{where}: the arrays need a row for each step, but have {shapes}")
     widths = [column.shape[1:] for name, column in columns.items() if "observation" in name]
     if len(set(widths)) > 1:
         raise InputError(f"{where}: observations of {widths[0]}, next observations of {widths[1]}")
@@ -194,6 +194,7 @@ def cut(
     is_end |= states.jumps
     is_cut = states.jumps.copy()  # where a part ends, and no episode
     is_cut[-1] = not (is_flagged[-1] or ends_whole)
+    is_scattered = states.jumps.sum() > MANY * len(is_end)  # flags are where no episode ends
     more = 0 if following is None else 1  # rows of an episode beyond its steps
     action = action[:]
     episodes, start, was_cut = [], 0, False
@@ -205,7 +206,7 @@ def cut(
                 action=action[start:stop],
                 reward=reward[start:stop],
                 terminated=bool(terminated[stop - 1]),
-                is_fragment=bool(was_cut or is_cut[stop - 1]),
+                is_fragment=bool(is_scattered or was_cut or is_cut[stop - 1]),
             )
         )
         start, was_cut = stop, bool(is_cut[stop - 1])

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from rlp.data import from_episodes
 from rlp.data.dataset import (
     STD_FLOOR,
     Dataset,
@@ -19,7 +20,7 @@ from rlp.data.dataset import (
     sample_transitions,
     unit_normalizer,
 )
-from rlp.data.episodes import EpisodeSet, join
+from rlp.data.episodes import Episode, EpisodeSet, join
 from rlp.errors import InputError
 
 
@@ -193,3 +194,25 @@ def test_half_precision_halves_the_observations_and_batches_stay_float32(episode
     large = [e._replace(observation=1e6 * e.observation) for e in episodes.episodes]
     with pytest.raises(InputError, match="made: an observation is too large for float16"):
         make_dataset(replace(episodes, episodes=large), unit_normalizer(4), np.float16)
+
+
+def test_a_clocks_seconds_stay_apart_in_the_data_and_in_acting():
+    """In float32 seconds since 1970 are 128 apart, so means are subtracted before."""
+    seconds = 1.7e9 + 60 * np.arange(301.0)
+    observation = np.column_stack([seconds, np.sin(np.arange(301))])
+    made = from_episodes([Episode(observation, np.zeros((300, 1)), np.zeros(300), False)])
+    dataset = make_dataset(made, fit_normalizer(made))
+    clock = np.asarray(dataset.observation)[:300, 0]
+    np.testing.assert_allclose(
+        clock, (seconds[:300] - seconds[:300].mean()) / seconds[:300].std(), atol=1e-5
+    )
+    normalizer = fit_normalizer(made)
+    acting = normalize(normalizer, jnp.asarray(observation[7] - made.origin, jnp.float32))
+    np.testing.assert_allclose(acting, np.asarray(dataset.observation)[7], atol=1e-6)
+
+
+def test_observations_stay_float32_where_that_is_precise_enough():
+    observation = np.random.default_rng(0).standard_normal((11, 3)) + 100
+    made = from_episodes([Episode(observation, np.zeros((10, 1)), np.zeros(10), False)])
+    assert made.episodes[0].observation.dtype == np.float32
+    assert not made.origin.any()

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from rlp import envs
+from rlp.envs import Simulator
 from rlp.errors import InputError
 
 SEEDS = (5, 9, 5)
@@ -76,3 +77,42 @@ def test_an_ended_episode_waits_for_its_reset():
 def test_environments_that_cannot_be(name: str, message: str):
     with pytest.raises(InputError, match=message):
         envs.make(name, 1)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "HalfCheetah-v5", "Hopper-v5", "Walker2d-v5", "Ant-v5", "Swimmer-v5", "Humanoid-v5",
+        "InvertedPendulum-v5", "InvertedDoublePendulum-v5", "Reacher-v5",
+    ],
+)  # fmt: skip
+def test_states_are_rebuilt_from_observations(name: str):
+    env = envs.make(f"gym:{name}")
+    assert isinstance(env, Simulator)
+    observation = env.reset([0])[0]
+    action = np.random.default_rng(0).uniform(-1, 1, (1, env.action_dim))
+    state = env.rebuild(observation.astype(np.float32))
+    assert state is not None
+    expected = env.step(action).observation
+    np.testing.assert_allclose(env.step_from(state, action[0]).observation, expected, atol=1e-4)
+
+
+def test_a_clipped_velocity_is_not_known():
+    env = envs.make("gym:Hopper-v5")
+    assert isinstance(env, Simulator)
+    observation = env.reset([0])[0]
+    observation[-1] = 10
+    assert env.rebuild(observation) is None
+
+
+def test_bounds_of_actions_are_the_environments_or_given():
+    assert envs.action_bounds("gym:Humanoid-v5").high.tolist() == pytest.approx([0.4] * 17)
+    assert envs.action_bounds("walker-walk").high.tolist() == [1]
+    with pytest.raises(InputError, match="its actions are discrete"):
+        envs.action_bounds("gym:CartPole-v1")
+    narrow = envs.Bounds(np.array([-1.0]), np.array([1.0]))
+    wide, half = (envs.make("gym:Pendulum-v1", 1, bounds) for bounds in (None, narrow))
+    for env in (wide, half):
+        env.reset([0])
+    same = [env.step(np.array([[a]])).observation for env, a in ((wide, 0.25), (half, 0.5))]
+    np.testing.assert_array_equal(*same)

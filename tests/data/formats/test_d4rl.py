@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from rlp import data
+from rlp.data.episodes import fingerprint
+from rlp.data.options import ReadOptions
 from rlp.errors import DataWarning, InputError
 from tests.data.test_hdf5 import write
 
@@ -61,3 +63,33 @@ def test_stored_states_are_split_as_the_episodes_are(tmp_path: Path):
     first, second = data.load_physics(str(path)) or []
     assert (len(first), len(second)) == (3, 3)
     np.testing.assert_array_equal(second[0], [6, 7, -3])
+
+
+def test_a_dictionary_in_an_npz_file_is_d4rls(tmp_path: Path):
+    rng = np.random.default_rng(0)
+    observations = rng.standard_normal((7, 3))
+    columns = {
+        "observations": observations[:-1], "actions": rng.uniform(-1, 1, (6, 2)),
+        "rewards": np.ones(6), "terminals": np.arange(6) == 1, "timeouts": np.arange(6) == 3,
+    }  # fmt: skip
+    np.savez(tmp_path / "a.npz", allow_pickle=False, **columns, **{"infos/qpos": np.zeros((6, 1))})
+    same = fingerprint(data.load(str(write(tmp_path / "a.hdf5", **columns))))
+    read = data.load(str(tmp_path / "a.npz"))
+    assert (read.lengths.tolist(), fingerprint(read)) == ([2, 2, 2], same)
+    assert [e.terminated for e in read.episodes] == [True, False, False]
+
+
+def test_the_length_of_episodes_is_not_guessed(tmp_path: Path):
+    path = str(write(tmp_path / "a.hdf5"))
+    with pytest.warns(DataWarning, match="no column says where a time limit cut an episode"):
+        read = data.load(path)
+    assert read.lengths.tolist() == [3, 3]
+    read = data.load(path, ReadOptions(episode_length=2))
+    assert read.lengths.tolist() == [2, 1, 2, 1]
+    assert [e.terminated for e in read.episodes] == [False, True, False, False]
+
+
+def test_columns_that_d4rl_does_not_have_are_told(tmp_path: Path):
+    path = write(tmp_path / "a.hdf5", timeouts=np.arange(6) == 4, masks=np.ones(6))
+    with pytest.raises(InputError, match="it has actions, masks, observations"):
+        data.load(str(path))

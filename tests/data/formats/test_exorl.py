@@ -7,7 +7,7 @@ import pytest
 
 from rlp import data
 from rlp.data.episodes import EpisodeSet, fingerprint
-from rlp.errors import InputError
+from rlp.errors import DataWarning, InputError
 from tests.conftest import write_exorl
 
 
@@ -100,3 +100,21 @@ def test_files_that_were_shifted_by_a_row_have_their_dummy_at_the_end(
         shifted |= {name: np.roll(shifted[name], -1, axis=0) for name in moved}
         np.savez_compressed(file, **shifted)
     assert fingerprint(data.load(str(exorl))) == fingerprint(episodes)
+
+
+def test_a_sparse_reward_does_not_say_whether_it_is_shifted(exorl: Path):
+    for file in exorl.glob("*.npz"):
+        with np.load(file) as stored:
+            arrays = {name: stored[name] for name in stored}
+        arrays["action"] = np.roll(arrays["action"], -1, axis=0)
+        arrays["reward"] = (np.arange(len(arrays["reward"])) == 2).astype(np.float32)[:, None]
+        np.savez(file, **arrays)
+    with pytest.warns(DataWarning, match="rewards, which are 0 in the first and in the last row"):
+        read = data.load(str(exorl))
+    assert [np.argmax(episode.reward) for episode in read.episodes] == [1] * 4
+
+
+def test_columns_that_exorl_does_not_have_are_told(exorl: Path):
+    rewrite(exorl, is_terminal=np.zeros(8, bool))
+    with pytest.raises(InputError, match="is_terminal is no column of ExORL's episodes"):
+        data.load(str(exorl))

@@ -43,3 +43,10 @@ def test_a_single_task_has_rewards_and_ends_where_it_is_done(tmp_path: Path):
 def test_columns_of_other_lengths_are_refused(tmp_path: Path):
     with pytest.raises(InputError, match="a row for each step"):
         data.load(write(tmp_path / "a.npz", actions=np.zeros((6, 2))))
+
+
+def test_columns_that_ogbench_does_not_have_are_told(tmp_path: Path):
+    timeouts = np.arange(7) == 3
+    for changed in ({"timeouts": timeouts}, {"masks": np.ones(7)}):
+        with pytest.raises(InputError, match=r"it has observations, actions, terminals, qpos"):
+            data.load(write(tmp_path / "a.npz", **changed))

@@ -48,3 +48,30 @@ def test_features_that_are_missing_are_named():
     features = {"steps/reward": np.zeros(3, np.float32)}
     with pytest.raises(InputError, match="here: no feature action; it has steps/reward"):
         rlds._episode(features, "here")
+
+
+def features(**changed: np.ndarray) -> dict[str, np.ndarray | list[bytes]]:
+    rows = np.arange(5)
+    columns = {
+        "observation": np.arange(10.0), "action": np.ones(5), "reward": np.arange(5.0),
+        "discount": np.ones(5), "is_first": rows == 0, "is_last": rows == 4,
+        "is_terminal": rows == 4, **changed,
+    }  # fmt: skip
+    return {f"steps/{name}": column for name, column in columns.items()}
+
+
+def test_is_terminal_says_whether_an_episode_terminated():
+    episode = rlds._episode(features(), "here")
+    assert (len(episode.action), len(episode.observation)) == (4, 5)
+    assert episode.reward.tolist() == [0, 1, 2, 3]  # those of the last row have no meaning
+    assert episode.terminated
+    cut_off = features(is_terminal=np.zeros(5, bool), discount=np.array([1, 1, 1, 0, 0.0]))
+    assert not rlds._episode(cut_off, "here").terminated
+    without = {k: v for k, v in cut_off.items() if k != "steps/is_terminal"}
+    assert rlds._episode(without, "here").terminated
+
+
+@pytest.mark.parametrize(("name", "row"), [("is_first", 2), ("is_last", 1), ("is_terminal", 3)])
+def test_a_flag_within_an_episode_is_told(name: str, row: int):
+    with pytest.raises(InputError, match=f"here: {name} is set within the episode"):
+        rlds._episode(features(**{name: np.arange(5) == row}), "here")
