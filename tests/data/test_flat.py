@@ -1,6 +1,7 @@
 """Flat columns are cut where the file says so: by flags, and by the next observations it gives."""
 
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ N, LENGTH = 40, 10
 RNG = np.random.default_rng(0)
 
 
-def columns(num_rows: int = N, length: int = LENGTH) -> dict[str, np.ndarray]:
+def columns(num_rows: int = N, length: int = LENGTH) -> dict[str, Any]:
     """Episodes of one length, each with a successor of its own after the last step."""
     states = RNG.standard_normal((num_rows + num_rows // length, 3)).astype(np.float32)
     is_last = np.arange(len(states)) % (length + 1) == length
@@ -28,7 +29,7 @@ def columns(num_rows: int = N, length: int = LENGTH) -> dict[str, np.ndarray]:
     }
 
 
-def read(found: dict[str, np.ndarray]) -> tuple[EpisodeSet, str]:
+def read(found: dict[str, Any]) -> tuple[EpisodeSet, str]:
     """Returns a data set of columns, and all that was warned of."""
     with warnings.catch_warnings(record=True) as raised:
         warnings.simplefilter("always")

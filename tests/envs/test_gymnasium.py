@@ -91,9 +91,9 @@ def test_states_are_rebuilt_from_observations(name: str):
     assert isinstance(env, Simulator)
     observation = env.reset([0])[0]
     action = np.random.default_rng(0).uniform(-1, 1, (1, env.action_dim))
+    expected = env.step(action).observation
     state = env.rebuild(observation.astype(np.float32))
     assert state is not None
-    expected = env.step(action).observation
     np.testing.assert_allclose(env.step_from(state, action[0]).observation, expected, atol=1e-4)
 
 
@@ -114,5 +114,5 @@ def test_bounds_of_actions_are_the_environments_or_given():
     wide, half = (envs.make("gym:Pendulum-v1", 1, bounds) for bounds in (None, narrow))
     for env in (wide, half):
         env.reset([0])
-    same = [env.step(np.array([[a]])).observation for env, a in ((wide, 0.25), (half, 0.5))]
-    np.testing.assert_array_equal(*same)
+    first = wide.step(np.array([[0.25]])).observation
+    np.testing.assert_array_equal(half.step(np.array([[0.5]])).observation, first)
