@@ -136,7 +136,9 @@ def test_an_episode_without_its_file_is_named(tmp_path: Path):
 def test_a_flag_within_an_episode_cuts_it(tmp_path: Path):
     shutil.copytree(SAMPLES / "minari_hdf5", tmp_path / "a")
     with h5py.File(tmp_path / "a" / "data" / "main_data.hdf5", "a") as file:
-        file["episode_0/terminations"][1] = True
+        terminations = file["episode_0/terminations"]
+        assert isinstance(terminations, h5py.Dataset)
+        terminations[1] = True
         stored = np.asarray(file["episode_0/observations"])
     read = data.load(str(tmp_path / "a"))
     assert read.lengths.tolist()[:2] == [2, 3]
