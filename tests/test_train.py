@@ -14,9 +14,10 @@ import jax
 import numpy as np
 import pytest
 
-from rlp import offline, runs, train
+from rlp import envs, offline, runs, train
 from rlp.algos import bc
 from rlp.data.episodes import EpisodeSet
+from rlp.rollout import actor
 from tests.conftest import make_episode, write_exorl
 from tests.whole_runs import FAST, lines, refused, states
 
@@ -232,3 +233,82 @@ def test_arrays_alone_need_neither_simulators_nor_loggers(exorl: Path, tmp_path:
     subprocess.run([sys.executable, "-c", code, *words], cwd=tmp_path, env=environment, check=True)
     assert len(lines(str(tmp_path / "runs/a"))) == 4
     assert (tmp_path / "runs/a/report.html").exists()
+
+
+def columns(path: Path, **changed: Any) -> str:
+    """Writes episodes of 10 steps, of an environment whose actions are from -2 to 2."""
+    rng = np.random.default_rng(0)
+    observation = rng.standard_normal((40, 3))
+    arrays = {
+        "observation": observation, "action": rng.uniform(-2, 2, (40, 1)),
+        "reward": rng.uniform(-1, 0, 40), "terminated": np.zeros(40, bool),
+        "truncated": np.arange(40) % 10 == 9, **changed,
+    }  # fmt: skip
+    np.savez(path, allow_pickle=False, **{k: v for k, v in arrays.items() if v is not None})
+    return f"--dataset={path}"
+
+
+def test_a_policy_acts_in_the_units_of_its_environment(command: Callable[..., None]):
+    pendulum = columns(Path("a.npz"), env="gym:Pendulum-v1")
+    flags = ("--eval_every=40", "--num_episodes=1")
+    command(pendulum, "--name=a", *flags)
+    assert runs.load(Path("runs/a")).action_bounds == envs.Bounds([-2], [2])
+    command(columns(Path("b.npz")), "--name=b", "--env=gym:Pendulum-v1", *flags)
+    command(
+        columns(Path("c.npz")), "--name=c", "--action_low=-2", "--action_high=2",
+        "--env=gym:Pendulum-v1", *flags,
+    )  # fmt: skip
+    returns = [Path(f"runs/{name}/returns.json").read_text() for name in "abc"]
+    assert returns[0] == returns[1] == returns[2]
+    half = columns(Path("d.npz"), action=np.load("a.npz")["action"] / 2)
+    command(half, "--name=d", "--env=gym:Pendulum-v1", "--action_low=-1", "--action_high=1", *flags)
+    chex.assert_trees_all_equal(states("runs/a"), states("runs/d"))  # the same actions to learn
+    assert Path("runs/d/returns.json").read_text() != returns[0]  # and half of them to act
+
+
+def test_a_clocks_seconds_stay_apart_when_acting(command: Callable[..., None]):
+    """A policy whose origin is not subtracted sees other observations than its data had."""
+    observation = np.load(columns(Path("a.npz")).removeprefix("--dataset="))["observation"]
+    rows = {"action": np.load("a.npz")["action"] / 2}
+    command(columns(Path("b.npz"), observation=observation, **rows), "--name=b")
+    late = np.column_stack([observation[:, 0] + 2.0**31, observation[:, 1:]])
+    command(columns(Path("c.npz"), observation=late, **rows), "--name=c")
+    run = runs.load(Path("runs/c"))
+    assert run.origin[0] == pytest.approx(2**31, rel=1e-6)
+    actions = []
+    for name, seen in (("b", observation), ("c", late)):
+        run = runs.load(Path("runs", name))
+        policy, _ = offline.load_policy(run)
+        act = actor(
+            run.algo, run.spec, policy, np.zeros(40), jax.random.split(jax.random.key(0), 1)
+        )
+        actions.append(act(seen, np.zeros(40)))
+    np.testing.assert_allclose(*actions, atol=1e-4)
+
+
+def test_data_without_rewards_is_only_cloned(command: Callable[..., None], capsys: Any):
+    flags = (columns(Path("a.npz"), reward=None), "--action_low=-2", "--action_high=2")
+    command(*flags, "--name=a")
+    words = [*flags, "--eval_every=0", *FAST]
+    assert "it has no rewards, which iql learns from" in refused(
+        capsys, lambda: train.main(["iql", *words])
+    )
+    assert "the best episodes cannot be told without rewards" in refused(
+        capsys, lambda: command(*flags, "--name=b", "--top_fraction=0.5")
+    )
+
+
+@pytest.mark.usefixtures("command")
+@pytest.mark.filterwarnings("default::rlp.errors.DataWarning")
+def test_returns_to_go_are_learned_from_whole_episodes(capsys: Any):
+    one_cut = columns(Path("a.npz"), truncated=np.arange(40) % 10 == 8)  # the last is not ended
+    words = [one_cut, "--action_low=-2", "--action_high=2", "--eval_every=0"]
+    transformer = ["--embed_dim=8", "--num_layers=1", "--context=4", *FAST[:1], *FAST[2:]]
+    train.main(["dt", *words, "--name=a", "--quiet", *transformer])
+    assert "a.npz: 1 fragments are left out" in capsys.readouterr().err
+    assert len(runs.load(Path("runs/a")).record["data"]["returns"]) == 4
+    no_end = columns(Path("a.npz"), truncated=np.zeros(40, bool))
+    words[0] = no_end
+    assert "as no episode is whole" in refused(
+        capsys, lambda: train.main(["dt", *words, "--name=b", *transformer])
+    )

@@ -36,12 +36,14 @@ def facts(data: EpisodeSet) -> dict[str, str]:
     returns, lengths = data.returns[data.is_whole], data.lengths
     action, reward = (_all_steps(data, name) for name in ("action", "reward"))
     terminated = sum(episode.terminated for episode in data.episodes)
+    cuts = sum(episode.is_fragment and not episode.terminated for episode in data.episodes)
     unknown = int((~has_successors(data)).sum())
     arrays = make_dataset(data, unit_normalizer(data.episodes[0].observation.shape[1]))
     found = {
         "environment": data.env or "not said: give --env=NAME to train",
         "episodes": f"{len(lengths)} of {_range(lengths)} steps, {lengths.sum():,} steps in all",
-        "ends": f"{terminated} terminations, {len(lengths) - terminated} time limits"
+        "ends": f"{terminated} terminations, {len(lengths) - terminated - cuts} time limits"
+        + (f", {cuts} cuts" if cuts else "")
         + (f"; the last successor of {unknown} is not known" if unknown else ""),
         **_returns(returns, len(lengths) - len(returns)),
         **_rewards(reward, data.has_rewards),

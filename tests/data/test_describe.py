@@ -4,6 +4,7 @@ import numpy as np
 
 from rlp.data import describe
 from rlp.data.episodes import Episode, EpisodeSet
+from rlp.envs import Bounds
 
 
 def two_episodes() -> EpisodeSet:
@@ -44,3 +45,24 @@ def test_the_card_has_every_fact_and_column():
 def test_what_the_data_says_is_shown_as_it_is(episodes: EpisodeSet):
     said = replace(episodes, metadata={"made by": "code of [b]its[/] authors"})
     assert "code of [b]its[/] authors" in describe.card(said)
+
+
+def test_returns_of_fragments_are_not_told(episodes: EpisodeSet):
+    parts = [e._replace(is_fragment=i > 1) for i, e in enumerate(episodes.episodes)]
+    found = describe.facts(replace(episodes, episodes=parts))
+    assert found["ends"] == "1 terminations, 1 time limits, 2 cuts"
+    assert found["return"].startswith(f"mean {episodes.returns[:2].mean():.1f}")
+    assert found["return"].endswith("not known of 2 fragments")
+    parts = [e._replace(is_fragment=True) for e in parts]
+    found = describe.facts(replace(episodes, episodes=parts))
+    assert found["return"] == "not known: all episodes are fragments (4)"
+
+
+def test_what_was_assumed_and_what_is_missing_is_told(episodes: EpisodeSet):
+    bounds = Bounds(np.array([-2.0, 0.0]), np.array([2.0, 1.0]))
+    odd = replace(episodes, notes=["one", "two"], has_rewards=False, bounds=bounds)
+    found = describe.facts(odd)
+    assert (found["note 1"], found["note 2"]) == ("one", "two")
+    assert found["reward"].startswith("none: only algorithms that clone")
+    assert found["return"] == "none"
+    assert found["bounds"] == "-1 is -2, 0, 1 is 2, 1 to the environment"
