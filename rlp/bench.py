@@ -23,7 +23,7 @@ from rich.console import Console
 
 from rlp import cli, devices, figures, files, memory, peers, runs, work
 from rlp.algos import ALGOS
-from rlp.config import Positive
+from rlp.config import Distinct, NewFile, Positive
 from rlp.errors import InputError
 from rlp.types import Precision
 
@@ -33,10 +33,10 @@ class Settings:
     """The benchmark."""
 
     algos: str = ",".join(ALGOS)  # which, separated by commas
-    members: tuple[Positive, ...] = (1, 4)  # population sizes
-    precisions: tuple[Precision, ...] = ("float32",)  # of matrix products; or bf16, on a GPU tf32
+    members: Distinct[Positive] = (1, 4)  # population sizes
+    precisions: Distinct[Precision] = ("float32",)  # of matrix products; or bf16, on a GPU tf32
     num_rounds: Positive = 5  # measurements of a few seconds each; the median counts
-    json: str = ""  # file to write the figures to
+    json: NewFile = ""  # file to write the figures to
     against: str = ""  # d3rlpy: measure it beside us, at the same work
     compare: str = ""  # two such files, BEFORE.json,AFTER.json: prints them side by side instead
     markdown: str = ""  # such a file: prints it as a table in markdown instead
@@ -87,8 +87,6 @@ def _cases(settings: Settings) -> list[Case]:
     Raises:
         InputError: if something of it cannot be.
     """
-    if not (settings.members and settings.precisions):
-        raise InputError("--members, --precisions: give one at least")
     for precision in settings.precisions:
         devices.check_precision(precision)
     if settings.against:

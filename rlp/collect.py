@@ -19,7 +19,7 @@ import numpy as np
 
 from rlp import checkpoint, cli, config, data, envs, files, online, policy, population, runs
 from rlp.algos import cqlsac
-from rlp.config import Discount, Positive
+from rlp.config import Discount, Name, NonNegativeFloat, Positive
 from rlp.data.dataset import unit_normalizer
 from rlp.data.episodes import fingerprint
 from rlp.data.formats import exorl
@@ -45,7 +45,7 @@ class Settings:
     num_seeds: Positive = 1  # members: learners that show the spread
     num_data_episodes: Positive = 50  # episodes of medium and of expert
     out: str = ""  # folder of the data sets (default: data/ENV)
-    name: str = ""  # of the run (default: collect-<environment>-<date-time>)
+    name: Name = ""  # of the run (default: collect-<environment>-<date-time>)
     runs: str = "runs"  # folder of all runs
 
 
@@ -55,7 +55,7 @@ class Learning:
 
     hidden_dims: tuple[Positive, ...] = (256, 256)  # widths of the hidden layers
     batch_size: Positive = 256  # transitions in a batch
-    learning_rate: float = 1e-3  # Adam's, for everything
+    learning_rate: NonNegativeFloat = 1e-3  # Adam's, for everything
     discount: Discount = 0.99  # gamma
 
 

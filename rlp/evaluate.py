@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from rlp import cli, envs, files, offline, runs
-from rlp.config import Positive
+from rlp.config import Distinct, Positive
 from rlp.errors import InputError
 from rlp.rollout import EVALUATION_SEED, evaluate, evaluation_seeds
 from rlp.runs import Run
@@ -27,7 +27,7 @@ class Settings:
     num_episodes: Positive = 10  # episodes of each member
     seed: int = EVALUATION_SEED  # of the first episode's initial state; the others follow
     env: str = ""  # environment (default: the one the run was evaluated in)
-    target_return: tuple[float, ...] = ()  # returns to aim for (default: the one of the training)
+    target_return: Distinct[float] = ()  # returns to aim for (default: the one of the training)
     quiet: bool = False  # print the result only
 
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from rlp import checkpoint, policy, population
 from rlp.checkpoint import Saved
-from rlp.config import Positive
+from rlp.config import Positive, PositiveFloat
 from rlp.data.dataset import Dataset, unit_normalizer
 from rlp.data.formats import exorl
 from rlp.data.replay import Layout, empty_replay, insert
@@ -73,7 +73,7 @@ class Plan:
 
     num_steps: Positive = 300_000  # environment steps of each member
     num_envs: Positive = 8  # environments of each member, stepped together
-    updates_per_step: float = 0.5  # gradient updates an environment step
+    updates_per_step: PositiveFloat = 0.5  # gradient updates an environment step
     num_random_episodes: int = 1  # of each environment: random actions, no updates
     eval_every: int = 10_000  # environment steps between evaluations
     num_episodes: Positive = 10  # episodes of each member in an evaluation

@@ -92,7 +92,7 @@ def test_a_finished_run_can_be_resumed_and_made_longer(command: Callable[..., No
         ("--eval_every=10", "does not say which environment it is from"),
         ("--eval_every=10 --env=walker-wolk", "did you mean walker-walk?"),
         ("--eval_every=10 --env=walker-walk", "has observations of 4 and actions of 2 numbers"),
-        ("--top_fraction=0", "--top_fraction=0.0: must be above 0 and at most 1"),
+        ("--top_fraction=0", "--top_fraction=0: must be above 0 and at most 1"),
         ("--batch_size=8,16", "--batch_size=8,16: must be a whole number"),
         ("--resume=runs/nowhere", "runs/nowhere holds no run"),
         ("--show_task=False", "has one task"),
