@@ -93,6 +93,8 @@ def _cases(settings: Settings) -> list[Case]:
         peers.check_installed(settings.against)
     cases, rounds = [], settings.num_rounds
     for algo_name in cli.chosen("algos", settings.algos, ALGOS):
+        most = max(settings.members)
+        memory.check_members(ALGOS[algo_name], work.setting(algo_name), work.SPEC, most)
         for precision, num_members in itertools.product(settings.precisions, settings.members):
             name = f"{algo_name}, {precision}, {num_members} members"
             cases.append(Case(name, measure, (algo_name, precision, num_members, rounds)))

@@ -216,7 +216,7 @@ def _check_flags(command: Command, words: Sequence[str]) -> None:
 def _flags(words: Sequence[str]) -> Iterator[tuple[str, bool]]:
     """Yields the name of each flag and whether it has a value, as Fire splits the words."""
     is_value = False
-    for word, after in zip(words, [*words[1:], "--"], strict=True):
+    for word, after in zip(words, [*words[1:], "--"], strict=False):
         is_flag = not is_value and FLAG.match(word) is not None
         is_value = is_flag and "=" not in word and not FLAG.match(after)
         if is_flag:

@@ -41,10 +41,12 @@ def evaluate_run(given: cli.Given) -> None:
         raise InputError("--target_return: every task of this run aims for a return of its own")
     policy, step = offline.load_policy(run)
     env_name = settings.env or run.record["env"]
+    num_aims = len(settings.target_return) or 1
+    num_episodes = settings.num_episodes * len(run.tasks)
+    env = envs.make(env_name, len(run.seeds) * num_aims * num_episodes)
     seeds = evaluation_seeds(settings.num_episodes, len(run.tasks), settings.seed)
     aims = [np.full(len(seeds), target) for target in settings.target_return]
     aims = aims or [np.tile(run.target_returns, settings.num_episodes)]
-    env = envs.make(env_name, len(run.seeds) * len(aims) * len(seeds))
     envs.check_widths(
         env, env_name, run.spec.observation_dim, run.spec.action_dim, str(run.directory)
     )

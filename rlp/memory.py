@@ -10,6 +10,7 @@ import jax
 from jax.extend.core import Jaxpr, jaxprs_in_params
 
 from rlp.errors import InputError
+from rlp.types import Algo, Spec
 
 CONTROL_GROUPS = Path("/sys/fs/cgroup")  # of containers and jobs, on Linux
 OWN_GROUP = Path("/proc/self/cgroup")  # a line of it: 0::/the/group/of/this/process
@@ -46,6 +47,24 @@ def check(what: str, num_bytes: int, there: int, hint: str) -> None:
     if num_bytes > there:
         needed, has = (f"{count / 1e9:,.1f} GB" for count in (num_bytes, there))
         raise InputError(f"{what}: {needed}, but this machine has {has}; {hint}")
+
+
+def check_members(algo: Algo, config: Any, spec: Spec, num_members: int) -> None:
+    """Checks that the states of all members fit the machine, where they pass to be saved.
+
+    No device is used, so that a CPU can still be split.
+
+    Raises:
+        InputError: if they do not.
+    """
+    state = jax.eval_shape(lambda seed: algo.init(config, jax.random.key(seed), spec), 0)
+    members = "1 member" if num_members == 1 else f"{num_members:,} members"
+    check(
+        f"networks and optimizers of {members}",
+        num_members * num_bytes(state),
+        of_machine(),
+        "choose smaller networks or fewer members",
+    )
 
 
 def num_bytes(tree: Any) -> int:

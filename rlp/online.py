@@ -75,9 +75,9 @@ class Plan:
     num_envs: Positive = 8  # environments of each member, stepped together
     updates_per_step: PositiveFloat = 0.5  # gradient updates an environment step
     num_random_episodes: int = 1  # of each environment: random actions, no updates
-    eval_every: int = 10_000  # environment steps between evaluations
+    eval_every: Positive = 10_000  # environment steps between evaluations
     num_episodes: Positive = 10  # episodes of each member in an evaluation
-    checkpoint_every: int = 50_000  # environment steps between checkpoints
+    checkpoint_every: Positive = 50_000  # environment steps between checkpoints
 
     def layout(self, episode_length: int) -> Layout:
         """Returns the layout of a replay that holds `num_steps` steps in whole episodes."""

@@ -120,7 +120,7 @@ def _start(algo_name: str, given: cli.Given) -> tuple[Run, EpisodeSet, Task]:
     data_set = _load(settings)
     _check_actions(configs[0], data_set)
     handling, num_members = cli.parse(Handling, given), len(configs) * settings.num_seeds
-    _check_size(ALGOS[algo_name], configs[0], _spec(data_set), num_members)
+    memory.check_members(ALGOS[algo_name], configs[0], _spec(data_set), num_members)
     task = _task(settings, schedule, handling, data_set, num_members)
     if settings.target_return and ALGOS[algo_name].remember is no_memory:
         raise InputError(f"--target_return: {algo_name} does not aim for a return")
@@ -186,21 +186,6 @@ def _check_actions(setting: Any, data_set: EpisodeSet) -> None:
         )
     if takes_choices and not data_set.discrete:
         raise InputError(f"--head=categorical: the actions of {data_set.name} are not discrete")
-
-
-def _check_size(algo: Algo, setting: Any, spec: Spec, num_members: int) -> None:
-    """Checks that the states of all members fit the machine, where they pass to be saved.
-
-    It comes before the first use of a device, after which a CPU no longer counts as several.
-    """
-    state = jax.eval_shape(lambda seed: algo.init(setting, jax.random.key(seed), spec), 0)
-    members = "1 member" if num_members == 1 else f"{num_members:,} members"
-    memory.check(
-        f"networks and optimizers of {members}",
-        num_members * memory.num_bytes(state),
-        memory.of_machine(),
-        "choose smaller networks or fewer members",
-    )
 
 
 def _try(algo: Algo, setting: Any, spec: Spec, task: Task) -> None:

@@ -32,9 +32,7 @@ class Config:
     critic_rate: NonNegativeFloat = 3e-4  # Adam's
     discount: Discount = 0.99  # gamma
     tau: Share = 0.005  # Polyak step of the targets
-    policy_noise: NonNegativeFloat = (
-        0.2  # standard deviation of noise on the target's action (sigma)
-    )
+    policy_noise: NonNegativeFloat = 0.2  # standard deviation of the target action's noise (sigma)
     noise_clip: NonNegativeFloat = 0.5  # clip of that noise (c)
     policy_every: Positive = 2  # updates of the critics for one of actor and targets (d)
     alpha: NonNegativeFloat = 2.5  # weight of Q against cloning
