@@ -197,7 +197,7 @@ def _run(prog: str, command: Command, words: Sequence[str]) -> None:
 
 
 def _check_flags(command: Command, words: Sequence[str]) -> None:
-    """Checks what Fire lets pass: its own words, a flag without a value, a flag given twice."""
+    """Checks what Fire lets pass: its own words; flags unknown, given twice, without a value."""
     kinds = {k: v for cls in command.flags for k, v in get_type_hints(cls).items()}
     given = set()
     for word in words:
@@ -206,6 +206,8 @@ def _check_flags(command: Command, words: Sequence[str]) -> None:
     for name, has_value in _flags(words):
         if not has_value and name not in kinds:
             name = name.removeprefix("no")
+        if name not in {*kinds, "help", "h"}:
+            raise InputError(f"no flag --{name}{nearest(name, kinds)}; --help lists them all")
         if not has_value and kinds.get(name, bool) is not bool:
             raise InputError(f"--{name} has no value: flags are written --name=value")
         if name in given:
@@ -234,9 +236,6 @@ def _lexer(prog: str, command: Command) -> Callable[..., None]:
         if given.keys() & {"help", "h"}:
             _print_help(prog, command)
             return
-        for name in given:
-            if name not in names:
-                raise InputError(f"no flag --{name}{nearest(name, names)}; --help lists them all")
         for name, word in zip(words, stray, strict=False):
             if name in given:
                 raise InputError(
