@@ -19,9 +19,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rich.console import Console
-
-from rlp import cli, devices, figures, files, memory, peers, runs, work
+from rlp import cli, devices, figures, files, memory, peers, runs, screen, work
 from rlp.algos import ALGOS
 from rlp.config import Distinct, NewFile, Positive
 from rlp.errors import InputError
@@ -52,8 +50,7 @@ def bench(given: cli.Given) -> None:
         print(figures.markdown(figures.read(Path(settings.markdown))))
         return
     cases, results = _cases(settings), []
-    console = Console()
-    console.width = max(console.width, 120)  # the table is of no use folded
+    console = screen.console()
     for number, case in enumerate(cases, start=1):
         with console.status(f"{case.name} ({number} of {len(cases)})"):
             results.append(_in_new_process(case.measure, *case.arguments))
@@ -113,7 +110,7 @@ def _compare(text: str) -> None:
     paths = [Path(part) for part in text.split(",")]
     if len(paths) != 2:
         raise InputError(f"--compare={text}: give two files, as --compare=before.json,after.json")
-    console = Console()
+    console = screen.console()
     console.print(figures.side_by_side(*map(figures.read, paths)))
     console.print(f"of {paths[0]} and {paths[1]}; ratio: of the fractions of the ceiling")
 

@@ -81,6 +81,8 @@ def main(
     except BrokenPipeError:  # the reader went away, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else exit complains again
         sys.exit(1)
+    except MemoryError as error:
+        _fail(f"the memory does not suffice: {error or 'choose less of everything'}")
     except OSError as error:
         if error.errno not in OF_THE_DISK:
             raise

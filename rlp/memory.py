@@ -19,7 +19,8 @@ OWN_GROUP = Path("/proc/self/cgroup")  # a line of it: 0::/the/group/of/this/pro
 def of_machine() -> int:
     """Returns the bytes that this machine has, or that this process is allowed of them."""
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return min([physical, *_allowed()])
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return min([physical, *_allowed(), *([limit] if limit != resource.RLIM_INFINITY else [])])
 
 
 def _allowed() -> list[int]:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from rich.console import Console
 
 from rlp import cli, data, envs
 from rlp import verify as replay
@@ -16,7 +15,7 @@ from rlp.data.episodes import Episode, EpisodeSet, fingerprint
 from rlp.data.formats import d4rl, exorl, minari, packed
 from rlp.errors import InputError
 from rlp.files import whole_folder, write_json, write_text
-from rlp.screen import Screen, spread
+from rlp.screen import Screen, console, spread
 
 FILES = {"npz": (packed, ".npz"), "d4rl": (d4rl, ".hdf5")}
 FOLDERS = {"minari": minari, "exorl": exorl}
@@ -32,8 +31,7 @@ class Info:
 
 def info(given: cli.Given) -> None:
     """Prints what there is to know of a data set."""
-    console = Console(highlight=False, markup=False, soft_wrap=True)
-    console.print(describe.page(data.load(cli.parse(Info, given).dataset)))
+    console().print(describe.page(data.load(cli.parse(Info, given).dataset)))
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,10 @@ class DmControl:
             "choose fewer members or episodes",
         )
         self._name, self._domain, self.num_envs = name, domain, num_envs
-        self._envs = [first, *(_copy(first) for _ in range(num_envs - 1))]
+        try:
+            self._envs = [first, *(_copy(first) for _ in range(num_envs - 1))]
+        except mujoco.FatalError as error:  # pyright: ignore[reportAttributeAccessIssue] - it is compiled
+            raise MemoryError(f"{num_envs:,} simulators of {name}") from error
         readings = READINGS.get(domain)
         self._readings = readings([env.physics for env in self._envs]) if readings else None
         num_threads = min(num_envs, os.cpu_count() or 1)
