@@ -110,10 +110,8 @@ def _start(given: cli.Given) -> Run:
             f"--updates_per_step={plan.updates_per_step} times --num_envs={plan.num_envs} "
             f"must be a whole number of updates, and of all steps at most {cli.LARGEST}"
         )
-    most = max(
-        settings.num_seeds * max(plan.num_envs, plan.num_episodes), settings.num_data_episodes
-    )
-    env = envs.make(settings.env, most)  # as many as will be needed, so that none is missing later
+    of_members = settings.num_seeds * max(plan.num_envs, plan.num_episodes)
+    env = envs.make(settings.env, max(of_members, settings.num_data_episodes))  # there is room
     if plan.layout(env.max_episode_steps).num_episodes <= plan.num_random_episodes:
         raise InputError(
             f"--num_steps={plan.num_steps}: nothing is learned, as that is no more than "

@@ -15,7 +15,7 @@ from rlp.config import Distinct, Positive
 from rlp.errors import InputError
 from rlp.rollout import EVALUATION_SEED, evaluate, evaluation_seeds
 from rlp.runs import Run
-from rlp.screen import Screen
+from rlp.screen import COMPILING, Screen
 from rlp.types import no_memory
 
 
@@ -54,7 +54,7 @@ def evaluate_run(given: cli.Given) -> None:
         for doubt in filter(None, map(run.doubt, settings.target_return)):
             screen.warn(doubt)
         screen.say(f"{run.directory} at update {step:,}, {settings.num_episodes} episodes a member")
-        with screen.bar("evaluating", run.spec.max_episode_steps) as show:
+        with screen.bar("evaluating", run.spec.max_episode_steps, COMPILING) as show:
             starts = seeds * len(aims)
             returns = evaluate(run.algo, run.spec, policy, env, starts, show, np.concatenate(aims))
         achieved = returns.reshape(len(run.seeds), len(aims), len(seeds))

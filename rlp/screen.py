@@ -12,6 +12,7 @@ from rich.console import Console, RenderableType
 from rich.progress import Progress, ProgressColumn, Task
 from rich.progress_bar import ProgressBar
 from rich.table import Table
+from rich.text import Text
 
 from rlp.stats import d4rl_score
 from rlp.tables import WHOLE, OnScreen
@@ -105,8 +106,7 @@ class Screen:
         console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
         if self._live and console.is_terminal:
             console = self._console
-        console.print("[yellow]warning:[/] ", end="", markup=True)
-        console.print(text)
+        console.print(Text.assemble(("warning:", "yellow"), " ", text))
 
     def alarms(self, labels: Sequence[str], alarms: Mapping[str, np.ndarray]) -> None:
         """Warns once of each alarm of each member; `alarms` has the update it began, or NEVER."""

@@ -49,7 +49,9 @@ class OnScreen:
                 numbers = zip(self._columns[1:], cells, strict=True)
                 told = ", ".join(f"{column} {cell}".strip() for column, cell in numbers)
                 yield _Name(name)
-                yield Padding(Text(told, overflow="fold", no_wrap=False), (0, 0, 0, 2))
+                yield Padding(
+                    Text(told, overflow="fold", no_wrap=False), (0, 0, 0, 2), expand=False
+                )
 
     def _table(self, between_words: str) -> Table:
         table = Table(box=SIMPLE_HEAD, pad_edge=False)
