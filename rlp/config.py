@@ -49,14 +49,13 @@ def config(cls: type[T]) -> type[T]:
     """
 
     def coerce_floats(self: Any) -> None:
-        for name in floats:
-            value = getattr(self, name)
-            if isinstance(value, int | float):  # not the tracers and arrays of an unflattened tree
-                object.__setattr__(self, name, np.float32(value))
+        # Not the tracers and arrays of an unflattened tree.
+        given = {k: v for k in floats if isinstance(v := getattr(self, k), int | float)}
         for least, most in pairs:
-            low, high = getattr(self, least), getattr(self, most)
-            if all(isinstance(bound, np.floating) for bound in (low, high)) and low > high:
-                raise InputError(f"--{least}={low}: is above --{most}={high}")
+            if least in given and most in given and given[least] > given[most]:
+                raise InputError(f"--{least}={given[least]}: is above --{most}={given[most]}")
+        for name, value in given.items():
+            object.__setattr__(self, name, np.float32(value))
 
     setattr(cls, "__post_init__", coerce_floats)  # noqa: B010 - cls has no such attribute to type
     cls = dataclasses.dataclass(frozen=True, eq=False, kw_only=True)(cls)
