@@ -158,7 +158,7 @@ def _number(name: str, text: str) -> float:
 
 
 def _read(kind: Callable[[str], Any], name: str, text: str, noun: str) -> Any:
-    """Returns what Python reads in a text of ASCII; it would read all scripts' digits."""
+    """Returns what Python reads in ASCII; it would read the digits of every script."""
     try:
         return kind(text.encode("ascii").decode())
     except ValueError:
@@ -206,7 +206,7 @@ def _check_flags(command: Command, words: Sequence[str]) -> None:
         if word in ("-", "--"):
             raise InputError(f"stray word {word}: flags are written --name=value")
     for name, has_value in _flags(words):
-        if not has_value and name not in kinds:
+        if not has_value and name not in kinds and name.removeprefix("no") in kinds:
             name = name.removeprefix("no")
         if name not in {*kinds, "help", "h"}:
             raise InputError(f"no flag --{name}{nearest(name, kinds)}; --help lists them all")

@@ -111,7 +111,9 @@ def _start(given: cli.Given) -> Run:
             f"must be a whole number of updates, and of all steps at most {cli.LARGEST}"
         )
     of_members = settings.num_seeds * max(plan.num_envs, plan.num_episodes)
-    env = envs.make(settings.env, max(of_members, settings.num_data_episodes))  # there is room
+    env = envs.make(
+        settings.env, max(of_members, settings.num_data_episodes)
+    )  # checks that there is room
     if plan.layout(env.max_episode_steps).num_episodes <= plan.num_random_episodes:
         raise InputError(
             f"--num_steps={plan.num_steps}: nothing is learned, as that is no more than "

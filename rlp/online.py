@@ -128,7 +128,7 @@ def fit(run: Run, plan: Plan, env: VectorEnv, eval_env: VectorEnv, screen: Scree
         while step < end and not received:
             began = time.perf_counter()
             episode = step // steps_a_round
-            if episode in (first, plan.num_random_episodes):  # which other programs are for
+            if episode in (first, plan.num_random_episodes):  # random actions, then the policy's
                 move(step, COMPILING)
             learner, recorded, metrics, alarms = _play(collection, learner, episode)
             speed = steps_a_round * len(run.seeds) / (time.perf_counter() - began)

@@ -22,10 +22,12 @@ COMPILING = "compiling..."
 BAR_WIDTH = 16
 
 
-def console() -> Console:
-    """Returns the console of stdout; tables fit its width where it is a terminal's."""
-    is_terminal = sys.stdout.isatty()
-    made = Console(highlight=False, markup=False, soft_wrap=True, force_terminal=is_terminal)
+def console(stderr: bool = False) -> Console:
+    """Returns the console of stdout or stderr; tables fit its width where it is a terminal's."""
+    is_terminal = (sys.stderr if stderr else sys.stdout).isatty()
+    made = Console(
+        stderr=stderr, force_terminal=is_terminal, highlight=False, markup=False, soft_wrap=True
+    )
     if not is_terminal:
         made.width = WHOLE
     return made
@@ -103,10 +105,9 @@ class Screen:
 
     def warn(self, text: str) -> None:
         """Prints a warning on stderr, quiet or not; above the bar where both are one terminal's."""
-        console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-        if self._live and console.is_terminal:
-            console = self._console
-        console.print(Text.assemble(("warning:", "yellow"), " ", text))
+        errors = console(stderr=True)
+        shown_on = self._console if self._live and errors.is_terminal else errors
+        shown_on.print(Text.assemble(("warning:", "yellow"), " ", text))
 
     def alarms(self, labels: Sequence[str], alarms: Mapping[str, np.ndarray]) -> None:
         """Warns once of each alarm of each member; `alarms` has the update it began, or NEVER."""

@@ -147,6 +147,7 @@ def test_a_word_may_be_given_as_a_flag():
         (("here", "--rate"), "--rate has no value"),
         (("here", "--rate", "--num_seeds=2"), "--rate has no value"),
         (("here", "--noname"), "--name has no value"),
+        (("here", "--nothing"), "no flag --nothing"),
         (("here", "--num_seeds=1", "--num-seeds", "2"), "--num_seeds is given twice"),
         (("here", "--normalize", "--nonormalize"), "--normalize is given twice"),
         (("here", "--place=there"), "PLACE is given twice: here and --place=there"),

@@ -17,7 +17,7 @@ from rlp.data.dataset import Dataset, sample_segments
 from rlp.errors import InputError
 from rlp.types import Metrics, Params, Segment, Spec, no_limits, state_actor
 
-# Of all dropped nothing is left to learn from; every layer is compiled by itself.
+# The rate is rounded to k / 256, and 1 would leave nothing; layers are compiled one by one.
 Dropout = Annotated[float, "from 0 to 0.99", lambda value: 0 <= value <= 0.99]
 Depth = Annotated[int, "from 1 to 100", lambda value: 1 <= value <= 100]
 
