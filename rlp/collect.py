@@ -110,10 +110,8 @@ def _start(given: cli.Given) -> Run:
             f"--updates_per_step={plan.updates_per_step} times --num_envs={plan.num_envs} "
             f"must be a whole number of updates, and of all steps at most {cli.LARGEST}"
         )
-    of_members = settings.num_seeds * max(plan.num_envs, plan.num_episodes)
-    env = envs.make(
-        settings.env, max(of_members, settings.num_data_episodes)
-    )  # checks that there is room
+    num_envs = settings.num_seeds * max(plan.num_envs, plan.num_episodes)
+    env = envs.make(settings.env, num_envs)  # as many as will be: there must be room
     if plan.layout(env.max_episode_steps).num_episodes <= plan.num_random_episodes:
         raise InputError(
             f"--num_steps={plan.num_steps}: nothing is learned, as that is no more than "
@@ -150,7 +148,7 @@ def _start(given: cli.Given) -> Run:
 
 
 def _check_memory(settings: Settings, plan: Plan, setting: cqlsac.Config, spec: Spec) -> None:
-    """Checks that the members and their replays fit the machine.
+    """Checks that the members, their replays and the data to be made fit the machine.
 
     Raises:
         InputError: if they do not.
@@ -163,6 +161,13 @@ def _check_memory(settings: Settings, plan: Plan, setting: cqlsac.Config, spec: 
         memory.num_bytes(replays),
         memory.of_machine(),
         "choose fewer steps or members",
+    )
+    numbers_each = spec.max_episode_steps * (spec.observation_dim + spec.action_dim + 1)
+    memory.check(
+        f"{settings.num_data_episodes:,} episodes of data",
+        4 * numbers_each * settings.num_data_episodes,
+        memory.of_machine(),
+        "choose a smaller --num_data_episodes",
     )
 
 
