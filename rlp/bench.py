@@ -19,11 +19,9 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rich.console import Console
-
-from rlp import cli, devices, figures, files, memory, peers, runs, work
+from rlp import cli, devices, figures, files, memory, peers, runs, screen, work
 from rlp.algos import ALGOS
-from rlp.config import Positive
+from rlp.config import Distinct, NewFile, Positive
 from rlp.errors import InputError
 from rlp.types import Precision
 
@@ -33,10 +31,10 @@ class Settings:
     """The benchmark."""
 
     algos: str = ",".join(ALGOS)  # which, separated by commas
-    members: tuple[Positive, ...] = (1, 4)  # population sizes
-    precisions: tuple[Precision, ...] = ("float32",)  # of matrix products; or bf16, on a GPU tf32
+    members: Distinct[Positive] = (1, 4)  # population sizes
+    precisions: Distinct[Precision] = ("float32",)  # of matrix products; or bf16, on a GPU tf32
     num_rounds: Positive = 5  # measurements of a few seconds each; the median counts
-    json: str = ""  # file to write the figures to
+    json: NewFile = ""  # file to write the figures to
     against: str = ""  # d3rlpy: measure it beside us, at the same work
     compare: str = ""  # two such files, BEFORE.json,AFTER.json: prints them side by side instead
     markdown: str = ""  # such a file: prints it as a table in markdown instead
@@ -52,8 +50,7 @@ def bench(given: cli.Given) -> None:
         print(figures.markdown(figures.read(Path(settings.markdown))))
         return
     cases, results = _cases(settings), []
-    console = Console()
-    console.width = max(console.width, 120)  # the table is of no use folded
+    console = screen.console()
     for number, case in enumerate(cases, start=1):
         with console.status(f"{case.name} ({number} of {len(cases)})"):
             results.append(_in_new_process(case.measure, *case.arguments))
@@ -87,14 +84,14 @@ def _cases(settings: Settings) -> list[Case]:
     Raises:
         InputError: if something of it cannot be.
     """
-    if not (settings.members and settings.precisions):
-        raise InputError("--members, --precisions: give one at least")
     for precision in settings.precisions:
         devices.check_precision(precision)
     if settings.against:
         peers.check_installed(settings.against)
     cases, rounds = [], settings.num_rounds
     for algo_name in cli.chosen("algos", settings.algos, ALGOS):
+        most = max(settings.members)
+        memory.check_members(ALGOS[algo_name], work.setting(algo_name), work.SPEC, most)
         for precision, num_members in itertools.product(settings.precisions, settings.members):
             name = f"{algo_name}, {precision}, {num_members} members"
             cases.append(Case(name, measure, (algo_name, precision, num_members, rounds)))
@@ -113,7 +110,7 @@ def _compare(text: str) -> None:
     paths = [Path(part) for part in text.split(",")]
     if len(paths) != 2:
         raise InputError(f"--compare={text}: give two files, as --compare=before.json,after.json")
-    console = Console()
+    console = screen.console()
     console.print(figures.side_by_side(*map(figures.read, paths)))
     console.print(f"of {paths[0]} and {paths[1]}; ratio: of the fractions of the ceiling")
 

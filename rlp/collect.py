@@ -17,12 +17,25 @@ from typing import Any
 import jax
 import numpy as np
 
-from rlp import checkpoint, cli, config, data, envs, files, online, policy, population, runs
+from rlp import (
+    checkpoint,
+    cli,
+    config,
+    data,
+    envs,
+    files,
+    memory,
+    online,
+    policy,
+    population,
+    runs,
+)
 from rlp.algos import cqlsac
-from rlp.config import Discount, Positive
+from rlp.config import Discount, Name, NonNegativeFloat, Positive
 from rlp.data.dataset import unit_normalizer
 from rlp.data.episodes import fingerprint
 from rlp.data.formats import exorl
+from rlp.data.replay import empty_replay
 from rlp.errors import InputError
 from rlp.online import Plan
 from rlp.policy import Policy
@@ -45,7 +58,7 @@ class Settings:
     num_seeds: Positive = 1  # members: learners that show the spread
     num_data_episodes: Positive = 50  # episodes of medium and of expert
     out: str = ""  # folder of the data sets (default: data/ENV)
-    name: str = ""  # of the run (default: collect-<environment>-<date-time>)
+    name: Name = ""  # of the run (default: collect-<environment>-<date-time>)
     runs: str = "runs"  # folder of all runs
 
 
@@ -55,7 +68,7 @@ class Learning:
 
     hidden_dims: tuple[Positive, ...] = (256, 256)  # widths of the hidden layers
     batch_size: Positive = 256  # transitions in a batch
-    learning_rate: float = 1e-3  # Adam's, for everything
+    learning_rate: NonNegativeFloat = 1e-3  # Adam's, for everything
     discount: Discount = 0.99  # gamma
 
 
@@ -92,12 +105,18 @@ def _start(given: cli.Given) -> Run:
     settings, plan = cli.parse(Settings, given), cli.parse(Plan, given)
     learning = cli.parse(Learning, given)
     updates = plan.updates_per_step * plan.num_envs
-    if updates < 1 or updates != round(updates):
+    if updates < 1 or updates != round(updates) or plan.num_steps * updates > cli.LARGEST:
         raise InputError(
             f"--updates_per_step={plan.updates_per_step} times --num_envs={plan.num_envs} "
-            "must be a whole number of updates"
+            f"must be a whole number of updates, and of all steps at most {cli.LARGEST}"
         )
-    env = envs.make(settings.env)
+    num_envs = settings.num_seeds * max(plan.num_envs, plan.num_episodes)
+    env = envs.make(settings.env, num_envs)  # as many as will be: there must be room
+    if plan.layout(env.max_episode_steps).num_episodes <= plan.num_random_episodes:
+        raise InputError(
+            f"--num_steps={plan.num_steps}: nothing is learned, as that is no more than "
+            f"--num_random_episodes={plan.num_random_episodes} of each environment"
+        )
     for name in SETS:
         if _folder(settings, name).exists():
             raise InputError(
@@ -113,6 +132,8 @@ def _start(given: cli.Given) -> Run:
         critic_rate=learning.learning_rate,
         discount=learning.discount,
     )
+    spec = Spec(env.observation_dim, env.action_dim, env.max_episode_steps)
+    _check_memory(settings, plan, setting, spec)
     seeds = range(settings.seed, settings.seed + settings.num_seeds)
     record = {
         "algo": "cqlsac",
@@ -120,10 +141,34 @@ def _start(given: cli.Given) -> Run:
         "plan": asdict(plan),
         "members": [{"seed": seed, "config": config.to_dict(setting)} for seed in seeds],
         "env": settings.env,
-        "spec": Spec(env.observation_dim, env.action_dim, env.max_episode_steps)._asdict(),
+        "spec": spec._asdict(),
     }
     name = settings.name or runs.default_name("collect", settings.env)
     return runs.create(Path(settings.runs) / name, record)
+
+
+def _check_memory(settings: Settings, plan: Plan, setting: cqlsac.Config, spec: Spec) -> None:
+    """Checks that the members, their replays and the data to be made fit the machine.
+
+    Raises:
+        InputError: if they do not.
+    """
+    memory.check_members(cqlsac, setting, spec, settings.num_seeds)
+    layout = plan.layout(spec.max_episode_steps)
+    replays = jax.eval_shape(lambda: empty_replay(layout, spec, settings.num_seeds))
+    memory.check(
+        f"replays of {plan.num_steps:,} steps",
+        memory.num_bytes(replays),
+        memory.of_machine(),
+        "choose fewer steps or members",
+    )
+    numbers_each = spec.max_episode_steps * (spec.observation_dim + spec.action_dim + 1)
+    memory.check(
+        f"{settings.num_data_episodes:,} episodes of data",
+        4 * numbers_each * settings.num_data_episodes,
+        memory.of_machine(),
+        "choose a smaller --num_data_episodes",
+    )
 
 
 def _resume(given: cli.Given) -> Run:

@@ -11,32 +11,58 @@ import inspect
 import itertools
 import textwrap
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, TypeVar, dataclass_transform, get_type_hints
 
 import jax
 import numpy as np
 
+from rlp.errors import InputError
+
 T = TypeVar("T")
-# Kinds of numbers: what they must be, and whether one is. Other whole numbers may be 0.
+LONGEST_NAME = 200  # bytes; file systems allow 255, and some files add an ending to the name
+# Kinds of values: what they must be, in words, and whether one is. Other whole numbers may be 0.
 Positive = Annotated[int, "at least 1", lambda value: value >= 1]
+PositiveFloat = Annotated[float, "above 0", lambda value: value > 0]
+NonNegativeFloat = Annotated[float, "at least 0", lambda value: value >= 0]
 Share = Annotated[float, "from 0 to 1", lambda value: 0 <= value <= 1]
-Discount = Annotated[float, "at least 0 and below 1", lambda value: 0 <= value < 1]
+Fraction = Annotated[float, "above 0 and at most 1", lambda value: 0 < value <= 1]
+Discount = Annotated[
+    float, "at least 0 and below 1, in 32 bits", lambda value: 0 <= np.float32(value) < 1
+]
+Distinct = Annotated[
+    tuple[T, ...], "different values", lambda values: len(set(values)) == len(values)
+]
+Name = Annotated[
+    str,
+    f"a name without / of at most {LONGEST_NAME} bytes",
+    lambda text: "/" not in text and text not in (".", "..") and len(text.encode()) <= LONGEST_NAME,
+]
+NewFile = Annotated[str, "a file, and this is a folder", lambda text: not Path(text).is_dir()]
 
 
 @dataclass_transform(frozen_default=True, eq_default=False, kw_only_default=True)
 def config(cls: type[T]) -> type[T]:
-    """Returns `cls` as a frozen dataclass and pytree: floats are leaves, other fields static."""
+    """Returns `cls` as a frozen dataclass and pytree: floats are leaves, other fields static.
+
+    A config whose `*_min` is above its `*_max` raises InputError.
+    """
 
     def coerce_floats(self: Any) -> None:
-        for name in floats:
-            value = getattr(self, name)
-            if isinstance(value, int | float):  # not the tracers and arrays of an unflattened tree
-                object.__setattr__(self, name, np.float32(value))
+        # Not the tracers and arrays of an unflattened tree.
+        given = {k: v for k in floats if isinstance(v := getattr(self, k), int | float)}
+        for least, most in pairs:
+            if least in given and most in given and given[least] > given[most]:
+                raise InputError(f"--{least}={given[least]}: is above --{most}={given[most]}")
+        for name, value in given.items():
+            object.__setattr__(self, name, np.float32(value))
 
     setattr(cls, "__post_init__", coerce_floats)  # noqa: B010 - cls has no such attribute to type
     cls = dataclasses.dataclass(frozen=True, eq=False, kw_only=True)(cls)
     names = [field.name for field in dataclasses.fields(cls)]  # pyright: ignore[reportArgumentType] - it is one now
     floats = [name for name in names if name in float_names(cls)]
+    stems = [name.removesuffix("_min") for name in floats if name.endswith("_min")]
+    pairs = [(f"{stem}_min", f"{stem}_max") for stem in stems]
     jax.tree_util.register_dataclass(cls, floats, [name for name in names if name not in floats])
     return cls
 

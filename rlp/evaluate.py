@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from rlp import cli, envs, files, offline, runs
-from rlp.config import Positive
+from rlp.config import Distinct, Positive
 from rlp.errors import InputError
 from rlp.rollout import EVALUATION_SEED, evaluate, evaluation_seeds
 from rlp.runs import Run
-from rlp.screen import Screen
+from rlp.screen import COMPILING, Screen
 from rlp.types import no_memory
 
 
@@ -27,7 +27,7 @@ class Settings:
     num_episodes: Positive = 10  # episodes of each member
     seed: int = EVALUATION_SEED  # of the first episode's initial state; the others follow
     env: str = ""  # environment (default: the one the run was evaluated in)
-    target_return: tuple[float, ...] = ()  # returns to aim for (default: the one of the training)
+    target_return: Distinct[float] = ()  # returns to aim for (default: the one of the training)
     quiet: bool = False  # print the result only
 
 
@@ -41,10 +41,12 @@ def evaluate_run(given: cli.Given) -> None:
         raise InputError("--target_return: every task of this run aims for a return of its own")
     policy, step = offline.load_policy(run)
     env_name = settings.env or run.record["env"]
+    num_aims = len(settings.target_return) or 1
+    num_episodes = settings.num_episodes * len(run.tasks)
+    env = envs.make(env_name, len(run.seeds) * num_aims * num_episodes, run.action_bounds)
     seeds = evaluation_seeds(settings.num_episodes, len(run.tasks), settings.seed)
     aims = [np.full(len(seeds), target) for target in settings.target_return]
     aims = aims or [np.tile(run.target_returns, settings.num_episodes)]
-    env = envs.make(env_name, len(run.seeds) * len(aims) * len(seeds), run.action_bounds)
     envs.check_widths(
         env, env_name, run.spec.observation_dim, run.spec.action_dim, str(run.directory)
     )
@@ -52,7 +54,7 @@ def evaluate_run(given: cli.Given) -> None:
         for doubt in filter(None, map(run.doubt, settings.target_return)):
             screen.warn(doubt)
         screen.say(f"{run.directory} at update {step:,}, {settings.num_episodes} episodes a member")
-        with screen.bar("evaluating", run.spec.max_episode_steps) as show:
+        with screen.bar("evaluating", run.spec.max_episode_steps, COMPILING) as show:
             starts = seeds * len(aims)
             returns = evaluate(run.algo, run.spec, policy, env, starts, show, np.concatenate(aims))
         achieved = returns.reshape(len(run.seeds), len(aims), len(seeds))

@@ -7,10 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-
 from rlp import files, tables
 from rlp.errors import InputError
+from rlp.tables import OnScreen
 
 Figures = dict[str, Any]  # of one case
 Case = tuple[str, str, int]  # algorithm, precision, members
@@ -38,18 +37,18 @@ def _ours(figures: Sequence[Figures]) -> dict[Case, Figures]:
     return {(r["algo"], r["precision"], r["members"]): r for r in ours}
 
 
-def on_screen(figures: Sequence[Figures]) -> Table:
+def on_screen(figures: Sequence[Figures]) -> OnScreen:
     """Returns a row a case."""
-    table = tables.on_screen(COLUMNS)
+    table = OnScreen(COLUMNS)
     for result in figures:
         table.add_row(*(show(result) for show in COLUMNS.values()))
     return table
 
 
-def side_by_side(before: Sequence[Figures], after: Sequence[Figures]) -> Table:
+def side_by_side(before: Sequence[Figures], after: Sequence[Figures]) -> OnScreen:
     """Returns a row for every case that both have, and how they differ."""
     columns = ("algorithm", "precision", "members", "updates/s", "", "of ceiling", "", "ratio")
-    table = tables.on_screen(columns)
+    table = OnScreen(columns)
     both = _ours(before), _ours(after)
     for case in [each for each in both[0] if each in both[1]]:
         speeds, fractions = (

@@ -21,7 +21,7 @@ from rlp.metrics import MetricsLog
 from rlp.policy import Policy
 from rlp.rollout import evaluate, evaluation_seeds
 from rlp.runs import Run
-from rlp.screen import Screen, spread
+from rlp.screen import COMPILING, Screen, spread
 from rlp.signals import stop_requests
 
 
@@ -84,9 +84,12 @@ def fit(run: Run, schedule: Schedule, task: Task, wandb: bool, screen: Screen) -
     if step == end:
         return 0
     dataset = devices.place(task.dataset, task.placement.everywhere)
-    at_once = task.at_once or _at_once(run, schedule.next_stop(step, end) - step, task, screen)
-    members = Members(run, task.placement, at_once, states)
+    screen.log(COMPILING)
+    with screen.bar(COMPILING):
+        at_once = task.at_once or _at_once(run, schedule.next_stop(step, end) - step, task, screen)
+        members = Members(run, task.placement, at_once, states)
     told, sizes, seconds, note = [], [], 0.0, ""  # since the last log point
+    compiled: set[int] = set()  # lengths of stretches, each a program
     with (
         Aside(run, step, wandb) as aside,
         screen.bar("training", end) as move,
@@ -94,6 +97,9 @@ def fit(run: Run, schedule: Schedule, task: Task, wandb: bool, screen: Screen) -
     ):
         while step < end and not stopped:
             stop = schedule.next_stop(step, end)
+            if stop - step not in compiled:
+                compiled.add(stop - step)
+                move(step, COMPILING)
             began = time.perf_counter()
             told.append(members.train(dataset, step, stop))
             seconds += time.perf_counter() - began
@@ -148,7 +154,7 @@ def _evaluate(
     )
     seeds = evaluation_seeds(num_episodes, len(run.tasks))
     targets = np.tile(run.target_returns, num_episodes)
-    with screen.bar("evaluating", run.spec.max_episode_steps) as show:
+    with screen.bar("evaluating", run.spec.max_episode_steps, COMPILING) as show:
         returns = evaluate(run.algo, run.spec, actors, env, seeds, show, targets)
     log.write_returns(step, returns)
     for name, means in run.over_members(run.by_member(returns)).items():

@@ -19,7 +19,7 @@ import numpy as np
 
 from rlp import checkpoint, policy, population
 from rlp.checkpoint import Saved
-from rlp.config import Positive
+from rlp.config import Positive, PositiveFloat
 from rlp.data.dataset import Dataset, unit_normalizer
 from rlp.data.formats import exorl
 from rlp.data.replay import Layout, empty_replay, insert
@@ -30,7 +30,7 @@ from rlp.policy import Policy
 from rlp.population import Alarms, Population
 from rlp.rollout import Recorded, Taken, by_member, evaluate, evaluation_seeds, split
 from rlp.runs import Run
-from rlp.screen import Screen, spread
+from rlp.screen import COMPILING, Screen, spread
 from rlp.signals import stop_requests
 from rlp.types import Algo, Metrics, State, Transition
 
@@ -73,11 +73,11 @@ class Plan:
 
     num_steps: Positive = 300_000  # environment steps of each member
     num_envs: Positive = 8  # environments of each member, stepped together
-    updates_per_step: float = 0.5  # gradient updates an environment step
+    updates_per_step: PositiveFloat = 0.5  # gradient updates an environment step
     num_random_episodes: int = 1  # of each environment: random actions, no updates
-    eval_every: int = 10_000  # environment steps between evaluations
+    eval_every: Positive = 10_000  # environment steps between evaluations
     num_episodes: Positive = 10  # episodes of each member in an evaluation
-    checkpoint_every: int = 50_000  # environment steps between checkpoints
+    checkpoint_every: Positive = 50_000  # environment steps between checkpoints
 
     def layout(self, episode_length: int) -> Layout:
         """Returns the layout of a replay that holds `num_steps` steps in whole episodes."""
@@ -119,7 +119,7 @@ def fit(run: Run, plan: Plan, env: VectorEnv, eval_env: VectorEnv, screen: Scree
     if step:
         screen.say(f"going on from step {step:,}")
     steps_a_round = layout.num_envs * layout.episode_length
-    end = layout.num_episodes * steps_a_round
+    end, first = layout.num_episodes * steps_a_round, step // steps_a_round
     with (
         closing(MetricsLog(run, step, wandb=False)) as log,
         screen.bar("collecting", end) as move,
@@ -128,6 +128,8 @@ def fit(run: Run, plan: Plan, env: VectorEnv, eval_env: VectorEnv, screen: Scree
         while step < end and not received:
             began = time.perf_counter()
             episode = step // steps_a_round
+            if episode in (first, plan.num_random_episodes):  # random actions, then the policy's
+                move(step, COMPILING)
             learner, recorded, metrics, alarms = _play(collection, learner, episode)
             speed = steps_a_round * len(run.seeds) / (time.perf_counter() - began)
             for number, each in enumerate(recorded[: layout.num_envs], episode * layout.num_envs):
@@ -143,7 +145,7 @@ def fit(run: Run, plan: Plan, env: VectorEnv, eval_env: VectorEnv, screen: Scree
             move(step, note)
             if step == end or _is_due(plan.eval_every, before, step):
                 actors = _actors(collection, learner.states)
-                with screen.bar("evaluating", eval_env.max_episode_steps) as show:
+                with screen.bar("evaluating", eval_env.max_episode_steps, COMPILING) as show:
                     seeds = evaluation_seeds(plan.num_episodes)
                     scores = evaluate(run.algo, run.spec, actors, eval_env, seeds, show)
                 log.write_returns(step, scores)

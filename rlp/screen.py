@@ -3,22 +3,74 @@
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.console import Console, RenderableType
+from rich.progress import Progress, ProgressColumn, Task
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
 
-from rlp import tables
 from rlp.stats import d4rl_score
+from rlp.tables import WHOLE, OnScreen
 from rlp.types import NEVER
+
+COMPILING = "compiling..."
+BAR_WIDTH = 16
+
+
+def console(stderr: bool = False) -> Console:
+    """Returns the console of stdout or stderr; tables fit its width where it is a terminal's."""
+    is_terminal = (sys.stderr if stderr else sys.stdout).isatty()
+    made = Console(
+        stderr=stderr, force_terminal=is_terminal, highlight=False, markup=False, soft_wrap=True
+    )
+    if not is_terminal:
+        made.width = WHOLE
+    return made
+
+
+class _Part(NamedTuple):
+    """What may be shown of a bar; the one of the highest rank is left out first."""
+
+    rank: int
+    shown: RenderableType
+
+    @property
+    def width(self) -> int:
+        return len(self.shown) if isinstance(self.shown, str) else BAR_WIDTH
+
+
+class _Line(ProgressColumn):
+    """A bar in one line, without what the terminal has no room for: the losses go first."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+
+    def render(self, task: Task) -> Table:
+        """Returns the parts of a bar that fit."""
+        speed, *losses = task.fields["note"].split("  ")
+        parts = [
+            _Part(0, task.description),
+            _Part(4, ProgressBar(task.total, task.completed, BAR_WIDTH)),
+            _Part(1, f"{task.completed:,.0f}/{task.total:,.0f}" if task.total else ""),
+            _Part(3, speed),
+            *(_Part(6 + number, loss) for number, loss in enumerate(losses)),
+            _Part(5, _clock(task.elapsed)),
+            _Part(2, f"ETA {_clock(task.time_remaining)}" if task.time_remaining else ""),
+        ]
+        kept = sorted(part for part in parts if part.width)
+        while sum(part.width + 1 for part in kept) > self._console.width and len(kept) > 1:
+            kept.pop()
+        line = Table.grid(padding=(0, 1))
+        for _ in kept:
+            line.add_column(no_wrap=True)
+        line.add_row(*(part.shown for part in parts if part in kept))
+        return line
 
 
 class Screen:
@@ -27,20 +79,10 @@ class Screen:
     def __init__(self, quiet: bool) -> None:
         self._quiet = quiet
         self._warned: set[str] = set()
-        self._console = Console(highlight=False, markup=False, soft_wrap=True)
-        self._console.width = max(self._console.width, 100)  # tables of labels need it
-        self._live = self._console.is_terminal and not quiet
+        self._console = console()
+        self._live = self._console.is_interactive and not quiet
         self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}"),
-            TimeElapsedColumn(),
-            TextColumn("ETA"),
-            TimeRemainingColumn(),
-            console=self._console,
-            transient=True,
-            disable=not self._live,
+            _Line(self._console), console=self._console, transient=True, disable=not self._live
         )
 
     def __enter__(self) -> "Screen":
@@ -62,10 +104,10 @@ class Screen:
             self.say(text)
 
     def warn(self, text: str) -> None:
-        """Prints a warning on stderr, quiet or not."""
-        console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-        console.print("warning:", style="yellow", end=" ")
-        console.print(text)
+        """Prints a warning on stderr, quiet or not; above the bar where both are one terminal's."""
+        errors = console(stderr=True)
+        shown_on = self._console if self._live and errors.is_terminal else errors
+        shown_on.print(Text.assemble(("warning:", "yellow"), " ", text))
 
     def alarms(self, labels: Sequence[str], alarms: Mapping[str, np.ndarray]) -> None:
         """Warns once of each alarm of each member; `alarms` has the update it began, or NEVER."""
@@ -76,9 +118,17 @@ class Screen:
                     self.warn(f"{label}: {what} from update {first:,}; the others go on")
 
     @contextmanager
-    def bar(self, description: str, total: int) -> Iterator[Callable[..., None]]:
-        """Shows a bar; the function it yields moves it to a count, with a note behind it."""
-        task = self._progress.add_task(description, total=total, note="")
+    def bar(
+        self, description: str, total: int | None = None, note: str = ""
+    ) -> Iterator[Callable[..., None]]:
+        """Shows a bar; the function it yields moves it to a count, with a note behind it.
+
+        Args:
+            description: what goes on.
+            total: the count at its end (None: not known).
+            note: the first; two spaces are between what a narrow terminal may leave out.
+        """
+        task = self._progress.add_task(description, total=total, note=note)
 
         def move(count: int, note: str = "") -> None:
             self._progress.update(task, completed=count, note=note)
@@ -103,7 +153,7 @@ class Screen:
         """
         scored = d4rl_score(env, np.zeros(1)) is not None
         columns = ("return", "mean", "std", "min", "max", "n", *(["D4RL score"] * scored))
-        table = tables.on_screen(columns)
+        table = OnScreen(columns)
 
         def add(name: str, values: np.ndarray, what: str) -> None:
             scores = d4rl_score(env, values)
@@ -123,6 +173,11 @@ def spread(values: np.ndarray) -> str:
     """Returns `871 +- 40 (820 to 905)`, or `871` of a single value."""
     mean, std, low, high = _summary(values)
     return f"{mean} +- {std} ({low} to {high})" if values.size > 1 else mean
+
+
+def _clock(seconds: float | None) -> str:
+    """Returns a time as `0:01:05`."""
+    return str(timedelta(seconds=round(seconds or 0)))
 
 
 def _summary(values: np.ndarray) -> list[str]:

@@ -6,13 +6,26 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 import rlp
-from rlp import checkpoint, cli, config, data, devices, envs, files, offline, report, runs
+from rlp import (
+    checkpoint,
+    cli,
+    config,
+    data,
+    devices,
+    envs,
+    files,
+    memory,
+    offline,
+    report,
+    runs,
+)
 from rlp.algos import ALGOS, presets
-from rlp.config import Positive
-from rlp.data.dataset import fit_normalizer, hide_task, make_dataset, unit_normalizer
+from rlp.config import Fraction, Name, Positive
+from rlp.data.dataset import Dataset, fit_normalizer, hide_task, make_dataset, unit_normalizer
 from rlp.data.episodes import (
     EpisodeSet,
     drop_last_successors,
@@ -36,7 +49,7 @@ class Settings(ReadOptions):
     """The run."""
 
     dataset: str = "walker-walk/medium"  # a bundled name, minari:NAME or a path; a+b joins
-    top_fraction: float = 1.0  # keep the best episodes that hold this fraction of all steps
+    top_fraction: Fraction = 1.0  # keep the best episodes that hold this fraction of all steps
     preset: str = ""  # a named setting of the hyperparameters (default: the first it has)
     mirror: bool = False  # add every episode's mirror image, where a body has one: walker
     d4rl_compat: bool = False  # drop each last transition before a time limit, as D4RL's loader
@@ -48,7 +61,7 @@ class Settings(ReadOptions):
     target_return: float = 0.0  # return that a Decision Transformer aims for; 0: the data's best
     seed: int = 0  # the first seed
     num_seeds: Positive = 1  # members: this many seeds of every setting, all in one program
-    name: str = ""  # of the run (default: <algorithm>-<data set>-<date-time>)
+    name: Name = ""  # of the run (default: <algorithm>-<data set>-<date-time>)
     runs: str = "runs"  # folder of all runs
 
 
@@ -109,6 +122,7 @@ def _start(algo_name: str, given: cli.Given) -> tuple[Run, EpisodeSet, Task]:
     data_set = _load(algo_name, settings)
     _check_data(algo_name, configs[0], data_set)
     handling, num_members = cli.parse(Handling, given), len(configs) * settings.num_seeds
+    memory.check_members(ALGOS[algo_name], configs[0], _spec(data_set), num_members)
     task = _task(settings, schedule, handling, data_set, num_members)
     if settings.target_return and ALGOS[algo_name].remember is no_memory:
         raise InputError(f"--target_return: {algo_name} does not aim for a return")
@@ -192,10 +206,22 @@ def _check_data(algo_name: str, setting: Any, data_set: EpisodeSet) -> None:
 
 
 def _try(algo: Algo, setting: Any, spec: Spec, task: Task) -> None:
-    """Traces the start of training, so that what cannot be is refused before anything is made."""
-    keys = jax.random.split(jax.random.key(0))
-    jax.eval_shape(lambda: algo.init(setting, keys[0], spec))
-    jax.eval_shape(lambda: algo.sample(setting, keys[1], task.dataset))
+    """Traces an update, so that what cannot be is refused before anything is made."""
+
+    def one_update(dataset: Dataset) -> Any:
+        init_key, sample_key, update_key = jax.random.split(jax.random.key(0), 3)
+        batch = algo.sample(setting, sample_key, dataset)
+        return algo.update(
+            setting, algo.init(setting, init_key, spec), jnp.int32(0), update_key, batch
+        )
+
+    largest = memory.largest_array(jax.make_jaxpr(one_update)(task.dataset).jaxpr)
+    memory.check(
+        f"an array {largest.str_short()} in an update",
+        memory.num_bytes(largest),
+        memory.of_devices(),
+        "choose smaller batches or networks",
+    )
 
 
 def _preset(algo_name: str, name: str) -> str:
@@ -228,7 +254,8 @@ def _resume(algo_name: str, given: cli.Given) -> tuple[Run, EpisodeSet, Task]:
     schedule = Schedule(**run.record["schedule"])
     task = _task(settings, schedule, handling, data_set, len(run.seeds))
     if "num_updates" in given:
-        done, end = checkpoint.latest_step(run.checkpoints) or 0, int(given["num_updates"])
+        done = checkpoint.latest_step(run.checkpoints) or 0
+        end = cli.parse_value("num_updates", given["num_updates"], Positive)
         if end < done:
             raise InputError(f"--num_updates={end}: {run.directory} has made {done} already")
         run = runs.extend(run, num_updates=end)
@@ -259,8 +286,6 @@ def _refuse_changes(run: Run, given: cli.Given, allow_length: bool) -> None:
 
 
 def _load(algo_name: str, settings: Settings) -> EpisodeSet:
-    if not 0 < settings.top_fraction <= 1:
-        raise InputError(f"--top_fraction={settings.top_fraction}: must be above 0 and at most 1")
     data_set = data.load(settings.dataset, settings)
     data_set = drop_last_successors(data_set) if settings.d4rl_compat else data_set
     if ALGOS[algo_name].remember is not no_memory:

@@ -7,7 +7,23 @@ from typing import Any, Literal
 import pytest
 
 from rlp import cli, files
-from rlp.config import Discount, Positive, Share
+from rlp.algos import ALGOS
+from rlp.config import (
+    Discount,
+    Distinct,
+    Name,
+    NewFile,
+    NonNegativeFloat,
+    Positive,
+    PositiveFloat,
+    Share,
+    float_names,
+)
+
+MAY_BE_NEGATIVE = {
+    "target_entropy", "target_gap", "log_std_min", "log_std_max", "log_std_offset",
+    "clip_gap_min", "clip_gap_max",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -22,6 +38,11 @@ class Flags:
     hidden_dims: tuple[Positive, ...] = (2, 3)  # widths
     tau: Share = 1.0  # how much
     discount: Discount = 0.0  # how far
+    scale: PositiveFloat = 1.0  # by which
+    noise: NonNegativeFloat = 0.0  # how much of it
+    sizes: Distinct[Positive] = (1,)  # each once
+    name: Name = ""  # of the run
+    json: NewFile = ""  # where figures go
 
 
 def run(*words: str) -> Flags | None:
@@ -43,14 +64,34 @@ def refusal(capsys: Any, *words: str) -> str:
 
 
 def test_flags_are_read_by_their_annotation():
-    words = "here --num-seeds 4 --normalize=false --rate=1e-3 --head=two --hidden_dims=5,"
-    assert run(*words.split()) == Flags("here", 4, False, 1e-3, "two", (5,))
+    words = "here --num-seeds 4 --normalize=false --rate=1e-3 --head=two --hidden_dims=5,6"
+    assert run(*words.split()) == Flags("here", 4, False, 1e-3, "two", (5, 6))
 
 
 def test_zero_is_a_number_where_it_means_something():
     assert cli.parse_value("num_actions", "0", int) == 0
     with pytest.raises(cli.InputError, match="--num_actions=-1: must be at least 0"):
         cli.parse_value("num_actions", "-1", int)
+
+
+@pytest.mark.parametrize("text", ["10000", "1e4", "1E4", "10_000", "01e4"])
+def test_a_whole_number_may_be_written_with_its_zeros_counted(text: str):
+    assert cli.parse_value("num_seeds", text, Positive) == 10_000
+
+
+def test_a_name_may_be_chosen_once():
+    assert cli.chosen("algos", "bc,dt", ["bc", "iql", "dt"]) == ["bc", "dt"]
+    for text, message in {"bc,bc": "twice", "bc,": "empty", "bx": "did you mean bc"}.items():
+        with pytest.raises(cli.InputError, match=message):
+            cli.chosen("algos", text, ["bc", "iql", "dt"])
+
+
+@pytest.mark.parametrize("name", ALGOS)
+def test_no_rate_scale_weight_or_noise_is_negative(name: str):
+    config = ALGOS[name].Config
+    for field in set(float_names(config)) - MAY_BE_NEGATIVE:
+        with pytest.raises(cli.InputError, match=f"--{field}=-1: must be"):
+            cli.parse_sweep(config, {field: "-1"})
 
 
 def test_a_bare_flag_is_true_and_no_makes_it_false():
@@ -68,7 +109,7 @@ def test_a_word_may_be_given_as_a_flag():
         (("here", "--nun_seeds=3"), "no flag --nun_seeds (did you mean num_seeds?)"),
         (("here", "--num_seeds=1.5"), "--num_seeds=1.5: must be a whole number"),
         (("here", "--num_seeds=0"), "--num_seeds=0: must be at least 1"),
-        (("here", "--num_seeds"), "--num_seeds=True: must be a whole number"),
+        (("here", "--num_seeds"), "--num_seeds has no value"),
         (("here", "--normalize=1"), "--normalize=1: must be true or false"),
         (("here", "--rate=fast"), "--rate=fast: must be a number"),
         (("here", "--rate=nan"), "--rate=nan: must be finite, in 32 bits"),
@@ -82,6 +123,37 @@ def test_a_word_may_be_given_as_a_flag():
         (("here", "--hidden_dims=0"), "--hidden_dims=0: must be at least 1"),
         (("here", "there"), "stray word there"),
         ((), "PLACE is missing"),
+        (("here", "--num_seeds=1.5e0"), "--num_seeds=1.5e0: must be a whole number"),
+        (("here", "--num_seeds=1e99"), "must be at most 2147483647"),
+        (("here", "--num_seeds=1e-1"), "--num_seeds=1e-1: must be a whole number"),
+        (("here", "--num_seeds=\uff13"), "--num_seeds=\uff13: must be a whole number"),
+        (("here", "--rate=\uff13"), "--rate=\uff13: must be a number"),
+        (("here", "--rate=1e-50"), "--rate=1e-50: is too near 0 for 32 bits"),
+        (("here", "--discount=0.99999999"), "must be at least 0 and below 1, in 32 bits"),
+        (("here", "--scale=0"), "--scale=0: must be above 0"),
+        (("here", "--noise=-1e-3"), "--noise=-1e-3: must be at least 0"),
+        (("here", "--hidden_dims=5,"), "--hidden_dims=5,: has an empty entry"),
+        (("here", "--hidden_dims=5,,6"), "--hidden_dims=5,,6: has an empty entry"),
+        (("here", "--hidden_dims="), "--hidden_dims=: has an empty entry"),
+        (("here", "--sizes=1,2,1"), "--sizes=1,2,1: must be different values"),
+        (("here", "--name="), "--name=: has no value"),
+        (("here", "--name= "), "--name= : has no value"),
+        (("here", "--name=a/b"), "--name=a/b: must be a name without /"),
+        (("here", "--name=.."), "--name=..: must be a name without /"),
+        (("here", "--name=" + 101 * "é"), "of at most 200 bytes"),
+        (("here", "--name=a\x1b[31m"), r"'--name=a\x1b[31m': has a character that cannot be"),
+        (("here", "--name=a\n"), r"'--name=a\n': has a character that cannot be printed"),
+        (("here", "--json=/"), "--json=/: must be a file, and this is a folder"),
+        (("here", "--rate"), "--rate has no value"),
+        (("here", "--rate", "--num_seeds=2"), "--rate has no value"),
+        (("here", "--noname"), "--name has no value"),
+        (("here", "--nothing"), "no flag --nothing"),
+        (("here", "--num_seeds=1", "--num-seeds", "2"), "--num_seeds is given twice"),
+        (("here", "--normalize", "--nonormalize"), "--normalize is given twice"),
+        (("here", "--place=there"), "PLACE is given twice: here and --place=there"),
+        (("here", "--=1"), "no flag --;"),
+        (("here", "-"), "stray word -:"),
+        (("here", "--", "--interactive"), "stray word --:"),
     ],
 )
 def test_bad_input_is_one_line(capsys: Any, words: tuple[str, ...], message: str):
@@ -92,6 +164,8 @@ def test_help_explains_every_flag_and_runs_nothing(capsys: Any):
     assert run("here", "--help") is None
     text = capsys.readouterr().out
     for line in ("--num_seeds", "how many", "--hidden_dims", "2,3", "PLACE", "which (one, two)"):
+        assert line in text
+    for line in ("by which (above 0)", "how much (from 0 to 1)", "widths (at least 1)"):
         assert line in text
 
 
@@ -155,6 +229,16 @@ def test_several_values_only_for_floats():
         cli.parse_sweep(Config, {"rate": "1e-3,0.001"})
     with pytest.raises(cli.InputError, match=r"tau=2: must be from 0 to 1"):
         cli.parse_sweep(Config, {"tau": "0.5,2"})
+
+
+def test_memory_that_does_not_suffice_is_one_line(capsys: Any):
+    def take(_: cli.Given) -> None:
+        raise MemoryError("1,000 simulators")
+
+    with pytest.raises(SystemExit) as stop:
+        cli.main("prog", cli.Command(take, (), ""), [])
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == "error: the memory does not suffice: 1,000 simulators\n"
 
 
 def test_a_closed_pipe_is_no_traceback():

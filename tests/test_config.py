@@ -7,6 +7,7 @@ import pytest
 
 from rlp.algos import ALGOS
 from rlp.config import config, field_comments, from_dict, stack, sweep, to_dict
+from rlp.errors import InputError
 
 
 @config
@@ -56,6 +57,20 @@ def test_sweep_is_every_combination():
     assert [(float(s.rate), s.head) for s in settings] == [
         (1.0, "a"), (1.0, "b"), (2.0, "a"), (2.0, "b"),
     ]  # fmt: skip
+
+
+def test_a_lower_bound_is_at_most_the_upper_one():
+    @config
+    class Clipped:
+        """An example."""
+
+        clip_min: float = -1.0  # from
+        clip_max: float = 1.0  # to
+
+    assert Clipped(clip_min=1).clip_max == 1
+    with pytest.raises(InputError, match=r"--clip_min=2: is above --clip_max=1\.0"):
+        Clipped(clip_min=2)
+    jax.tree.map(lambda leaf: -leaf, Clipped(clip_min=-2))  # as gradients are: no settings
 
 
 def test_dict_round_trip_keeps_short_numbers():

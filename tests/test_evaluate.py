@@ -74,7 +74,7 @@ def test_returns_asked_for_are_one_batch_of_episodes(
     monkeypatch.chdir(tmp_path)
     train.main(["dt", f"--dataset={exorl}", *SMALL.split(), "--num_seeds=2", "--name=a"])
     sizes = []
-    monkeypatch.setattr(envs, "make", lambda _, size: sizes.append(size) or Ten(size))
+    monkeypatch.setattr(envs, "make", lambda _, size, *__: sizes.append(size) or Ten(size))
 
     def returns(targets: str) -> dict[str, list[float]]:
         words = f"runs/a --env=ten --num_episodes=3 --target_return={targets}"

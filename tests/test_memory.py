@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import pytest
 
 from rlp import memory
+from rlp.errors import InputError
 
 
 def test_a_job_is_allowed_what_its_narrowest_group_is(
@@ -24,6 +27,31 @@ def test_a_job_is_allowed_what_its_narrowest_group_is(
     assert memory.of_machine() == 1_000_000
     own.write_text("0::/\n")  # in a container, whose group looks like the first
     assert memory.of_machine() == 2_000_000
+
+
+def test_what_needs_more_than_there_is_is_refused():
+    memory.check("a network", 1_000, there=1_000, hint="smaller")
+    with pytest.raises(
+        InputError, match=r"a network: 3,000\.0 GB, but this machine has 0\.5 GB; sm"
+    ):
+        memory.check("a network", 3 * 10**12, there=5 * 10**8, hint="smaller")
+
+
+def test_the_largest_array_is_found_in_loops_and_takes_no_memory():
+    def program(x: jax.Array) -> jax.Array:
+        def body(total: jax.Array, _: None) -> tuple[jax.Array, None]:
+            return total + jnp.sum(jnp.outer(x, jnp.ones(10**12)).astype(jnp.int8)), None
+
+        return jax.lax.scan(body, jnp.float32(0), length=2)[0]
+
+    largest = memory.largest_array(jax.make_jaxpr(program)(jnp.ones(3)).jaxpr)
+    assert largest.shape == (3, 10**12)
+    assert memory.num_bytes(largest) == 12 * 10**12
+
+
+def test_a_limit_of_the_process_counts(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("resource.getrlimit", lambda _: (10**6, -1))
+    assert memory.of_machine() == 10**6
 
 
 def test_memory_that_is_free_and_was_used():

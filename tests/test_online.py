@@ -145,6 +145,11 @@ def test_the_data_sets():
         (("--updates_per_step=0.3", "--out=new"), "must be a whole number of updates"),
         (("--resume=runs/nowhere",), "runs/nowhere holds no run"),
         (("--resume=runs/whole", "--seed=3"), "--seed: a collection goes on as it began"),
+        (("--num_steps=8", "--out=new"), "--num_steps=8: nothing is learned"),
+        (("--eval_every=0", "--out=new"), "--eval_every=0: must be at least 1"),
+        (("--updates_per_step=1e9", "--out=new"), "of all steps at most 2147483647"),
+        (("--num_steps=2e9", "--updates_per_step=0.5", "--out=new"), "replays of 2,000,000,000 s"),
+        (("--num_data_episodes=2e9", "--out=new"), "2,000,000,000 episodes of data: "),
         (("--num_stepz=3",), "no flag --num_stepz (did you mean num_steps?)"),
     ],
 )

@@ -4,7 +4,7 @@ from rlp import tables
 
 
 def test_the_first_column_names_rows_the_others_have_numbers(capsys):
-    table = tables.on_screen(["row", "first number", "second"])
+    table = tables.OnScreen(["row", "first number", "second"])
     table.add_row("a", "1", "2")
     Console(width=60).print(table)
     lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]

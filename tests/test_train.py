@@ -14,7 +14,7 @@ import jax
 import numpy as np
 import pytest
 
-from rlp import envs, offline, runs, train
+from rlp import memory, offline, runs, train
 from rlp.algos import bc
 from rlp.data.episodes import EpisodeSet
 from rlp.rollout import actor
@@ -77,7 +77,7 @@ def test_a_finished_run_can_be_resumed_and_made_longer(command: Callable[..., No
     assert "--extend" in error
     error = refused(capsys, lambda: command("--resume=runs/a", "--num_updates=20", "--extend"))
     assert "--num_updates=20: runs/a has made 40 already" in error
-    command("--resume=runs/a", "--num_updates=80", "--extend", "--quiet")
+    command("--resume=runs/a", "--num_updates=8e1", "--extend", "--quiet")
     assert [e["step"] for e in lines("runs/a")] == [10, 20, 30, 40, 50, 60, 70, 80]
     command("--name=b", "--num_updates=80")
     chex.assert_trees_all_equal(states("runs/a"), states("runs/b"))
@@ -93,18 +93,31 @@ def test_a_finished_run_can_be_resumed_and_made_longer(command: Callable[..., No
         ("--eval_every=10", "does not say which environment it is from"),
         ("--eval_every=10 --env=walker-wolk", "did you mean walker-walk?"),
         ("--eval_every=10 --env=walker-walk", "has observations of 4 and actions of 2 numbers"),
-        ("--top_fraction=0", "--top_fraction=0.0: must be above 0 and at most 1"),
+        ("--top_fraction=0", "--top_fraction=0: must be above 0 and at most 1"),
         ("--batch_size=8,16", "--batch_size=8,16: must be a whole number"),
         ("--resume=runs/nowhere", "runs/nowhere holds no run"),
         ("--show_task=False", "has one task"),
         ("--target_return=5", "--target_return: bc does not aim for a return"),
         ("--head=categorical", "are not discrete"),
+        ("--learning_rate=-1e-3", "--learning_rate=-1e-3: must be at least 0"),
+        ("--name=a/../b", "--name=a/../b: must be a name without /"),
+        ("--hidden_dims=2e9,2e9", "networks and optimizers of 1 member: "),
+        ("--num_seeds=2e9", "networks and optimizers of 2,000,000,000 members: "),
     ],
 )
 def test_bad_flags_write_nothing(
     command: Callable[..., None], capsys: Any, words: str, message: str
 ):
     assert message in refused(capsys, lambda: command(*words.split()))
+    assert not Path("runs").exists()
+
+
+def test_a_batch_that_does_not_fit_writes_nothing(
+    command: Callable[..., None], monkeypatch: pytest.MonkeyPatch, capsys: Any
+):
+    monkeypatch.setattr(memory, "of_devices", lambda: 10**9)
+    error = refused(capsys, lambda: command("--batch_size=1e8"))
+    assert "an array float32[100000000,4] in an update: 1.6 GB, but this machine has 1.0" in error
     assert not Path("runs").exists()
 
 
@@ -115,6 +128,12 @@ def test_data_that_an_algorithm_cannot_use_writes_nothing(
     words = [f"--dataset={exorl}", "--eval_every=0"]
     error = refused(capsys, lambda: train.main(["dt", *words, "--context=13"]))
     assert "--context=13: the longest episode has 12 steps" in error
+    assert not Path("runs").exists()
+    error = refused(capsys, lambda: train.main(["dt", *words, "--context=3", "--num_heads=3"]))
+    assert "--num_heads=3: must divide embed_dim" in error
+    for flags in (["--lagrange"], ["--max_target_backup"]):
+        error = refused(capsys, lambda: train.main(["cqlsac", *words, "--num_actions=0", *flags]))  # noqa: B023 - called at once
+        assert f"{flags[0]}: needs sampled actions" in error
     assert not Path("runs").exists()
 
 
@@ -252,7 +271,7 @@ def test_a_policy_acts_in_the_units_of_its_environment(command: Callable[..., No
     pendulum = columns(Path("a.npz"), env="gym:Pendulum-v1")
     flags = ("--eval_every=40", "--num_episodes=1")
     command(pendulum, "--name=a", *flags)
-    assert runs.load(Path("runs/a")).action_bounds == envs.Bounds([-2], [2])
+    assert np.array_equal(runs.load(Path("runs/a")).action_bounds or (), [[-2], [2]])
     command(columns(Path("b.npz")), "--name=b", "--env=gym:Pendulum-v1", *flags)
     command(
         columns(Path("c.npz")), "--name=c", "--action_low=-2", "--action_high=2",

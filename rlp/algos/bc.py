@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from rlp import networks, optim
-from rlp.config import Positive, config
+from rlp.config import NonNegativeFloat, Positive, config
 from rlp.data.dataset import Dataset, sample_steps
 from rlp.distributions import tanh_normal_log_prob, tanh_normal_sample
 from rlp.types import Memory, Metrics, Params, Spec, Step, no_limits, no_memory, state_actor
@@ -30,8 +30,8 @@ class Config:
     batch_size: Positive = 256  # steps in a batch
     hidden_dims: tuple[Positive, ...] = (256, 256)  # widths of the hidden layers
     head: Literal["deterministic", "stochastic", "categorical"] = "deterministic"  # of the actor
-    learning_rate: float = 1e-3  # Adam's
-    input_noise: float = 0.0  # standard deviation of noise added to normalised observations
+    learning_rate: NonNegativeFloat = 1e-3  # Adam's
+    input_noise: NonNegativeFloat = 0.0  # standard deviation of noise on normalised observations
 
 
 class State(NamedTuple):

@@ -15,10 +15,11 @@ import jax
 import jax.numpy as jnp
 
 from rlp import networks, optim
-from rlp.config import Discount, Positive, Share, config
+from rlp.config import Discount, NonNegativeFloat, Positive, PositiveFloat, Share, config
 from rlp.critics import bellman_loss, lowest, q_limits, scale_rewards, soft_clip
 from rlp.data.dataset import Dataset, sample_transitions
 from rlp.distributions import tanh_normal_log_prob, tanh_normal_sample
+from rlp.errors import InputError
 from rlp.types import Memory, Metrics, Params, Spec, Transition, no_memory
 
 ALPHA_PRIME_MAX = 1e6
@@ -34,29 +35,29 @@ class Config:
     hidden_dims: tuple[Positive, ...] = (256, 256, 256)  # widths of the hidden layers
     num_critics: Positive = 2  # critics in the ensemble
     layer_norm: networks.NormSide = "none"  # in the critics, before or after the activations
-    actor_rate: float = 1e-4  # Adam's for the actor and alpha
-    critic_rate: float = 3e-4  # Adam's for the critics and alpha'
+    actor_rate: NonNegativeFloat = 1e-4  # Adam's for the actor and alpha
+    critic_rate: NonNegativeFloat = 3e-4  # Adam's for the critics and alpha'
     discount: Discount = 0.99  # gamma
     tau: Share = 0.005  # Polyak step of the target critics
     actor_tau: Share = 1.0  # Polyak step of the actor that acts (not in the paper); 1: no average
-    reward_scale: float = 1.0  # factor of the rewards
+    reward_scale: PositiveFloat = 1.0  # factor of the rewards
     normalize_reward: bool = False  # rewards in units of the data's mean |r| (not the paper's)
     # SAC
-    alpha: float = 1.0  # temperature of the entropy, at the start where it is learned
+    alpha: PositiveFloat = 1.0  # temperature of the entropy, at the start where it is learned
     learn_alpha: bool = True  # towards the target entropy
-    alpha_multiplier: float = 1.0  # CORL's factor of the learned alpha
+    alpha_multiplier: NonNegativeFloat = 1.0  # CORL's factor of the learned alpha
     target_entropy: float = -1.0  # of an action, per dimension: -1 is -A, 0 is 0
     backup_entropy: bool = False  # subtract alpha log pi in the backup, as SAC does
     log_std_min: float = -20.0  # clip of the policy's log standard deviation
     log_std_max: float = 2.0  # clip of the policy's log standard deviation
     learn_log_std_scale: bool = False  # CORL's: multiplier and offset of the log std are learned
-    log_std_multiplier: float = 1.0  # CORL's factor of the network's log std
+    log_std_multiplier: NonNegativeFloat = 1.0  # CORL's factor of the network's log std
     log_std_offset: float = 0.0  # CORL's summand of the network's log std (-1 there)
     # CQL
     num_actions: int = 10  # sampled actions of each kind a state (N); 0: no penalty, plain SAC
     num_penalised: int = 0  # states of a batch that have the penalty; 0: all
-    cql_weight: float = 5.0  # weight of the penalty (alpha in equation 4; 5 or 10 on MuJoCo)
-    cql_temperature: float = 1.0  # T of T logsumexp(Q / T)
+    cql_weight: NonNegativeFloat = 5.0  # of the penalty (alpha in equation 4; 5 or 10 on MuJoCo)
+    cql_temperature: PositiveFloat = 1.0  # T of T logsumexp(Q / T)
     importance_sampling: bool = True  # False: CQL(rho), the data action joins the logsumexp
     max_target_backup: bool = False  # max over N next actions in the backup
     lagrange: bool = False  # learn the weight alpha' so that the weighted gap is `target_gap`
@@ -126,7 +127,14 @@ def sample(config: Config, key: jax.Array, dataset: Dataset) -> Batch:
 
 
 def init(config: Config, key: jax.Array, spec: Spec) -> State:
-    """Returns the state before the first update."""
+    """Returns the state before the first update.
+
+    Raises:
+        InputError: if what is asked for needs sampled actions, and there are none.
+    """
+    for name in ("max_target_backup", "lagrange"):
+        if getattr(config, name) and not config.num_actions:
+            raise InputError(f"--{name}: needs sampled actions; give --num_actions")
     actor_key, critic_key = jax.random.split(key)
     observation, action = jnp.zeros(spec.observation_dim), jnp.zeros(spec.action_dim)
     actor = {

@@ -5,19 +5,22 @@ the data's action from the observation's token: supervised learning. Acting asks
 what is still missing of it is the return to go.
 """
 
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import chex
 import jax
 import jax.numpy as jnp
 
 from rlp import networks, optim
-from rlp.config import Positive, Share, config
+from rlp.config import NonNegativeFloat, Positive, PositiveFloat, config
 from rlp.data.dataset import Dataset, sample_segments
 from rlp.errors import InputError
 from rlp.types import Metrics, Params, Segment, Spec, no_limits, state_actor
 
 NEEDS_REWARDS: bool = True
+# The rate is rounded to k / 256, and 1 would leave nothing; layers are compiled one by one.
+Dropout = Annotated[float, "from 0 to 0.99", lambda value: 0 <= value <= 0.99]
+Depth = Annotated[int, "from 1 to 100", lambda value: 1 <= value <= 100]
 
 
 @config
@@ -28,15 +31,15 @@ class Config:
     batch_size: Positive = 64  # segments in a batch
     context: Positive = 20  # steps of a segment (K)
     embed_dim: Positive = 128  # width of the tokens
-    num_layers: Positive = 3  # of the transformer
+    num_layers: Depth = 3  # of the transformer
     num_heads: Positive = 1  # of attention; divides embed_dim
     mode: Literal["normal", "delayed"] = "normal"  # delayed: all reward in an episode's last step
-    return_scale: float = 1000.0  # by which returns to go are divided
-    learning_rate: float = 1e-4  # AdamW's
-    weight_decay: float = 1e-4  # AdamW's
+    return_scale: PositiveFloat = 1000.0  # by which returns to go are divided
+    learning_rate: NonNegativeFloat = 1e-4  # AdamW's
+    weight_decay: NonNegativeFloat = 1e-4  # AdamW's
     warmup_updates: Positive = 10_000  # over which the rate grows from 0
-    clip_norm: float = 0.25  # of the gradient
-    dropout: Share = 0.1  # of embeddings, attention weights and what the layers add
+    clip_norm: PositiveFloat = 0.25  # of the gradient
+    dropout: Dropout = 0.1  # of embeddings, attention weights and what the layers add
 
 
 PRESETS: dict[str, dict[str, Any]] = {

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from rlp import networks, optim
-from rlp.config import Discount, Positive, Share, config
+from rlp.config import Discount, NonNegativeFloat, Positive, PositiveFloat, Share, config
 from rlp.critics import bellman_loss, q_limits, scale_rewards
 from rlp.data.dataset import Dataset, sample_transitions
 from rlp.distributions import normal_log_prob
@@ -32,16 +32,16 @@ class Config:
     batch_size: Positive = 256  # transitions in a batch
     hidden_dims: tuple[Positive, ...] = (256, 256)  # widths of the hidden layers
     layer_norm: networks.NormSide = "none"  # in the critics, before or after the activations
-    actor_rate: float = 3e-4  # Adam's
-    value_rate: float = 3e-4  # Adam's
-    critic_rate: float = 3e-4  # Adam's
+    actor_rate: NonNegativeFloat = 3e-4  # Adam's
+    value_rate: NonNegativeFloat = 3e-4  # Adam's
+    critic_rate: NonNegativeFloat = 3e-4  # Adam's
     decay_actor_rate: bool = True  # by a cosine, to 0 at the last update
     discount: Discount = 0.99  # gamma
     tau: Share = 0.005  # Polyak step of the target critics (alpha in the paper)
     expectile: Share = 0.7  # of Q over actions that V is (tau in the paper)
-    temperature: float = 3.0  # inverse: weights are exp(temperature * advantage) (beta)
-    weight_max: float = 100.0  # clip of the weights
-    reward_scale: float = 1.0  # factor of the rewards (the authors': 1000 / range of returns)
+    temperature: NonNegativeFloat = 3.0  # inverse: weights are exp(temperature * advantage), beta
+    weight_max: PositiveFloat = 100.0  # clip of the weights
+    reward_scale: PositiveFloat = 1.0  # of the rewards (the authors': 1000 / range of returns)
     normalize_reward: bool = False  # rewards in units of the data's mean |r| (not the paper's)
 
 

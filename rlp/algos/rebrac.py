@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from rlp import networks, optim
-from rlp.config import Discount, Positive, Share, config
+from rlp.config import Discount, NonNegativeFloat, Positive, PositiveFloat, Share, config
 from rlp.critics import bellman_loss, lowest, q_limits, scale_rewards
 from rlp.data.dataset import Dataset, sample_sarsa
 from rlp.types import Memory, Metrics, Params, Sarsa, Spec, Transition, no_memory, state_actor
@@ -31,18 +31,18 @@ class Config:
     hidden_dims: tuple[Positive, ...] = (256, 256, 256)  # widths of the hidden layers
     num_critics: Positive = 2  # whose lowest Q counts
     layer_norm: networks.NormSide = "after"  # in the critics, before or after the activations
-    actor_rate: float = 1e-3  # Adam's
-    critic_rate: float = 1e-3  # Adam's
+    actor_rate: NonNegativeFloat = 1e-3  # Adam's
+    critic_rate: NonNegativeFloat = 1e-3  # Adam's
     decay_rates: bool = False  # both by a cosine, to 0 at the last update (not the paper's)
     discount: Discount = 0.99  # gamma
     tau: Share = 0.005  # Polyak step of the targets
-    policy_noise: float = 0.2  # standard deviation of noise on the target's action
-    noise_clip: float = 0.5  # clip of that noise
+    policy_noise: NonNegativeFloat = 0.2  # standard deviation of noise on the target's action
+    noise_clip: NonNegativeFloat = 0.5  # clip of that noise
     policy_every: Positive = 2  # updates of the critics for one of actor and targets
-    actor_penalty: float = 1.0  # weight of the squared distance in the actor (beta 1)
-    critic_penalty: float = 1.0  # weight of the squared distance in the backup (beta 2)
+    actor_penalty: NonNegativeFloat = 1.0  # weight of the squared distance in the actor (beta 1)
+    critic_penalty: NonNegativeFloat = 1.0  # weight of the squared distance in the backup (beta 2)
     normalize_q: bool = True  # divide the actor's Q by its mean magnitude
-    reward_scale: float = 1.0  # factor of the rewards
+    reward_scale: PositiveFloat = 1.0  # factor of the rewards
     normalize_reward: bool = False  # rewards in units of the data's mean |r| (not the paper's)
 
 

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from rlp import networks, optim
-from rlp.config import Discount, Positive, Share, config
+from rlp.config import Discount, NonNegativeFloat, Positive, PositiveFloat, Share, config
 from rlp.critics import bellman_loss, q_limits, scale_rewards
 from rlp.data.dataset import Dataset, sample_transitions
 from rlp.types import Memory, Metrics, Params, Spec, Transition, no_memory, state_actor
@@ -29,15 +29,15 @@ class Config:
     batch_size: Positive = 256  # transitions in a batch
     hidden_dims: tuple[Positive, ...] = (256, 256)  # widths of the hidden layers
     layer_norm: networks.NormSide = "none"  # in the critics, before or after the activations
-    actor_rate: float = 3e-4  # Adam's
-    critic_rate: float = 3e-4  # Adam's
+    actor_rate: NonNegativeFloat = 3e-4  # Adam's
+    critic_rate: NonNegativeFloat = 3e-4  # Adam's
     discount: Discount = 0.99  # gamma
     tau: Share = 0.005  # Polyak step of the targets
-    policy_noise: float = 0.2  # standard deviation of noise on the target's action (sigma)
-    noise_clip: float = 0.5  # clip of that noise (c)
+    policy_noise: NonNegativeFloat = 0.2  # standard deviation of the target action's noise (sigma)
+    noise_clip: NonNegativeFloat = 0.5  # clip of that noise (c)
     policy_every: Positive = 2  # updates of the critics for one of actor and targets (d)
-    alpha: float = 2.5  # weight of Q against cloning
-    reward_scale: float = 1.0  # factor of the rewards
+    alpha: NonNegativeFloat = 2.5  # weight of Q against cloning
+    reward_scale: PositiveFloat = 1.0  # factor of the rewards
     normalize_reward: bool = False  # rewards in units of the data's mean |r| (not the paper's)
 
 

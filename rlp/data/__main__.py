@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from rich.console import Console
 
 from rlp import cli, data, envs
 from rlp import verify as replay
@@ -18,7 +17,7 @@ from rlp.data.formats import d4rl, exorl, minari, packed
 from rlp.data.options import ReadOptions
 from rlp.errors import DataWarning, InputError
 from rlp.files import whole_folder, write_json, write_text
-from rlp.screen import Screen, spread
+from rlp.screen import Screen, console, spread
 
 FILES = {"npz": (packed, ".npz"), "d4rl": (d4rl, ".hdf5")}
 FOLDERS = {"minari": minari, "exorl": exorl}
@@ -34,11 +33,10 @@ class Info:
 
 def info(given: cli.Given) -> None:
     """Prints what there is to know of a data set."""
-    console = Console(highlight=False, markup=False, soft_wrap=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)  # the page has all notes
         read = data.load(cli.parse(Info, given).dataset, cli.parse(ReadOptions, given))
-    console.print(describe.page(read))
+    console().print(describe.page(read))
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from rlp import memory
 from rlp.envs import Bounds, Outcome
 from rlp.envs.dm_control_readings import READINGS
 from rlp.envs.dm_control_states import STATES
@@ -40,13 +41,24 @@ class DmControl:
         names = ["-".join(task) for task in suite.ALL_TASKS]
         if name not in names:
             raise InputError(
-                f"no environment {name}{nearest(name, names)}; dm_control has {', '.join(names)}"
+                f"no environment {name}{nearest(name, names)}; dm_control has tasks of "
+                f"{', '.join(dict.fromkeys(domain for domain, _ in suite.ALL_TASKS))}"
             )
         domain, task = name.split("-", 1)
         first = suite.load(domain, task)
         first.reset()
+        bytes_each = mujoco.mj_sizeModel(first.physics.model.ptr)  # pyright: ignore[reportAttributeAccessIssue] - it is compiled
+        memory.check(
+            f"{num_envs:,} simulators of {name}",
+            num_envs * bytes_each,
+            memory.of_machine(),
+            "choose fewer members or episodes",
+        )
         self._name, self._domain, self.num_envs = name, domain, num_envs
-        self._envs = [first, *(_copy(first) for _ in range(num_envs - 1))]
+        try:
+            self._envs = [first, *(_copy(first) for _ in range(num_envs - 1))]
+        except mujoco.FatalError as error:  # pyright: ignore[reportAttributeAccessIssue] - it is compiled
+            raise MemoryError(f"{num_envs:,} simulators of {name}") from error
         readings = READINGS.get(domain)
         self._readings = readings([env.physics for env in self._envs]) if readings else None
         num_threads = min(num_envs, os.cpu_count() or 1)

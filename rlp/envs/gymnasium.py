@@ -12,10 +12,12 @@ import gymnasium
 import numpy as np
 from gymnasium.spaces import Box, Discrete
 
+from rlp import memory
 from rlp.envs import Bounds, Outcome
 from rlp.envs.gymnasium_states import LAGGING, candidates
 from rlp.errors import InputError, nearest
 
+LEAST_BYTES = 3_000  # of an environment: CartPole's
 VELOCITY_CLIP = 10.0  # of the observations of Hopper, Walker2d and InvertedDoublePendulum
 ROUNDING = 1e-5  # of observations in float32
 
@@ -24,6 +26,12 @@ class Gymnasium:
     """N copies of one environment; one that has ended waits for its reset."""
 
     def __init__(self, name: str, num_envs: int, bounds: Bounds | None = None) -> None:
+        memory.check(
+            f"{num_envs:,} environments {name}",
+            num_envs * LEAST_BYTES,
+            memory.of_machine(),
+            "choose fewer members or episodes",
+        )
         self._name, self.num_envs, self._ready = name, num_envs, False
         self._family = name.removeprefix("gym:").rsplit("-v", 1)[0]
         self._envs = [_make(name) for _ in range(num_envs)]
