@@ -7,6 +7,8 @@ import numpy as np
 
 from rlp.errors import InputError
 
+GYM = "gym:"  # before the name of an environment of gymnasium
+
 
 class Outcome(NamedTuple):
     """What a step of N environments gives."""
@@ -68,8 +70,14 @@ def make(name: str, num_envs: int = 1) -> VectorEnv:
         from rlp.envs.tasks import Tasks
 
         return Tasks(name, [make(each, num_envs // len(names)) for each in names])
+    package, _, rest = name.removeprefix(GYM).rpartition(":")
+    if name.startswith(GYM) and package:
+        raise InputError(
+            f"environment {name}: gymnasium would run the module {package}, which no name may ask "
+            f"for; import it in your own program, and name the environment {GYM}{rest}"
+        )
     try:
-        if name.startswith("gym:"):
+        if name.startswith(GYM):
             from rlp.envs.gymnasium import Gymnasium
 
             return Gymnasium(name, num_envs)
