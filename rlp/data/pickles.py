@@ -28,13 +28,13 @@ MAX_NUMBER = 2**256
 MAX_OBJECTS = 3_000_000  # lists, tuples, dicts, arrays, references; more in files above 10 MB
 MAX_DEPTH = 20  # of lists in lists
 MAX_REPEATS = 10  # times the size of the file, of what is made when nothing is shared
+TOO_MANY = "it holds more objects than data of its size has"
 READ_ERRORS = (  # what pickle and numpy raise on damaged files
     pickle.UnpicklingError, struct.error, SystemError, EOFError, ValueError, TypeError, KeyError,
-    IndexError, AttributeError, ImportError, MemoryError, OverflowError, OSError, AssertionError,
-    RecursionError,
+    IndexError, AttributeError, MemoryError, OverflowError, OSError,
 )  # fmt: skip
 
-Load = Callable[[Any], None]  # does what one opcode says
+Opcode = Callable[[Any], None]
 
 
 class Inert:
@@ -45,6 +45,9 @@ class Inert:
 
     def __setstate__(self, state: Any) -> None:
         vars(self).update(state if isinstance(state, dict) else {})
+
+
+CONTAINERS = {list, tuple, dict, np.ndarray, Inert}
 
 
 class _Kind:
@@ -104,7 +107,7 @@ def _fitting(shape: Any, kind: Any, content: Any) -> np.dtype[Any]:
         TypeError: if it is described with something else than a shape, a type and bytes.
         InputError: if the file has more bytes, or less.
     """
-    if not isinstance(kind, _Kind) or not isinstance(content, bytes | bytearray):
+    if not isinstance(kind, _Kind) or not isinstance(content, (bytes, bytearray)):
         raise TypeError("an array without a type or bytes")
     check_axes(shape, "an array")
     needed = math.prod(shape) * kind.dtype.itemsize
@@ -115,7 +118,7 @@ def _fitting(shape: Any, kind: Any, content: Any) -> np.dtype[Any]:
 
 def _encode(text: Any, encoding: Any = "latin1") -> bytes:
     """Stands for `_codecs.encode`, which is how Python 3 writes bytes in Python 2's protocols."""
-    if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
+    if type(text) is not str or type(encoding) is not str or encoding != "latin1":
         raise TypeError("bytes in an unknown encoding")
     return text.encode("latin1")
 
@@ -133,51 +136,57 @@ STANDS_FOR: dict[str, dict[str, Callable[..., Any]]] = {
     "__builtin__": {"bytes": _no_bytes},
 }
 
-
 PYTHON: Any = pickle._Unpickler  # pyright: ignore[reportAttributeAccessIssue] - the one in Python
 
 
-COUNTED = {  # opcodes of a byte that make something of 50 or more; others make less of each byte
-    "load_mark", "load_empty_list", "load_empty_dictionary",
-    "load_put", "load_long_binput", "load_memoize",
-}  # fmt: skip
-NUMBERED = {"load_int", "load_long", "load_long1", "load_long4"}
-
-
 class _Unpickler(PYTHON):
-    """Reads one value; what an opcode is checked for here, the one in `PYTHON` does not check."""
+    """Reads one value, and checks of each opcode what `PYTHON` does not check."""
 
     def __init__(self, file: BinaryIO, size: int, inert: Sequence[str]) -> None:
         super().__init__(file, encoding="latin1")
-        self.inert, self.by_python2 = inert, False
+        self.file, self.inert, self.by_python2 = file, inert, False
         self.num_objects_left = MAX_OBJECTS + size // 3
-        self.file = file
         self.metastack, self.stack = [], []
         self.append = self.stack.append
 
     def load(self) -> Any:
-        """Returns the value of the file; in place of the one in `PYTHON`, which is slower."""
+        """Returns the value of the file."""
         self._read_from(self.file)
         dispatch = self.dispatch
-        while (code := self.read(1) or self._leave_frame()) != pickle.STOP:
-            dispatch[code[0]](self)
+        while (opcode := self.read(1) or self._leave_frame()) != pickle.STOP:
+            dispatch[opcode[0]](self)
         if self.read(1) or self.file.read(1):
             raise InputError("something follows its value, which would be left out")
         return self.stack.pop()
 
-    def _read_from(self, file: BinaryIO) -> None:
-        self.read, self.readline = file.read, file.readline
+    def _read_from(self, source: BinaryIO) -> None:
+        self.source, self.read = source, source.read
 
     def load_frame(self) -> None:
-        (size,) = struct.unpack("<Q", self.read(8))
-        self._read_from(io.BytesIO(self.file.read(size)))
+        if self.source is not self.file:
+            raise ValueError("a frame in a frame")
+        self._read_from(io.BytesIO(self.read_sized("<Q")))
 
     def _leave_frame(self) -> bytes:
-        """Returns the byte that follows a frame."""
+        """Returns the opcode that follows a frame."""
         self._read_from(self.file)
-        if following := self.read(1):
-            return following
+        if opcode := self.read(1):
+            return opcode
         raise EOFError("it is cut off")
+
+    def read_sized(self, size_format: str) -> bytes:
+        """Returns the bytes that follow their number; they do not go on in another frame."""
+        (size,) = struct.unpack(size_format, self.read(struct.calcsize(size_format)))
+        content = self.read(size)
+        if len(content) < size:
+            raise EOFError("it is cut off")
+        return content
+
+    def readline(self) -> bytes:
+        line = self.source.readline()
+        if not line.endswith(b"\n"):
+            raise EOFError("it is cut off")
+        return line
 
     def find_class(self, module: str, name: str) -> Any:
         module = module.replace("numpy.core.", "numpy._core.")  # its name before numpy 2
@@ -194,9 +203,19 @@ class _Unpickler(PYTHON):
         self.by_python2 = True  # Python 3 writes no such texts
         return super()._decode_string(value)
 
-    def load_bytearray8(self) -> None:
-        (size,) = struct.unpack("<Q", self.read(8))
-        self.append(bytearray(self.read(size)))
+    def load_int(self) -> None:
+        super().load_int()
+        _check_number(self.stack[-1])
+
+    def load_long(self) -> None:
+        super().load_long()
+        _check_number(self.stack[-1])
+
+    def load_memoize(self) -> None:
+        number = len(self.memo)
+        if number > self.num_objects_left:
+            raise InputError(TOO_MANY)
+        self.memo[number] = self.stack[-1]
 
     def load_append(self) -> None:
         _check_type(self.stack[-2], list)
@@ -228,7 +247,7 @@ class _Unpickler(PYTHON):
         state, built = self.stack.pop(), self.stack[-1]
         if isinstance(built, np.ndarray):
             _fill(built, state)
-        elif isinstance(built, Inert | _Kind):
+        elif isinstance(built, (Inert, _Kind)):
             built.__setstate__(state)
         else:
             raise TypeError(f"a state of a {type(built).__name__}")
@@ -239,37 +258,49 @@ class _Unpickler(PYTHON):
     load_frozenset = load_additems = load_empty_set
 
 
-def _counted(load: Load) -> Load:
+def _sized(size_format: str, decode: Callable[[bytes], Any]) -> Opcode:
+    """Returns an opcode that makes a value of bytes, which follow their number."""
+
+    def load(unpickler: Any) -> None:
+        unpickler.append(decode(unpickler.read_sized(size_format)))
+
+    return load
+
+
+def _string(size_format: str) -> Opcode:
+    """Returns an opcode that makes a text of Python 2."""
+
+    def load(unpickler: Any) -> None:
+        unpickler.append(unpickler._decode_string(unpickler.read_sized(size_format)))
+
+    return load
+
+
+def _counted(opcode: Opcode) -> Opcode:
     """Returns an opcode that makes an object, and no more of them than data has."""
 
-    def counted(unpickler: Any) -> None:
+    def load(unpickler: Any) -> None:
         unpickler.num_objects_left -= 1
         if unpickler.num_objects_left < 0:
-            raise InputError("it holds more objects than data of its size has")
-        load(unpickler)
+            raise InputError(TOO_MANY)
+        opcode(unpickler)
 
-    return counted
-
-
-def _bounded(load: Load) -> Load:
-    """Returns an opcode that makes a whole number, and none of thousands of digits."""
-
-    def bounded(unpickler: Any) -> None:
-        load(unpickler)
-        if abs(unpickler.stack[-1]) >= MAX_NUMBER:
-            raise InputError("it holds a whole number of more than 77 digits")
-
-    return bounded
+    return load
 
 
-def _opcode(load: Load) -> Load:
-    """Returns what `_Unpickler` does in place of `PYTHON`."""
-    name = load.__name__
-    own = getattr(_Unpickler, name)
-    return _counted(own) if name in COUNTED else _bounded(own) if name in NUMBERED else own
+def _text(content: bytes) -> str:
+    return content.decode("utf-8", "surrogatepass")
 
 
-_Unpickler.dispatch = {code: _opcode(load) for code, load in PYTHON.dispatch.items()}
+def _number(content: bytes) -> int:
+    number = pickle.decode_long(content)
+    _check_number(number)
+    return number
+
+
+def _check_number(number: int) -> None:
+    if abs(number) >= MAX_NUMBER:
+        raise InputError("it holds a whole number of more than 77 digits")
 
 
 def _check_type(value: Any, kind: type) -> None:
@@ -283,10 +314,27 @@ def _check_keys(keys: Sequence[Any]) -> None:
             raise InputError(f"a key of a dict is a {type(key).__name__}, not a text or number")
 
 
-CONTAINERS = {list, tuple, dict, np.ndarray, Inert}
+OPCODES = {
+    **{code: getattr(_Unpickler, load.__name__) for code, load in PYTHON.dispatch.items()},
+    pickle.SHORT_BINBYTES[0]: _sized("<B", bytes),
+    pickle.BINBYTES[0]: _sized("<I", bytes),
+    pickle.BINBYTES8[0]: _sized("<Q", bytes),
+    pickle.BYTEARRAY8[0]: _sized("<Q", bytearray),
+    pickle.SHORT_BINUNICODE[0]: _sized("<B", _text),
+    pickle.BINUNICODE[0]: _sized("<I", _text),
+    pickle.BINUNICODE8[0]: _sized("<Q", _text),
+    pickle.LONG1[0]: _sized("<B", _number),
+    pickle.LONG4[0]: _sized("<I", _number),
+    pickle.SHORT_BINSTRING[0]: _string("<B"),
+    pickle.BINSTRING[0]: _string("<I"),
+}
+COUNTED = (  # opcodes of a byte that make something of 50 or more; others make less of each byte
+    pickle.MARK, pickle.EMPTY_LIST, pickle.EMPTY_DICT, pickle.PUT, pickle.LONG_BINPUT,
+)  # fmt: skip
+_Unpickler.dispatch = OPCODES | {code: _counted(OPCODES[code]) for (code,) in COUNTED}
 
 
-def _allow(value: Any, num_bytes: int, depth: int = 0) -> int:
+def _spend(value: Any, num_bytes: int, depth: int = 0) -> int:
     """Returns what is left of so many bytes after a value; what is there twice costs twice.
 
     Raises:
@@ -302,7 +350,7 @@ def _allow(value: Any, num_bytes: int, depth: int = 0) -> int:
         num_bytes -= len(parts)
         for part in parts:
             if type(part) in CONTAINERS:
-                num_bytes = _allow(part, num_bytes, depth + 1)
+                num_bytes = _spend(part, num_bytes, depth + 1)
     if num_bytes < 0:
         raise InputError("it has the same things over and over, made to fill the memory")
     return num_bytes
@@ -314,10 +362,17 @@ def is_pickle(path: Path) -> bool:
 
 
 def begins_with(path: Path, package: str) -> bool:
-    """Returns whether a pickle file is an object of a package."""
+    """Returns whether a pickle file is an object of a package.
+
+    Raises:
+        InputError: if it cannot be opened.
+    """
     check_file(path)
-    with path.open("rb") as file:
-        return package.encode() in file.read(100)
+    try:
+        with path.open("rb") as file:
+            return package.encode() in file.read(100)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from error
 
 
 def read_pickle(path: Path, inert: Sequence[str] = ()) -> Any:
@@ -337,9 +392,10 @@ def read_pickle(path: Path, inert: Sequence[str] = ()) -> Any:
                 value = unpickler.load()
             finally:
                 by = ", which Python 2 wrote" if unpickler.by_python2 else ""
-        _allow([value], MAX_OBJECTS + MAX_REPEATS * size)
+        _spend([value], MAX_OBJECTS + MAX_REPEATS * size)
     except InputError as error:
         raise InputError(f"{path}{by}: {error}") from None
     except READ_ERRORS as error:
-        raise InputError(f"{path}{by}: damaged or no pickle ({error})") from error
+        what = str(error) or type(error).__name__
+        raise InputError(f"{path}{by}: damaged or no pickle ({what})") from error
     return value

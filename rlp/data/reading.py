@@ -46,7 +46,7 @@ def check_folder(path: Path) -> None:
     root = os.path.realpath(path)
     for pattern in ("*", "*/*", "*/*/*"):
         for each in path.glob(pattern):
-            if not each.is_dir():
+            if not os.path.isdir(each):
                 check_file(each)
             place = os.path.realpath(each)
             if each.is_symlink() and os.path.commonpath([root, place]) != root:
@@ -96,10 +96,11 @@ def check_axes(shape: Any, where: str) -> None:
     Raises:
         InputError: if it does not.
     """
-    if not isinstance(shape, tuple) or {type(size) for size in shape} - {int}:
-        raise InputError(f"{where}: its shape is not of whole numbers")
-    if len(shape) > MAX_AXES or min(shape, default=0) < 0:
-        raise InputError(f"{where}: not a shape of data: {shape[:MAX_AXES]}")
+    if type(shape) is not tuple or len(shape) > MAX_AXES:
+        raise InputError(f"{where}: not a shape of data")
+    for size in shape:
+        if type(size) is not int or size < 0:
+            raise InputError(f"{where}: not a shape of data")
     if 0 in shape and max(shape) > MAX_EMPTY:
         raise InputError(f"{where}: {max(shape):,} rows or columns without a number")
 

@@ -70,11 +70,11 @@ def make(name: str, num_envs: int = 1) -> VectorEnv:
         from rlp.envs.tasks import Tasks
 
         return Tasks(name, [make(each, num_envs // len(names)) for each in names])
-    package, _, rest = name.removeprefix(GYM).rpartition(":")
-    if name.startswith(GYM) and package:
+    module, colon, rest = name.removeprefix(GYM).rpartition(":")
+    if name.startswith(GYM) and colon:
         raise InputError(
-            f"environment {name}: gymnasium would run the module {package}, which no name may ask "
-            f"for; import it in your own program, and name the environment {GYM}{rest}"
+            f"environment {name}: a name may not have gymnasium run the module {module}; import it "
+            f"in your own program, and name the environment {GYM}{rest}"
         )
     try:
         if name.startswith(GYM):
