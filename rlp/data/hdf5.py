@@ -1,6 +1,8 @@
 """Reading HDF5 files without trust: nothing outside the file, no size its bytes cannot hold."""
 
+import mmap
 import os
+import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +13,9 @@ import numpy as np
 from rlp.data.reading import check_axes, check_file, check_names, check_sizes
 from rlp.errors import InputError
 from rlp.files import whole
+
+HEAP = b"GCOL\1\0\0\0"  # begins where HDF5 stores texts, each as a number, ..., a size and bytes
+SIZE, ITEM = struct.Struct("<Q"), struct.Struct("<H6xQ")
 
 
 def is_hdf5(path: Path) -> bool:
@@ -110,15 +115,37 @@ def text(holder: Any, name: str) -> str:
     Raises:
         InputError: if it is anything but one text.
     """
-    where = f"{holder.file.filename}:{holder.name}"
+    where = f"{holder.file.filename}:{holder.name}, attribute {name}"
+    if name not in holder.attrs:
+        return ""
+    _check_heaps(Path(holder.file.filename), where)
     try:
-        value = holder.attrs.get(name, "")
+        value = holder.attrs[name]
         value = value.decode() if isinstance(value, bytes) else value
     except (TypeError, ValueError) as error:  # a type that numpy does not have, or no UTF-8
-        raise InputError(f"{where}: its attribute {name} is damaged ({error})") from None
+        raise InputError(f"{where}: damaged ({error})") from None
     if not isinstance(value, str):
-        raise InputError(f"{where}: its attribute {name} is not a text")
+        raise InputError(f"{where}: not a text but {type(value).__name__}")
     return value
+
+
+def _check_heaps(path: Path, where: str) -> None:
+    """Checks where HDF5 stores texts: its own code does not return from free space of 0 bytes.
+
+    Raises:
+        InputError: if there is such a place.
+    """
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        heap = content.find(HEAP)
+        while heap >= 0:
+            (size,) = SIZE.unpack_from(content, heap + len(HEAP))
+            place, stop = heap + 16, min(heap + size, len(content)) - ITEM.size
+            while place <= stop:
+                number, size = ITEM.unpack_from(content, place)
+                if number == 0 and size < ITEM.size:
+                    raise InputError(f"{where}: damaged (free space of {size} bytes)")
+                place += size if number == 0 else ITEM.size + -(-size // 8) * 8
+            heap = content.find(HEAP, heap + 1)
 
 
 def read_arrays(
