@@ -196,8 +196,7 @@ def test_a_large_hostile_file_takes_little_time_and_memory(tmp_path: Path):
     path = tmp_path / "a.pkl"
     path.write_bytes(b"\x80\4](" + b"}\x94" * 5_000_000 + b"e.")
     code = (
-        "import resource, sys; from pathlib import Path; from rlp.data import pickles
-from rlp.data.pickles import read_pickle\n"
+        "import resource, sys; from pathlib import Path; from rlp.data.pickles import read_pickle\n"
         "for limit, most in ((resource.RLIMIT_AS, 2**32), (resource.RLIMIT_CPU, 60)):\n"
         "    resource.setrlimit(limit, (most, most))\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"

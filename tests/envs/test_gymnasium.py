@@ -1,3 +1,4 @@
+import sys
 import warnings
 
 import gymnasium
@@ -76,3 +77,13 @@ def test_an_ended_episode_waits_for_its_reset():
 def test_environments_that_cannot_be(name: str, message: str):
     with pytest.raises(InputError, match=message):
         envs.make(name, 1)
+
+
+@pytest.mark.parametrize(
+    "name", ["gym:antigravity:X-v0", "gym::X-v0", "gym:a.b:X-v0", "gym:a:b:X-v0", "gym:X-v0:"]
+)
+@pytest.mark.parametrize("joined", ["{}", "gym:Pendulum-v1+{}"])
+def test_no_name_runs_a_module(name: str, joined: str):
+    with pytest.raises(InputError, match=f"environment {name}: a name may not have gymnasium run"):
+        envs.make(joined.format(name), 2)
+    assert "antigravity" not in sys.modules
