@@ -137,7 +137,7 @@ def _check_heaps(path: Path, where: str) -> None:
     """
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         heap = content.find(HEAP)
-        while heap >= 0:
+        while 0 <= heap <= len(content) - 16:
             (size,) = SIZE.unpack_from(content, heap + len(HEAP))
             place, stop = heap + 16, min(heap + size, len(content)) - ITEM.size
             while place <= stop:

@@ -4,7 +4,7 @@ A name in a file finds only one of the few functions here, never numpy's own: th
 bytes that are in the file. An object of a class that a format is known to have becomes an `Inert`:
 its state without its code. Texts of Python 2 are read as Latin-1, which keeps the bytes of arrays.
 The unpickler is the one written in Python: the one in C takes a damaged number for the size of a
-table of its own, and fills the memory. In Python only byte arrays are made before they are read.
+table of its own, and fills the memory.
 """
 
 import io
@@ -25,7 +25,7 @@ NUMBERS = re.compile(r"[<>=|]?(\?|b1|[iu][1248]|f[248]|c8|c16|[SU][1-9]\d{0,3})"
 KEYS = (str, bytes, int, float, np.generic)  # of dicts: their hash costs next to nothing
 MAX_KEY = 2**64  # larger whole numbers can be chosen to have equal hashes
 MAX_NUMBER = 2**256
-MAX_OBJECTS = 3_000_000  # lists, tuples, dicts, arrays, references; more in files above 10 MB
+MAX_OBJECTS = 3_000_000  # and one in each 3 bytes of a file, where real data has one in 6
 MAX_DEPTH = 20  # of lists in lists
 MAX_REPEATS = 10  # times the size of the file, of what is made when nothing is shared
 TOO_MANY = "it holds more objects than data of its size has"

@@ -48,10 +48,10 @@ def check_folder(path: Path) -> None:
         for each in path.glob(pattern):
             if not os.path.isdir(each):
                 check_file(each)
-            place = os.path.realpath(each)
-            if each.is_symlink() and os.path.commonpath([root, place]) != root:
+            place = os.path.realpath(each) if each.is_symlink() else root
+            if os.path.commonpath([root, place]) != root:
                 raise InputError(
-                    f"{each}: a link to {place}, out of the folder {path}: put a copy in its place"
+                    f"{each}: a link to {place}, out of the folder {path}; put a copy in its place"
                 )
 
 

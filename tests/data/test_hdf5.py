@@ -89,17 +89,6 @@ def test_what_is_no_array_is_named(tmp_path: Path):
             hdf5.columns(file["there"], ["a"])
 
 
-def test_parts_that_are_in_one_place_do_not_count_twice(tmp_path: Path):
-    path = tmp_path / "a.hdf5"
-    with h5py.File(path, "w") as file:
-        made = file.create_dataset("a", (4_000_000,), "u1", chunks=(1000,), compression="gzip")
-        made.id.write_direct_chunk((0,), b"x" * 1000)
-        size = made.id.get_storage_size()
-    assert size == 1000
-    with hdf5.open_hdf5(path) as file, pytest.raises(InputError, match="cannot hold 4,000,000"):
-        hdf5.columns(file, ["a"])
-
-
 @pytest.mark.parametrize(
     ("value", "read"), [("walker-walk", "walker-walk"), (b"a", "a"), (np.bytes_(b"b"), "b")]
 )
