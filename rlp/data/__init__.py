@@ -1,5 +1,7 @@
 """Data: names and paths to episodes, episodes to replay arrays on the device."""
 
+import os
+import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,11 +15,13 @@ from rlp.data.columnar import column_names, is_columnar
 from rlp.data.episodes import Episode, EpisodeSet, join
 from rlp.data.formats import FORMATS, columns, minari
 from rlp.data.options import AS_STORED, ReadOptions
+from rlp.data.reading import check_file, check_folder
 from rlp.data.stored import Stored, as_set, numbered
 from rlp.errors import DataWarning, InputError, nearest
 
 BUNDLED = Path(__file__).parent / "bundled"
 MINARI = "minari:"  # before the name of a data set of theirs
+MINARI_NAME = re.compile(r"[\w-]+(/[\w-]+)*")
 
 
 def bundled_names() -> list[str]:
@@ -59,7 +63,7 @@ def _finish(data: EpisodeSet, options: ReadOptions) -> EpisodeSet:
 
 
 def _parts(name_or_path: str) -> list[str]:
-    return [name_or_path] if Path(name_or_path).exists() else name_or_path.split("+")
+    return [name_or_path] if os.path.exists(name_or_path) else name_or_path.split("+")
 
 
 def _load_one(name_or_path: str, options: ReadOptions) -> EpisodeSet:
@@ -73,13 +77,19 @@ def _find(name_or_path: str) -> Path:
     if name_or_path in names:
         return BUNDLED / f"{name_or_path}.npz"
     if name_or_path.startswith(MINARI):
-        return minari.stored(name_or_path.removeprefix(MINARI))
-    if not Path(name_or_path).exists():
+        name = name_or_path.removeprefix(MINARI)
+        if not MINARI_NAME.fullmatch(name):
+            raise InputError(f"no data set {name_or_path}: not a name as mujoco/hopper/medium-v0")
+        return minari.stored(name)
+    if not os.path.exists(name_or_path):
         raise InputError(
             f"no data set {name_or_path}{nearest(name_or_path, names)}: neither a path nor one of "
             f"{', '.join(names)}; Minari's are named {MINARI}mujoco/hopper/medium-v0"
         )
-    return Path(name_or_path)
+    path = Path(name_or_path)
+    if not path.is_dir():
+        check_file(path)
+    return path
 
 
 def _reader(path: Path, options: ReadOptions) -> Any:
@@ -100,6 +110,8 @@ def _reader(path: Path, options: ReadOptions) -> Any:
     if not fitting:
         looked_for = "".join(f"\n  {reader.LOOKS_FOR}" for reader in FORMATS)
         raise InputError(f"{path}: no data found there; looked for{looked_for}")
+    if path.is_dir():
+        check_folder(path)
     return fitting[0]
 
 

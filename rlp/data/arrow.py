@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from rlp.data.reading import check_sizes
+from rlp.data.reading import check_file, check_sizes
 from rlp.errors import InputError
 
 BATCH = 64  # rows that are read at once
@@ -23,6 +23,8 @@ def read_batches(path: Path, columns: Sequence[str]) -> Iterator[Any]:
         from pyarrow import parquet
     except ModuleNotFoundError:
         raise InputError(f"{path}: install pyarrow to read it") from None
+    check_file(path)
+    size = path.stat().st_size
     try:
         with pyarrow.OSFile(str(path)) as file:
             if path.suffix == ".arrow":
@@ -33,8 +35,8 @@ def read_batches(path: Path, columns: Sequence[str]) -> Iterator[Any]:
                 opened = parquet.ParquetFile(file, page_checksum_verification=True)
                 here = opened.schema_arrow.names
                 groups = map(opened.metadata.row_group, range(opened.num_row_groups))
-                size = sum(group.total_byte_size for group in groups)
-                check_sizes({"its rows": (size, path.stat().st_size)}, str(path))
+                num_bytes = sum(group.total_byte_size for group in groups)
+                check_sizes({"its rows": (num_bytes, size)}, str(path))
                 batches = opened.iter_batches(BATCH)
             if missing := [name for name in columns if name not in here]:
                 raise InputError(
@@ -42,6 +44,8 @@ def read_batches(path: Path, columns: Sequence[str]) -> Iterator[Any]:
                 )
             for batch in batches:
                 batch.validate(full=True)
+                needed = max(batch.nbytes, batch.num_rows)  # a row may be of nothing
+                check_sizes({"its rows": (needed, size)}, str(path))
                 yield batch
     except InputError:
         raise

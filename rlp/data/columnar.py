@@ -51,5 +51,6 @@ def open_columns(
         yield columns, about
     else:
         with hdf5.open_hdf5(path) as file:
-            about = {name: file.attrs[name] for name in ABOUT if name in file.attrs}
+            about: dict[str, Any] = {"env": hdf5.text(file, "env")}
+            about |= {n: hdf5.numbers(file, n) for n in (LOW, HIGH) if n in file.attrs}
             yield hdf5.columns(file, wanted), about

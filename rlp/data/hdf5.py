@@ -1,5 +1,8 @@
 """Reading HDF5 files without trust: nothing outside the file, no size its bytes cannot hold."""
 
+import mmap
+import os
+import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,9 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from rlp.data.reading import check_names, check_sizes
+from rlp.data.reading import check_axes, check_file, check_names, check_sizes
 from rlp.errors import InputError
 from rlp.files import whole
+
+HEAP = b"GCOL\1\0\0\0"  # begins where HDF5 stores texts, each as a number, ..., a size and bytes
+SIZE, ITEM = struct.Struct("<Q"), struct.Struct("<H6xQ")
 
 
 def is_hdf5(path: Path) -> bool:
@@ -28,6 +34,7 @@ def open_hdf5(path: Path) -> Iterator[Any]:
         import h5py  # training on arrays in memory does not need it
     except ModuleNotFoundError:
         raise InputError(f"{path}: install h5py to read it") from None
+    check_file(path)
     try:
         with h5py.File(path, "r") as file:
             yield file
@@ -62,23 +69,96 @@ def columns(group: Any, required: Sequence[str], optional: Sequence[str] = ()) -
     """
     import h5py
 
-    here, where = names(group), f"{group.file.filename}:{group.name}"
+    where = f"{group.file.filename}:{group.name}"
+    if not isinstance(group, h5py.Group):
+        raise InputError(f"{where}: not a group of arrays")
+    here = names(group)
     missing = [name for name in required if name not in here]
     if missing:
         raise InputError(
             f"{where}: no array {', '.join(missing)}; it has {', '.join(here[:20]) or 'none'}"
         )
     check_names(optional, [name for name in here if name not in required], where)
-    found, sizes = {}, {}
+    size, found, sizes = os.stat(group.file.filename).st_size, {}, {}
     for name in (*required, *(name for name in optional if name in here)):
         dataset = group[name]
-        if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind not in "biuf":
-            raise InputError(f"{where}: {name} is not an array of numbers")
+        if not isinstance(dataset, h5py.Dataset):
+            raise InputError(f"{where}: {name} is not an array of numbers but a group")
         if dataset.external or dataset.is_virtual:
             raise InputError(f"{where}: {name} points at other files, which are not read")
-        found[name], sizes[name] = dataset, (dataset.nbytes, dataset.id.get_storage_size())
+        _check_numbers(dataset, f"{where}: {name}")
+        stored = min(dataset.id.get_storage_size(), size)  # parts of it may be in one place
+        found[name], sizes[name] = dataset, (dataset.nbytes, stored)
     check_sizes(sizes, where)
     return found
+
+
+def _check_numbers(dataset: Any, where: str) -> None:
+    import h5py
+
+    try:
+        dtype = dataset.dtype
+    except (TypeError, ValueError) as error:  # a type that numpy does not have
+        raise InputError(f"{where} is not an array of numbers ({error})") from None
+    if dataset.shape is None:
+        raise InputError(f"{where} is not an array of numbers but empty")
+    is_number = dtype.kind in "biu" or (dtype.kind == "f" and dtype.itemsize <= 8)
+    if not is_number or h5py.check_enum_dtype(dtype) is not None:
+        what = "an enum" if is_number else dtype
+        raise InputError(f"{where} is not an array of numbers but {what}")
+    check_axes(dataset.shape, where)
+
+
+def text(holder: Any, name: str) -> str:
+    """Returns the text that an HDF5 file or group has as an attribute, "" if it has none.
+
+    Raises:
+        InputError: if it is anything but one text.
+    """
+    where = f"{holder.file.filename}:{holder.name}, attribute {name}"
+    if name not in holder.attrs:
+        return ""
+    _check_heaps(Path(holder.file.filename), where)
+    try:
+        value = holder.attrs[name]
+        value = value.decode() if isinstance(value, bytes) else value
+    except (TypeError, ValueError) as error:  # a type that numpy does not have, or no UTF-8
+        raise InputError(f"{where}: damaged ({error})") from None
+    if not isinstance(value, str):
+        raise InputError(f"{where}: not a text but {type(value).__name__}")
+    return value
+
+
+def numbers(holder: Any, name: str) -> list[float]:
+    """Returns the numbers that an HDF5 file or group has as an attribute.
+
+    Raises:
+        InputError: if it is anything but a vector of numbers.
+    """
+    stored = holder.attrs.get_id(name)
+    if stored.dtype.kind not in "iuf" or len(stored.shape) != 1:
+        where = f"{holder.file.filename}:{holder.name}, attribute {name}"
+        raise InputError(f"{where}: not numbers but {stored.dtype} {list(stored.shape)}")
+    return holder.attrs[name].tolist()
+
+
+def _check_heaps(path: Path, where: str) -> None:
+    """Checks where HDF5 stores texts: its own code does not return from free space of 0 bytes.
+
+    Raises:
+        InputError: if there is such a place.
+    """
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        heap = content.find(HEAP)
+        while 0 <= heap <= len(content) - 16:
+            (size,) = SIZE.unpack_from(content, heap + len(HEAP))
+            place, stop = heap + 16, min(heap + size, len(content)) - ITEM.size
+            while place <= stop:
+                number, size = ITEM.unpack_from(content, place)
+                if number == 0 and size < ITEM.size:
+                    raise InputError(f"{where}: damaged (free space of {size} bytes)")
+                place += size if number == 0 else ITEM.size + -(-size // 8) * 8
+            heap = content.find(HEAP, heap + 1)
 
 
 def read_arrays(

@@ -2,11 +2,14 @@
 
 import difflib
 import io
+import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, TypeVar, cast
+from typing import Any, BinaryIO, TypeVar, cast
 
+import numpy as np
 from rich import progress
 from rich.console import Console
 
@@ -15,10 +18,41 @@ from rlp.errors import InputError
 
 LARGE = 100_000_000  # bytes; smaller data is read in silence
 CHUNK = 1_000_000  # bytes of a file that are read at once
+MAX_AXES = 8  # of an array
 MAX_DEFLATE = 1100  # deflate reaches 1032
+MAX_EMPTY = 1_000_000  # rows without numbers
 MAX_RATIO = 200  # of a large file; measured numbers are compressed to a half
 
 T = TypeVar("T")
+
+
+def check_file(path: Path) -> None:
+    """Checks that what is about to be opened is a file, or a link to one, if it is there at all.
+
+    Raises:
+        InputError: if it is a folder, or a device or a pipe, whose reading might never end.
+    """
+    if os.path.exists(path) and not os.path.isfile(path):
+        kind = "a folder" if os.path.isdir(path) else "a device or a pipe"
+        raise InputError(f"{path}: {kind}, not a file")
+
+
+def check_folder(path: Path) -> None:
+    """Checks that a folder of data has only files and folders, and links to what is in it.
+
+    Raises:
+        InputError: if there is anything else, as deep as formats look.
+    """
+    root = os.path.realpath(path)
+    for pattern in ("*", "*/*", "*/*/*"):
+        for each in path.glob(pattern):
+            if not os.path.isdir(each):
+                check_file(each)
+            place = os.path.realpath(each) if each.is_symlink() else root
+            if os.path.commonpath([root, place]) != root:
+                raise InputError(
+                    f"{each}: a link to {place}, out of the folder {path}; put a copy in its place"
+                )
 
 
 def check_names(optional: Iterable[str], here: Sequence[str], where: str) -> None:
@@ -54,6 +88,35 @@ def check_sizes(sizes: Mapping[str, tuple[int, int]], where: str) -> None:
         raise InputError(
             f"{where}: {num_bytes:,} bytes of arrays in {stored:,} are made to fill the memory"
         )
+
+
+def check_axes(shape: Any, where: str) -> None:
+    """Checks that a shape is one, and has no endless rows of nothing.
+
+    Raises:
+        InputError: if it does not.
+    """
+    if type(shape) is not tuple or len(shape) > MAX_AXES:
+        raise InputError(f"{where}: not a shape of data")
+    for size in shape:
+        if type(size) is not int or size < 0:
+            raise InputError(f"{where}: not a shape of data")
+    if 0 in shape and max(shape) > MAX_EMPTY:
+        raise InputError(f"{where}: {max(shape):,} rows or columns without a number")
+
+
+def check_values(array: np.ndarray, where: str) -> None:
+    """Checks that the bytes of flags and texts are such, which numpy takes for granted.
+
+    Raises:
+        InputError: if a flag is not 0 or 1, or a character none of Unicode.
+    """
+    if array.dtype.kind not in "bU" or not array.size:
+        return
+    is_flag = array.dtype.kind == "b"
+    number = np.dtype("u1" if is_flag else "u4").newbyteorder(array.dtype.byteorder)
+    if array.reshape(-1).view(number).max() > (1 if is_flag else sys.maxunicode):
+        raise InputError(f"{where}: damaged {'flags' if is_flag else 'texts'}")
 
 
 def announced(items: Sequence[T], where: str, num_bytes: int) -> Iterable[T]:

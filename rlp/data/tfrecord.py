@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from rlp.data.reading import check_file, check_sizes
 from rlp.errors import InputError
 
 EXAMPLE = """
@@ -60,13 +61,19 @@ def read_examples(path: Path) -> Iterator[Features]:
     """
     from google.protobuf.message import DecodeError
 
+    check_file(path)
+    size, num_bytes = path.stat().st_size, 0
     try:
         with path.open("rb") as file:
             compressed = file.read(2) == b"\x1f\x8b"
         with gzip.open(path) if compressed else path.open("rb") as file:
             for record in _records(file):
+                num_bytes += len(record)
+                check_sizes({"its records": (num_bytes, size)}, str(path))
                 example = _example_class().FromString(record)
                 yield {name: _values(f) for name, f in example.features.feature.items()}
+    except InputError:
+        raise
     except (OSError, EOFError, ValueError, zlib.error, struct.error, DecodeError) as error:
         raise InputError(f"{path}: damaged or no TFRecord file ({error})") from error
 

@@ -7,6 +7,8 @@ import numpy as np
 
 from rlp.errors import InputError
 
+GYM = "gym:"  # before the name of an environment of gymnasium
+
 
 class Bounds(NamedTuple):
     """The actions of an environment that rlp calls -1 and 1, [A] float64 each."""
@@ -80,8 +82,14 @@ def make(name: str, num_envs: int = 1, bounds: Bounds | None = None) -> VectorEn
         from rlp.envs.tasks import Tasks
 
         return Tasks(name, [make(each, num_envs // len(names), bounds) for each in names])
+    module, colon, rest = name.removeprefix(GYM).rpartition(":")
+    if name.startswith(GYM) and colon:
+        raise InputError(
+            f"environment {name}: a name may not have gymnasium run the module {module}; import it "
+            f"in your own program, and name the environment {GYM}{rest}"
+        )
     try:
-        if name.startswith("gym:"):
+        if name.startswith(GYM):
             from rlp.envs.gymnasium import Gymnasium
 
             return Gymnasium(name, num_envs, bounds)

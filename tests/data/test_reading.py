@@ -1,4 +1,6 @@
+import os
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -6,8 +8,12 @@ import pytest
 
 from rlp import data
 from rlp.data import reading
-from rlp.data.pickles import read_pickle
-from rlp.data.reading import announced, check_names, check_sizes
+from rlp.data.arrow import read_batches
+from rlp.data.hdf5 import open_hdf5
+from rlp.data.npz import npz_names, read_npz
+from rlp.data.pickles import begins_with, read_pickle
+from rlp.data.reading import announced, check_folder, check_names, check_sizes
+from rlp.data.tfrecord import read_examples
 from rlp.errors import InputError
 
 
@@ -59,3 +65,46 @@ def test_a_name_that_is_almost_right_is_not_passed_over():
         InputError, match="here: it has next_observations; is that next_observation"
     ):
         check_names(optional, ["env", "next_observations"], "here")
+
+
+def open_whole(path: Path) -> None:
+    with open_hdf5(path):
+        pass
+
+
+OPENERS = [
+    read_npz, npz_names, read_pickle, open_whole,
+    lambda path: begins_with(path, "a"),
+    lambda path: next(read_examples(path)),
+    lambda path: next(read_batches(path, [])),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("opener", OPENERS)
+def test_a_device_or_a_pipe_is_not_opened(tmp_path: Path, opener: Callable[[Path], object]):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    for name in ("pipe", "zero"):
+        with pytest.raises(InputError, match=f"{name}: a device or a pipe, not a file"):
+            opener(tmp_path / name)
+    with pytest.raises(InputError, match=f"{tmp_path.name}: a folder, not a file"):
+        opener(tmp_path)
+
+
+def test_links_stay_in_a_folder_of_data(tmp_path: Path):
+    folder = tmp_path / "data"
+    (folder / "buffer").mkdir(parents=True)
+    (folder / "a.npz").write_bytes(b"")
+    (tmp_path / "other.npz").write_bytes(b"")
+    (folder / "buffer" / "b.npz").symlink_to(folder / "a.npz")
+    (tmp_path / "named").symlink_to(folder)
+    check_folder(folder)
+    check_folder(tmp_path / "named")
+    link = folder / "buffer" / "c.npz"
+    link.symlink_to("../../other.npz")
+    with pytest.raises(InputError, match=r"c\.npz: a link to .*other\.npz, out of the folder"):
+        check_folder(folder)
+    link.unlink()
+    os.mkfifo(link)
+    with pytest.raises(InputError, match=r"c\.npz: a device or a pipe"):
+        check_folder(folder)

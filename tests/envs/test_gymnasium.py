@@ -1,3 +1,4 @@
+import sys
 import warnings
 
 import gymnasium
@@ -116,3 +117,13 @@ def test_bounds_of_actions_are_the_environments_or_given():
         env.reset([0])
     first = wide.step(np.array([[0.25]])).observation
     np.testing.assert_array_equal(half.step(np.array([[0.5]])).observation, first)
+
+
+@pytest.mark.parametrize(
+    "name", ["gym:antigravity:X-v0", "gym::X-v0", "gym:a.b:X-v0", "gym:a:b:X-v0", "gym:X-v0:"]
+)
+@pytest.mark.parametrize("joined", ["{}", "gym:Pendulum-v1+{}"])
+def test_no_name_runs_a_module(name: str, joined: str):
+    with pytest.raises(InputError, match=f"environment {name}: a name may not have gymnasium run"):
+        envs.make(joined.format(name), 2)
+    assert "antigravity" not in sys.modules
