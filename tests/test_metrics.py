@@ -45,6 +45,7 @@ def test_each_member_has_its_lines_and_its_events(run: Run):
 
 def test_what_came_after_the_checkpoint_is_dropped(run: Run):
     path = run.directory / "metrics.jsonl"
-    path.write_text('{"step": 10}\n{"step": 20}\n{"step": 30}\n{"ste')
+    lines = [f'{{"step": {step}, "member": "seed=3", "loss": 0.5}}\n' for step in (10, 20, 30)]
+    path.write_text("".join(lines) + '{"ste')
     MetricsLog(run, 20, wandb=False).close()
-    assert path.read_text() == '{"step": 10}\n{"step": 20}\n'
+    assert path.read_text() == "".join(lines[:2])
