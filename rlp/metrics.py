@@ -37,23 +37,23 @@ class TensorBoard:
 
     def __init__(self, directory: Path) -> None:
         from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto import event_pb2
 
         directory.mkdir(parents=True, exist_ok=True)
-        self._events = EventsWriter(str(directory / "events"))
+        self._event: Any = vars(event_pb2)["Event"]  # which a type checker does not find
+        self._writer = EventsWriter(str(directory / "events"))
 
     def write_scalars(self, step: int, scalars: Scalars) -> None:
         """Writes the values of one log point and flushes them."""
-        from tensorboardX.proto import event_pb2, summary_pb2
-
-        values = [{"tag": name.replace(" ", "_"), "simple_value": v} for name, v in scalars.items()]
-        summary = summary_pb2.Summary(value=values)
-        event = event_pb2.Event(wall_time=time.time(), step=step, summary=summary)
-        self._events.write_event(event)
-        self._events.flush()
+        event = self._event(wall_time=time.time(), step=step)
+        for name, value in scalars.items():
+            event.summary.value.add(tag=name, simple_value=value)
+        self._writer.write_event(event)
+        self._writer.flush()
 
     def close(self) -> None:
         """Closes the file."""
-        self._events.close()
+        self._writer.close()
 
 
 class Wandb:
