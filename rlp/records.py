@@ -35,18 +35,18 @@ MAX_FLOAT = float(np.finfo(np.float32).max)
 
 
 def _are_numbers(values: list[Any]) -> bool:
-    """Returns whether all values are numbers, or None: one that was not finite."""
-    return all(
+    """Returns whether all of one value or several are numbers, or None: one that was not finite."""
+    return bool(values) and all(
         value is None or (type(value) in (int, float) and abs(value) <= MAX_FLOAT)
         for value in values
     )
 
 
 def _are_known(values: list[Any]) -> bool:
-    return bool(values) and None not in values and _are_numbers(values)
+    return None not in values and _are_numbers(values)
 
 
-Numbers = Annotated[list, "a list of numbers", _are_numbers]
+Numbers = Annotated[list, "one number or several, or null", _are_numbers]
 Known = Annotated[list, "one number or several", _are_known]
 Seed = Annotated[Any, "a seed", lambda value: type(value) is int and 0 <= value < 2**32]
 Number = Annotated[Any, "a number or null", lambda value: _are_numbers([value])]
@@ -138,6 +138,16 @@ def check_run(record: Mapping[str, Any], path: Path) -> None:
     num_tasks = len(record["env"].split("+"))
     if len(record.get("target_returns", [0] * num_tasks)) != num_tasks:
         raise InputError(f"{path}, target_returns: not one for each task in {record['env']}")
+
+
+def check_cell(record: Any, path: Path) -> None:
+    """Checks a record of a study. What it has no value for was not there to be set.
+
+    Raises:
+        InputError: if it does not fit.
+    """
+    read(Cell, record, str(path))
+    check_members(record, path, complete=False)
 
 
 def check_members(record: Mapping[str, Any], path: Path, complete: bool = True) -> None:

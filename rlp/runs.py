@@ -178,9 +178,8 @@ class Run:
         """
         members = set(self.labels)
         for where, line in read_objects(self.directory / "metrics.jsonl"):
-            point = records.read_point(line, members, where)
-            if point[0] <= up_to_step:
-                yield point
+            if records.read(records.Point, line, where)["step"] <= up_to_step:
+                yield records.read_point(line, members, where)
 
     def curves(self) -> Curves:
         """Returns what metrics.jsonl holds of every metric, at the same steps of all members.

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from rlp import runs, study
+from rlp import config, runs, study
+from rlp.algos import bc
 from rlp.errors import InputError
 from rlp.study import Study
 from tests.whole_runs import refused
@@ -124,10 +125,16 @@ def test_a_cell_is_a_run_of_the_seeds(made: Study, monkeypatch: pytest.MonkeyPat
         directory = Path(given["runs"]) / given["name"]
         if "resume" not in given:
             settings = {"dataset": "walk", "num_seeds": 2, "top_fraction": 0.5}
+            setting = config.to_dict(bc.Config(batch_size=8))
             record = {
                 "algo": "bc",
+                "env": "walk",
                 "settings": settings,
-                "members": [{"config": {"batch_size": 8}}],
+                "schedule": {},
+                "spec": {"observation_dim": 4, "action_dim": 2, "max_episode_steps": 12},
+                "data": {"name": "walk", "fingerprint": "0", "returns": [1.0]},
+                "target_returns": [1.0],
+                "members": [{"seed": 0, "config": setting, "limits": {}}],
             }
             runs.create(directory, record)
             raise KeyboardInterrupt
