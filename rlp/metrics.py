@@ -80,7 +80,7 @@ class MetricsLog:
         self._run, self._labels = run, run.labels
         self._path = run.directory / "metrics.jsonl"
         self._evaluations = run.evaluations(up_to_step=resumed_at)
-        kept = list(run.points(up_to_step=resumed_at)) if self._path.exists() else []
+        kept = self._kept(resumed_at) if resumed_at else []
         write_text(self._path, "".join(_line(*point) for point in kept))
         self._writers: dict[str, list[Writer]] = {label: [] for label in run.labels}
         if importlib.util.find_spec("tensorboardX"):  # a machine that only trains may lack it
@@ -95,6 +95,24 @@ class MetricsLog:
             wandb_run = start_wandb(run)
             for label, writers in self._writers.items():
                 writers.append(Wandb(wandb_run, label))
+
+    def _kept(self, step: int) -> list[tuple[int, str, Scalars]]:
+        """Returns the log points up to a checkpoint, without those of an evaluation to be repeated.
+
+        Raises:
+            InputError: if metrics.jsonl or returns.json has less than there was at the checkpoint.
+        """
+        points = list(self._run.points(up_to_step=step))
+        if not points or points[-1][0] < step:
+            raise InputError(f"{self._path}: nothing of update {step}, which has a checkpoint")
+        evaluated = {entry["step"] for entry in self._evaluations}
+        lost = {step for step, _, values in points if is_evaluation(values)} - evaluated
+        if lost - {step}:
+            path = self._run.directory / "returns.json"
+            raise InputError(
+                f"{path}: no evaluation after update {min(lost)}, as metrics.jsonl has"
+            )
+        return [each for each in points if not (each[0] in lost and is_evaluation(each[2]))]
 
     def write(self, step: int, metrics: Mapping[str, np.ndarray]) -> None:
         """Writes one log point; each metric has one value a member."""
@@ -113,9 +131,14 @@ class MetricsLog:
             {"step": step, "member": name, "returns": each.tolist()}
             for name, each in self._run.by_member(returns).items()
         ]
-        write_json(self._run.directory / "returns.json", self._evaluations)
         by_task = self._run.by_task("return", returns.T)  # [N, M]
         self.write(step, {name: each.mean(axis=0) for name, each in by_task.items()})
+        write_json(self._run.directory / "returns.json", self._evaluations)  # last: now it counts
+
+    def sync(self) -> None:
+        """Returns when the disk has the log points: a checkpoint counts on those before it."""
+        with self._path.open("a") as file:
+            os.fsync(file.fileno())
 
     def close(self) -> None:
         """Ends all writers."""
@@ -142,6 +165,11 @@ def start_wandb(run: Run) -> Any:
         config=dict(run.record),
         mode=mode,
     )
+
+
+def is_evaluation(scalars: Scalars) -> bool:
+    """Returns whether a log point is one of `write_returns`."""
+    return any(name.startswith("return") for name in scalars)
 
 
 def _line(step: int, label: str, scalars: Scalars) -> str:

@@ -159,7 +159,7 @@ def _evaluate(
 
 
 def _save(log: MetricsLog, run: Run, step: int, saved: Saved) -> None:
-    del log
+    log.sync()
     checkpoint.save(run.checkpoints, step, saved)
 
 

@@ -150,6 +150,7 @@ def fit(run: Run, plan: Plan, env: VectorEnv, eval_env: VectorEnv, screen: Scree
                 checkpoint.save(run.directory / "snapshots", step, actors, keep=None)
                 screen.say(f"step {step:>9,}  return {spread(scores.mean(axis=1))}")
             if step == end or received or _is_due(plan.checkpoint_every, before, step):
+                log.sync()
                 _save(collection, learner, step)
     return received[0] if step < end else 0
 

@@ -203,13 +203,15 @@ def _resume(algo_name: str, given: cli.Given, held: ExitStack) -> tuple[Run, Epi
     """Returns a run to go on with; refuses whatever would train something else."""
     handling = cli.parse(Handling, given)
     run = runs.load(Path(handling.resume))
-    if devices.is_first():
-        held.enter_context(locked(run.directory))
     if run.record["algo"] != algo_name:
         raise InputError(f"{run.directory} is a run of {run.record['algo']}, not of {algo_name}")
     if "schedule" not in run.record:
         raise InputError(f"{run.directory} is a collection; go on with python -m rlp.collect")
     settings, schedule = run.part("settings", Settings), run.part("schedule", Schedule)
+    if settings.preset not in presets(run.algo):
+        raise InputError(
+            f"{run.directory / 'config.json'}, settings, preset: {algo_name} has no such"
+        )
     _refuse_changes(run, given, allow_length=handling.extend)
     settings = replace(settings, dataset=given.get("dataset", settings.dataset))
     data_set = _load(settings)
@@ -224,6 +226,8 @@ def _resume(algo_name: str, given: cli.Given, held: ExitStack) -> tuple[Run, Epi
             path = run.directory / "config.json"
             raise InputError(f"{path}, {name} is {run.record[name]}, but {value} in the data")
     task = _task(settings, schedule, handling, data_set, len(run.seeds))
+    if devices.is_first():  # which starts JAX: not before the CPU is split
+        held.enter_context(locked(run.directory))
     if "num_updates" in given:
         done, end = checkpoint.latest_step(run.checkpoints) or 0, int(given["num_updates"])
         if end < done:
