@@ -58,7 +58,7 @@ def write(run: Run, rows: Mapping[str, np.ndarray], params: Params) -> Path:
         shown = []  # a machine that only trains may lack it
     for name in shown:
         figure = _figure(name, run.settings, curves[name], _levels(run, name, rows))
-        figure.savefig(plots / _file_name(name), dpi=120)
+        figure.savefig(plots / _file_name(name), dpi=120, format="png")
     record = {k: v for k, v in run.record.items() if k not in ("members", "data")}
     told = [_row(name, values, "episodes") for name, values in rows.items()]
     for name, values in run.over_members(rows).items():
