@@ -106,13 +106,13 @@ class MetricsLog:
         if not points or points[-1][0] < step:
             raise InputError(f"{self._path}: nothing of update {step}, which has a checkpoint")
         evaluated = {entry["step"] for entry in self._evaluations}
-        lost = {step for step, _, values in points if is_evaluation(values)} - evaluated
+        lost = {each[0] for each in points if _is_evaluation(each[2])} - evaluated
         if lost - {step}:
             path = self._run.directory / "returns.json"
             raise InputError(
                 f"{path}: no evaluation after update {min(lost)}, as metrics.jsonl has"
             )
-        return [each for each in points if not (each[0] in lost and is_evaluation(each[2]))]
+        return [each for each in points if not (each[0] in lost and _is_evaluation(each[2]))]
 
     def write(self, step: int, metrics: Mapping[str, np.ndarray]) -> None:
         """Writes one log point; each metric has one value a member."""
@@ -167,7 +167,7 @@ def start_wandb(run: Run) -> Any:
     )
 
 
-def is_evaluation(scalars: Scalars) -> bool:
+def _is_evaluation(scalars: Scalars) -> bool:
     """Returns whether a log point is one of `write_returns`."""
     return any(name.startswith("return") for name in scalars)
 
