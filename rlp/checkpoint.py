@@ -5,16 +5,20 @@ instant and loses at most the updates since the last one.
 """
 
 import logging
+import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+import tensorstore
 
 from rlp.data.dataset import Normalizer
 from rlp.errors import InputError
+from rlp.files import read_object
 from rlp.types import State
 
 logging.getLogger("absl").setLevel(logging.CRITICAL)  # Orbax logs what it also raises
@@ -49,20 +53,62 @@ def save(directory: Path, step: int, saved: Any, keep: int | None = 2) -> None:
             ) from error
 
 
-def latest_step(directory: Path) -> int | None:
-    """Returns the number of updates of the last whole checkpoint, None where there is none."""
-    if not directory.exists():
-        return None
-    with _manager(directory) as manager:
-        return manager.latest_step()
+def latest_step(*directories: Path, warn: Callable[[str], None] = lambda _: None) -> int | None:
+    """Returns the number of updates of the last checkpoint that all directories have whole.
+
+    None where none is there. `warn` gets a line for each that is passed over.
+
+    Raises:
+        InputError: if checkpoints are there, but none is whole.
+    """
+    steps = set.intersection(*({step for step, _ in _steps(each)} for each in directories))
+    damaged: list[str] = []
+    for step in sorted(steps, reverse=True):
+        reasons = {path: _damage(path) for path in (each / str(step) for each in directories)}
+        if not any(reasons.values()):
+            for each in damaged:
+                warn(f"{each} is not a whole checkpoint, and passed over")
+            return step
+        damaged += [f"{path} ({reason})" for path, reason in reasons.items() if reason]
+    if damaged:
+        raise InputError(f"no checkpoint is whole: {'; '.join(damaged)}; remove all to start anew")
+    return None
 
 
 def forget_after(directory: Path, step: int) -> None:
     """Removes the checkpoints of later steps."""
-    with _manager(directory) as manager:
-        for later in manager.all_steps():
-            if later > step:
-                manager.delete(later)
+    for later, path in _steps(directory):
+        if later > step:
+            shutil.rmtree(path)
+
+
+def _steps(directory: Path) -> list[tuple[int, Path]]:
+    """Returns the steps of all checkpoints in a directory, and where they are."""
+    paths = directory.iterdir() if directory.exists() else ()
+    return [(int(path.name), path) for path in paths if re.fullmatch("0|[1-9][0-9]*", path.name)]
+
+
+def _damage(path: Path) -> str:
+    """Returns why a checkpoint cannot be read, "" where all of it can.
+
+    Orbax would find that too, but with a page of errors from its threads.
+    """
+    arrays = path / "default"
+    where = {"driver": "file", "path": f"{arrays.absolute()}/"}
+    try:
+        if not isinstance(read_object(arrays / "_METADATA").get("tree_metadata"), dict):
+            return "no _METADATA of its arrays"
+        store = tensorstore.KvStore.open({"driver": "ocdbt", "base": where}).result()
+        names = store.list().result()
+        for name in names:
+            store.read(name).result()
+    except ValueError as error:
+        return _first_line(error)
+    return "" if names else "no arrays"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition(" [tensorstore_spec")[0].strip().partition("\n")[0]
 
 
 def restore(directory: Path, step: int, like: T) -> T:
@@ -71,6 +117,8 @@ def restore(directory: Path, step: int, like: T) -> T:
     Raises:
         InputError: if the checkpoint is damaged, or its parameters are not those of `like`.
     """
+    if damage := _damage(directory / str(step)):
+        raise InputError(_damaged(directory, step, damage))
     where = f"{directory}/{step}"
     template: Any = like
     wanted = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), template._asdict())
@@ -83,11 +131,12 @@ def restore(directory: Path, step: int, like: T) -> T:
             return type(template)(**found)
         except InputError:
             raise
-        except (ValueError, KeyError, OSError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise InputError(
-                f"{where} is damaged ({reason}); remove it to use the one before"
-            ) from error
+        except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+            raise InputError(_damaged(directory, step, _first_line(error))) from error
+
+
+def _damaged(directory: Path, step: int, reason: str) -> str:
+    return f"{directory}/{step} is damaged ({reason}); remove it to use the one before"
 
 
 def differences(wanted: Any, found: Any) -> str:

@@ -10,6 +10,7 @@ member gives three data sets in ExORL's layout, each with physics and a metadata
 
 import shutil
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ from rlp.data.episodes import fingerprint
 from rlp.data.formats import exorl
 from rlp.data.replay import empty_replay
 from rlp.errors import InputError
+from rlp.lock import locked
 from rlp.online import Plan
 from rlp.policy import Policy
 from rlp.rollout import OnStep, Recorded, actor, record
@@ -82,10 +84,14 @@ class Handling:
 
 def collect(given: cli.Given) -> Run:
     """Collects with the flags as typed, writes the data sets and returns the run."""
-    settings, handling = cli.parse(Settings, given), cli.parse(Handling, given)
-    run = _resume(given) if handling.resume else _start(given)
-    plan = Plan(**run.record["plan"])
-    settings = Settings(**run.record["settings"])
+    with ExitStack() as held:  # the lock of the run
+        return _collect(given, held)
+
+
+def _collect(given: cli.Given, held: ExitStack) -> Run:
+    handling = cli.parse(Handling, given)
+    run = _resume(given, held) if handling.resume else _start(given, held)
+    settings, plan = run.part("settings", Settings), run.part("plan", Plan)
     env = envs.make(settings.env, len(run.seeds) * plan.num_envs)
     eval_env = envs.make(settings.env, len(run.seeds) * plan.num_episodes)
     with Screen(handling.quiet) as screen:
@@ -101,7 +107,7 @@ def collect(given: cli.Given) -> Run:
     return run
 
 
-def _start(given: cli.Given) -> Run:
+def _start(given: cli.Given, held: ExitStack) -> Run:
     settings, plan = cli.parse(Settings, given), cli.parse(Plan, given)
     learning = cli.parse(Learning, given)
     updates = plan.updates_per_step * plan.num_envs
@@ -144,7 +150,9 @@ def _start(given: cli.Given) -> Run:
         "spec": spec._asdict(),
     }
     name = settings.name or runs.default_name("collect", settings.env)
-    return runs.create(Path(settings.runs) / name, record)
+    directory = Path(settings.runs) / name
+    held.enter_context(locked(directory))
+    return runs.create(directory, record)
 
 
 def _check_memory(settings: Settings, plan: Plan, setting: cqlsac.Config, spec: Spec) -> None:
@@ -171,8 +179,9 @@ def _check_memory(settings: Settings, plan: Plan, setting: cqlsac.Config, spec: 
     )
 
 
-def _resume(given: cli.Given) -> Run:
+def _resume(given: cli.Given, held: ExitStack) -> Run:
     run = runs.load(Path(given["resume"]))
+    held.enter_context(locked(run.directory))
     if "plan" not in run.record:
         raise InputError(f"{run.directory} is no collection; go on with python -m rlp.train")
     other = given.keys() - {"env", "resume", "quiet"}

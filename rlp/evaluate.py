@@ -39,7 +39,8 @@ def evaluate_run(given: cli.Given) -> None:
         raise InputError(f"--target_return: {run.record['algo']} does not aim for a return")
     if settings.target_return and len(run.tasks) > 1:
         raise InputError("--target_return: every task of this run aims for a return of its own")
-    policy, step = offline.load_policy(run)
+    screen = Screen(settings.quiet)
+    policy, step = offline.load_policy(run, screen.warn)
     env_name = settings.env or run.record["env"]
     num_aims = len(settings.target_return) or 1
     num_episodes = settings.num_episodes * len(run.tasks)
@@ -50,7 +51,7 @@ def evaluate_run(given: cli.Given) -> None:
     envs.check_widths(
         env, env_name, run.spec.observation_dim, run.spec.action_dim, str(run.directory)
     )
-    with Screen(settings.quiet) as screen:
+    with screen:
         for doubt in filter(None, map(run.doubt, settings.target_return)):
             screen.warn(doubt)
         screen.say(f"{run.directory} at update {step:,}, {settings.num_episodes} episodes a member")

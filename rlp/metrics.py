@@ -1,9 +1,9 @@
 """Where metrics go: metrics.jsonl always, TensorBoard where installed, wandb when asked for."""
 
 import importlib.util
-import json
-import logging
 import os
+import shutil
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from rlp.errors import InputError
-from rlp.files import write_json, write_text
+from rlp.files import json_text, write_json, write_text
 from rlp.runs import Run
 
 Scalars = Mapping[str, float]
@@ -30,19 +30,25 @@ class Writer(Protocol):
 
 
 class TensorBoard:
-    """Events of one member, written with tensorboardX (clu's own writer needs TensorFlow)."""
+    """Events of one member, written with tensorboardX (clu's own writer needs TensorFlow).
 
-    def __init__(self, directory: Path, resumed_at: int) -> None:
-        import tensorboardX
+    Its SummaryWriter would hand them to a thread: what that has is lost if the process is killed.
+    """
 
-        logging.getLogger("tensorboardX.x2num").setLevel(logging.ERROR)  # of NaN the screen tells
-        purge = resumed_at + 1 if resumed_at else None
-        self._writer = tensorboardX.SummaryWriter(str(directory), purge_step=purge)
+    def __init__(self, directory: Path) -> None:
+        from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto import event_pb2
+
+        directory.mkdir(parents=True, exist_ok=True)
+        self._event: Any = vars(event_pb2)["Event"]  # which a type checker does not find
+        self._writer = EventsWriter(str(directory / "events"))
 
     def write_scalars(self, step: int, scalars: Scalars) -> None:
         """Writes the values of one log point and flushes them."""
+        event = self._event(wall_time=time.time(), step=step)
         for name, value in scalars.items():
-            self._writer.add_scalar(name, value, step)
+            event.summary.value.add(tag=name, simple_value=value)
+        self._writer.write_event(event)
         self._writer.flush()
 
     def close(self) -> None:
@@ -74,21 +80,46 @@ class MetricsLog:
         self._run, self._labels = run, run.labels
         self._path = run.directory / "metrics.jsonl"
         self._evaluations = run.evaluations(up_to_step=resumed_at)
+        kept = self._kept(resumed_at) if resumed_at else []
+        write_text(self._path, "".join(_line(*point) for point in kept))
         self._writers: dict[str, list[Writer]] = {label: [] for label in run.labels}
-        _trim(self._path, resumed_at)
-        wandb_run = start_wandb(run) if wandb else None
-        for label, writers in self._writers.items():
-            if importlib.util.find_spec("tensorboardX"):  # a machine that only trains may lack it
-                writers.append(TensorBoard(run.directory / "events" / label, resumed_at))
-            if wandb_run:
+        if importlib.util.find_spec("tensorboardX"):  # a machine that only trains may lack it
+            events = run.directory / "events"
+            shutil.rmtree(events, ignore_errors=True)  # it shows what is dropped here
+            for label, writers in self._writers.items():
+                writers.append(TensorBoard(events / label))
+        for step, label, scalars in kept:
+            for writer in self._writers[label]:
+                writer.write_scalars(step, scalars)
+        if wandb:  # it keeps what a former process has logged
+            wandb_run = start_wandb(run)
+            for label, writers in self._writers.items():
                 writers.append(Wandb(wandb_run, label))
+
+    def _kept(self, step: int) -> list[tuple[int, str, Scalars]]:
+        """Returns the log points up to a checkpoint, without those of an evaluation to be repeated.
+
+        Raises:
+            InputError: if metrics.jsonl or returns.json has less than there was at the checkpoint.
+        """
+        points = list(self._run.points(up_to_step=step))
+        if not points or points[-1][0] < step:
+            raise InputError(f"{self._path}: nothing of update {step}, which has a checkpoint")
+        evaluated = {entry["step"] for entry in self._evaluations}
+        lost = {each[0] for each in points if _is_evaluation(each[2])} - evaluated
+        if lost - {step}:
+            path = self._run.directory / "returns.json"
+            raise InputError(
+                f"{path}: no evaluation after update {min(lost)}, as metrics.jsonl has"
+            )
+        return [each for each in points if not (each[0] in lost and _is_evaluation(each[2]))]
 
     def write(self, step: int, metrics: Mapping[str, np.ndarray]) -> None:
         """Writes one log point; each metric has one value a member."""
         lines = []
         for member, label in enumerate(self._labels):
             scalars = {name: float(values[member]) for name, values in metrics.items()}
-            lines.append(json.dumps({"step": step, "member": label, **scalars}) + "\n")
+            lines.append(_line(step, label, scalars))
             for writer in self._writers[label]:
                 writer.write_scalars(step, scalars)
         with self._path.open("a") as file:
@@ -100,9 +131,14 @@ class MetricsLog:
             {"step": step, "member": name, "returns": each.tolist()}
             for name, each in self._run.by_member(returns).items()
         ]
-        write_json(self._run.directory / "returns.json", self._evaluations)
         by_task = self._run.by_task("return", returns.T)  # [N, M]
         self.write(step, {name: each.mean(axis=0) for name, each in by_task.items()})
+        write_json(self._run.directory / "returns.json", self._evaluations)  # last: now it counts
+
+    def sync(self) -> None:
+        """Returns when the disk has the log points: a checkpoint counts on those before it."""
+        with self._path.open("a") as file:
+            os.fsync(file.fileno())
 
     def close(self) -> None:
         """Ends all writers."""
@@ -131,15 +167,10 @@ def start_wandb(run: Run) -> Any:
     )
 
 
-def _trim(path: Path, step: int) -> None:
-    """Drops what was written after the checkpoint that a run resumes from."""
-    if not path.exists():
-        return
-    kept = []
-    for line in path.read_text().splitlines(keepends=True):
-        try:
-            if json.loads(line)["step"] <= step:
-                kept.append(line)
-        except ValueError:
-            break  # the line in which the run was killed
-    write_text(path, "".join(kept))
+def _is_evaluation(scalars: Scalars) -> bool:
+    """Returns whether a log point is one of `write_returns`."""
+    return any(name.startswith("return") for name in scalars)
+
+
+def _line(step: int, label: str, scalars: Scalars) -> str:
+    return json_text({"step": step, "member": label, **scalars}) + "\n"

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -77,7 +78,11 @@ def fit(run: Run, schedule: Schedule, task: Task, wandb: bool, screen: Screen) -
         The number of the signal that stopped it, 0 at the end. Either way it can be resumed.
     """
     end, states, stopped = run.configs[0].num_updates, None, 0
-    step = checkpoint.latest_step(run.checkpoints) or 0
+    step = checkpoint.latest_step(run.checkpoints, warn=screen.warn) or 0
+    if step > end:
+        raise InputError(f"{run.checkpoints}/{step}: the run ends at update {end}")
+    if devices.is_first():
+        checkpoint.forget_after(run.checkpoints, step)  # those that are not whole
     if step:
         states = _restored(run, step).states
         screen.say(f"going on from update {step:,}")
@@ -162,7 +167,7 @@ def _evaluate(
 
 
 def _save(log: MetricsLog, run: Run, step: int, saved: Saved) -> None:
-    del log
+    log.sync()
     checkpoint.save(run.checkpoints, step, saved)
 
 
@@ -177,13 +182,15 @@ def _at_once(run: Run, num_updates: int, task: Task, screen: Screen) -> int:
     return at_once
 
 
-def load_policy(run: Run) -> tuple[Policy, int]:
+def load_policy(run: Run, warn: Callable[[str], None] = lambda _: None) -> tuple[Policy, int]:
     """Returns the policies of a run's last checkpoint and its step.
+
+    `warn` gets a line for each checkpoint that is passed over.
 
     Raises:
         InputError: if there is no checkpoint, or it is damaged.
     """
-    step = checkpoint.latest_step(run.checkpoints)
+    step = checkpoint.latest_step(run.checkpoints, warn=warn)
     if step is None:
         raise InputError(f"{run.directory} has no checkpoint yet")
     saved = _restored(run, step)

@@ -115,7 +115,7 @@ def fit(run: Run, plan: Plan, env: VectorEnv, eval_env: VectorEnv, screen: Scree
     collection = Collection(
         run, plan, layout, population.init(run.algo, run.configs, run.seeds, run.spec), env
     )
-    learner, step = _restored(collection)
+    learner, step = _restored(collection, screen)
     if step:
         screen.say(f"going on from step {step:,}")
     steps_a_round = layout.num_envs * layout.episode_length
@@ -152,6 +152,7 @@ def fit(run: Run, plan: Plan, env: VectorEnv, eval_env: VectorEnv, screen: Scree
                 checkpoint.save(run.directory / "snapshots", step, actors, keep=None)
                 screen.say(f"step {step:>9,}  return {spread(scores.mean(axis=1))}")
             if step == end or received or _is_due(plan.checkpoint_every, before, step):
+                log.sync()
                 _save(collection, learner, step)
     return received[0] if step < end else 0
 
@@ -173,12 +174,13 @@ def _save(collection: Collection, learner: Learner, step: int) -> None:
     checkpoint.save(run.directory / "replays", step, learner.replays)
 
 
-def _restored(collection: Collection) -> tuple[Learner, int]:
+def _restored(collection: Collection, screen: Screen) -> tuple[Learner, int]:
     """Returns the learner of the last step of which both halves are whole, or a new one and 0."""
     run, layout = collection.run, collection.layout
     states = collection.members.states
     replays = empty_replay(layout, run.spec, len(run.seeds))
-    step = checkpoint.latest_step(run.directory / "replays")
+    halves = (run.directory / "replays", run.checkpoints)
+    step = checkpoint.latest_step(*halves, warn=screen.warn)
     if step is None:
         return Learner(states, replays), 0
     for name in ("checkpoints", "replays", "snapshots"):  # what was written after it is made again

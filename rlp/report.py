@@ -2,15 +2,15 @@
 
 import html
 import importlib.util
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import jax
 import numpy as np
 
-from rlp.files import write_text
+from rlp.files import json_text, write_text
 from rlp.runs import Run
 from rlp.types import Params
 
@@ -58,7 +58,7 @@ def write(run: Run, rows: Mapping[str, np.ndarray], params: Params) -> Path:
         shown = []  # a machine that only trains may lack it
     for name in shown:
         figure = _figure(name, run.settings, curves[name], _levels(run, name, rows))
-        figure.savefig(plots / f"{name}.png", dpi=120)
+        figure.savefig(plots / _file_name(name), dpi=120, format="png")
     record = {k: v for k, v in run.record.items() if k not in ("members", "data")}
     told = [_row(name, values, "episodes") for name, values in rows.items()]
     for name, values in run.over_members(rows).items():
@@ -66,14 +66,23 @@ def write(run: Run, rows: Mapping[str, np.ndarray], params: Params) -> Path:
             told.append(_row(f"members' means{name}", values, "members"))
     page = PAGE.format(
         title=html.escape(run.directory.name),
-        command=html.escape(run.record["command"]),
+        command=html.escape(str(run.record["command"])),
         rows="\n".join(told),
-        images="\n".join(f'<p><img src="plots/{name}.png" alt="{name}"></p>' for name in shown),
+        images="\n".join(map(_image, shown)),
         parameters=html.escape(_overview(params)),
-        record=html.escape(json.dumps(record, indent=1)),
+        record=html.escape(json_text(record, indent=1)),
     )
     write_text(run.directory / "report.html", page)
     return run.directory / "report.html"
+
+
+def _file_name(metric: str) -> str:
+    """Returns the name of a metric's picture: whatever the metric is called, it is in `plots`."""
+    return quote(metric, safe=" ") + ".png"
+
+
+def _image(metric: str) -> str:
+    return f'<p><img src="plots/{quote(_file_name(metric))}" alt="{html.escape(metric)}"></p>'
 
 
 def _row(name: str, values: np.ndarray, what: str) -> str:
@@ -106,7 +115,7 @@ def _levels(run: Run, name: str, rows: Mapping[str, np.ndarray]) -> Mapping[str,
 
 def _limits(run: Run, name: str) -> dict[str, np.ndarray]:
     """Returns the values that a metric must not pass, one for each setting that has its own."""
-    found = {member["limits"][name] for member in run.record["members"] if name in member["limits"]}
+    found = {member["limits"].get(name) for member in run.record["members"]} - {None}
     return {f"bound {value:.4g}": np.array(value) for value in sorted(found)}
 
 
@@ -138,7 +147,7 @@ def _figure(
     for style, (label, level) in zip(("--", ":"), levels.items(), strict=False):
         axes.axhline(level, color="grey", linestyle=style, label=label)
     axes.set_xlabel("updates")
-    axes.set_ylabel(name)
+    axes.set_ylabel(name.replace("$", r"\$"))  # else it would be read as mathematics
     axes.grid(alpha=0.3)
     names = curves if len(settings) == 1 else settings
     if len(names) <= 16:

@@ -1,6 +1,7 @@
 """The directory of a run: what is in it, and how it is written and read again.
 
 config.json      command, settings, members, data and its fingerprint, versions, devices
+lock             held by the process that writes here
 metrics.jsonl    one line a log point and member
 returns.json     every evaluation: step, member, each episode's return
 checkpoints/     the states of all members (Orbax)
@@ -8,32 +9,34 @@ events/          TensorBoard
 report.html      the returns as a page, with its pictures in plots/
 """
 
-import json
 import os
 import platform
 import re
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
 
 import rlp
+from rlp import records
 from rlp.algos import ALGOS
 from rlp.config import from_dict
 from rlp.devices import is_first
 from rlp.envs import Bounds
 from rlp.errors import InputError
-from rlp.files import read_json, write_json
+from rlp.files import check_plain, read_json, read_objects, write_json
 from rlp.types import Algo, Precision, Spec
 
+T = TypeVar("T")
 Curves = dict[str, dict[str, list[tuple[int, float]]]]  # metric -> member -> [(step, value)]
 CPU_FACTS = Path("/proc/cpuinfo")
 LAYOUT = 2  # of the directory; another one is refused
@@ -159,34 +162,73 @@ class Run:
         """Where Orbax writes."""
         return self.directory / "checkpoints"
 
+    def part(self, name: str, cls: type[T], added: Mapping[str, Any] = MappingProxyType({})) -> T:
+        """Returns an object in the record as the dataclass that it was written from.
+
+        Args:
+            name: of the object.
+            cls: the dataclass.
+            added: fields that runs of before do not have, and what they meant.
+
+        Raises:
+            InputError: if it does not fit.
+        """
+        values = {**added, **self.record[name]}
+        return records.read(cls, values, f"{self.directory / 'config.json'}, {name}")
+
     def evaluations(self, up_to_step: int = sys.maxsize) -> list[dict[str, Any]]:
-        """Returns the entries of returns.json: step, member, returns (one an episode)."""
+        """Returns the entries of returns.json: step, member, returns (one an episode, or NaN).
+
+        Raises:
+            InputError: if it is damaged.
+        """
         path = self.directory / "returns.json"
-        entries = read_json(path) if path.exists() else []
+        if not path.exists():
+            return []
+        names = list(self.by_member(np.zeros((len(self.seeds), len(self.tasks)))))
+        entries = records.read_evaluations(read_json(path), names, path)
         return [entry for entry in entries if entry["step"] <= up_to_step]
 
+    def points(self, up_to_step: int = sys.maxsize) -> Iterator[tuple[int, str, dict[str, float]]]:
+        """Yields the lines of metrics.jsonl: step, member, and the values of metrics, or NaN.
+
+        Raises:
+            InputError: if it is damaged.
+        """
+        members = set(self.labels)
+        for where, line in read_objects(self.directory / "metrics.jsonl"):
+            if records.read(records.Point, line, where)["step"] <= up_to_step:
+                yield records.read_point(line, members, where)
+
     def curves(self) -> Curves:
-        """Returns what metrics.jsonl holds of every metric."""
-        curves: Curves = defaultdict(lambda: defaultdict(list))
-        for line in (self.directory / "metrics.jsonl").read_text().splitlines():
-            entry = json.loads(line)
-            step, member = entry.pop("step"), entry.pop("member")
-            for name, value in entry.items():
+        """Returns what metrics.jsonl holds of every metric, at the same steps of all members.
+
+        Raises:
+            InputError: if it is damaged.
+        """
+        curves: Curves = defaultdict(lambda: {label: [] for label in self.labels})
+        for step, member, values in self.points():
+            for name, value in values.items():
                 curves[name][member].append((step, value))
+        for name, of_members in curves.items():
+            if len({tuple(step for step, _ in points) for points in of_members.values()}) > 1:
+                path = self.directory / "metrics.jsonl"
+                raise InputError(f"{path}: {name} is not at the same steps of all members")
         return curves
 
 
 def create(directory: Path, record: Mapping[str, Any]) -> Run:
-    """Makes the directory of a new run, with its config.json.
+    """Writes the config.json of a new run into its directory, which may have its lock already.
 
     Raises:
         InputError: if there is something at that path already.
     """
-    if directory.exists():
+    directory.mkdir(parents=True, exist_ok=True)
+    begun = ("lock", "config.json.partial")  # what is there of a start that was killed
+    if any(path.name not in begun for path in directory.iterdir()):
         raise InputError(
             f"{directory} exists: choose another --name, or go on with --resume={directory}"
         )
-    directory.mkdir(parents=True)
     run = Run(directory, {"layout": LAYOUT, **record, **environment()})
     write_json(directory / "config.json", run.record)
     return run
@@ -196,22 +238,25 @@ def load(directory: Path) -> Run:
     """Returns the run in a directory.
 
     Raises:
-        InputError: if it holds no run, or one of another layout or algorithm.
+        InputError: if it holds no run, one of another layout or algorithm, or a damaged one.
     """
     path = directory / "config.json"
     if not path.is_file():
         others = sorted(str(other.parent) for other in directory.parent.glob("*/config.json"))
         raise InputError(f"{directory} holds no run; near it: {', '.join(others[-5:]) or 'none'}")
+    check_plain(directory, except_in="wandb")
     record = read_json(path)
     layout = record.get("layout") if isinstance(record, dict) else None
     if layout != LAYOUT:
         raise InputError(
-            f"{directory} has layout {layout}, rlp {rlp.__version__} reads layout {LAYOUT}: "
+            f"{directory} has layout {layout!r:.60}, rlp {rlp.__version__} reads layout {LAYOUT}: "
             "use the version of rlp that wrote it"
         )
-    if record["algo"] not in ALGOS:
-        raise InputError(f"{directory}: this rlp has no algorithm {record['algo']}")
-    return Run(directory, record)
+    records.check_run(record, path)
+    run = Run(directory, record)
+    if len(set(run.labels)) < len(run.labels):
+        raise InputError(f"{path}, members: two of them are the same")
+    return run
 
 
 def extend(run: Run, num_updates: int) -> Run:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rlp import cli, config, files, runs, stats, tables
+from rlp import cli, config, files, records, runs, stats, tables
 from rlp.errors import InputError
 from rlp.train import parse, train
 
@@ -59,14 +59,24 @@ class Settings:
 class Cell(NamedTuple):
     """The results of a row on one task of a data set."""
 
-    episodes: np.ndarray  # [M, episodes], returns
+    episodes: np.ndarray  # [M, episodes], returns; NaN of a member that diverged
     data: np.ndarray  # returns of the data's episodes
     random: np.ndarray  # returns of episodes of a random policy
 
     @property
     def members(self) -> np.ndarray:
-        """[M], each the mean of its episodes."""
-        return self.episodes.mean(axis=1)
+        """The means of the episodes of each member that did not diverge."""
+        means = self.episodes.mean(axis=1)
+        return means[np.isfinite(means)]
+
+    @property
+    def told(self) -> str:
+        """Mean and standard deviation of the members, and how many diverged."""
+        lost = len(self.episodes) - len(self.members)
+        if not len(self.members):
+            return "diverged"
+        spread = f"{self.members.mean():.0f} ± {self.members.std():.0f}"
+        return f"{spread} ({lost} diverged)" if lost else spread
 
 
 def main(prog: str, doc: str, study: Study, argv: Sequence[str] | None = None) -> None:
@@ -142,7 +152,9 @@ def _path(study: Study, row: str, name: str) -> Path:
 
 
 def _read(path: Path) -> runs.Run:
-    return runs.Run(path, files.read_json(path))
+    record = files.read_json(path)
+    records.check_cell(record, path)
+    return runs.Run(path, record)
 
 
 def _write_page(study: Study, doc: str) -> None:
@@ -158,14 +170,26 @@ def cells(study: Study) -> dict[str, dict[str, Cell]]:
         for row in study.rows:
             if (path := _path(study, row, name)).exists():
                 run = _read(path)
-                returns = {k: np.array(v) for k, v in run.record["returns"].items()}
                 for task in run.tasks:
                     found.setdefault(name + task, {})[row] = Cell(
-                        episodes=np.stack([returns[label + task] for label in run.labels]),
-                        data=returns[f"data ({data_set}){task}"],
-                        random=returns[f"random policy{task}"],
+                        episodes=_returns(run, *(label + task for label in run.labels)),
+                        data=_returns(run, f"data ({data_set}){task}")[0],
+                        random=_returns(run, f"random policy{task}")[0],
                     )
     return found
+
+
+def _returns(run: runs.Run, *names: str) -> np.ndarray:
+    """Returns the returns [names, episodes] in the record of a cell, NaN where there is none.
+
+    Raises:
+        InputError: if they are not there, or not as many of each name.
+    """
+    found = run.record["returns"]
+    for name in names:
+        if len(found.get(name, ())) != len(found.get(names[0], ())) or name not in found:
+            raise InputError(f"{run.directory}, returns: no {name}, or not as many as the others")
+    return np.array([found[name] for name in names], float)
 
 
 def page(study: Study, doc: str) -> str:
@@ -186,7 +210,7 @@ def table(study: Study) -> str:
     lines = [["random policy"], ["data"], *([row] for row in _rows(study, found))]
     for column in found.values():
         whole = _of_whole_data(column)
-        told = {row: _mean_and_spread(cell.members) for row, cell in column.items()}
+        told = {row: cell.told for row, cell in column.items()}
         told["random policy"] = f"{whole.random.mean():.0f}"
         told["data"] = f"{whole.data.mean():.0f} (best {whole.data.max():.0f})"
         for line in lines:
@@ -202,9 +226,12 @@ def details(study: Study) -> str:
     for name, column in cells(study).items():
         for row, cell in column.items():
             members, best = cell.members, cell.data.max()
+            if not len(members):
+                lines.append([row, name, "0", *[""] * (len(header) - 3)])
+                continue
             numbers = [len(members), members.mean(), members.std(), stats.iqm(members)]
             numbers += [*_interval(tuple(members)), members.min(), members.max()]
-            numbers += [cell.episodes.size, (cell.episodes > best).sum()]
+            numbers += [len(members) * cell.episodes.shape[1], (cell.episodes > best).sum()]
             numbers += [(cell.episodes < FALL * best).sum()]
             lines.append([row, name, *(f"{number:.0f}" for number in numbers)])
     return tables.markdown(header, lines)
@@ -221,6 +248,8 @@ def picture(study: Study) -> Any:
     for axes, (name, column) in zip(panels, found.items(), strict=True):
         for row, cell in column.items():
             height, members = rows.index(row), cell.members
+            if not len(members):
+                continue
             axes.plot(members, [height] * len(members), "|k", alpha=0.5, label="members")
             axes.plot(stats.iqm(members), height, "oC0", label="their IQM")
             axes.plot(
@@ -239,10 +268,6 @@ def picture(study: Study) -> Any:
     told = dict(zip(labels, handles, strict=True))
     figure.legend(told.values(), told.keys(), loc="outside lower center", ncols=len(found) + 1)
     return figure
-
-
-def _mean_and_spread(members: np.ndarray) -> str:
-    return f"{members.mean():.0f} ± {members.std():.0f}"
 
 
 @cache

@@ -1,6 +1,7 @@
 """Trains a population on logged data: `python -m rlp.train ALGORITHM [--flag=value ...]`."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -35,8 +36,9 @@ from rlp.data.episodes import (
     whole_episodes,
 )
 from rlp.data.mirror import add_mirror_images
-from rlp.data.options import ReadOptions
+from rlp.data.options import AS_STORED, ReadOptions
 from rlp.errors import InputError
+from rlp.lock import locked
 from rlp.offline import Schedule, Task
 from rlp.rollout import evaluate_random, evaluation_seeds
 from rlp.runs import Run
@@ -80,12 +82,17 @@ class Handling:
 
 def train(algo_name: str, given: cli.Given) -> Run:
     """Trains with the flags as typed, prints the result and returns the run."""
+    with ExitStack() as held:  # the lock of the run
+        return _train(algo_name, given, held)
+
+
+def _train(algo_name: str, given: cli.Given, held: ExitStack) -> Run:
     handling = cli.parse(Handling, given)
     if handling.distributed:
         devices.join(handling.distributed)
     begin = _resume if handling.resume else _start
-    run, data_set, task = begin(algo_name, given)
-    schedule = Schedule(**run.record["schedule"])
+    run, data_set, task = begin(algo_name, given, held)
+    schedule = run.part("schedule", Schedule)
     with Screen(handling.quiet or not devices.is_first()) as screen:
         screen.say(_introduction(run, data_set, task))
         for doubt in filter(None, map(run.doubt, run.target_returns)):
@@ -116,7 +123,7 @@ def train(algo_name: str, given: cli.Given) -> Run:
     return run
 
 
-def _start(algo_name: str, given: cli.Given) -> tuple[Run, EpisodeSet, Task]:
+def _start(algo_name: str, given: cli.Given, held: ExitStack) -> tuple[Run, EpisodeSet, Task]:
     """Returns a new run; its directory is made last, when everything has been checked."""
     (settings, configs), schedule = parse(algo_name, given), cli.parse(Schedule, given)
     data_set = _load(algo_name, settings)
@@ -130,8 +137,10 @@ def _start(algo_name: str, given: cli.Given) -> tuple[Run, EpisodeSet, Task]:
     record = _record(algo_name, settings, schedule, configs, data_set, task)
     name = settings.name or runs.default_name(algo_name, settings.dataset)
     directory = Path(settings.runs) / name
-    run = runs.create(directory, record) if devices.is_first() else Run(directory, record)
-    return run, data_set, task
+    if not devices.is_first():
+        return Run(directory, record), data_set, task
+    held.enter_context(locked(directory))
+    return runs.create(directory, record), data_set, task
 
 
 def parse(algo_name: str, given: cli.Given) -> tuple[Settings, list[Any]]:
@@ -233,7 +242,7 @@ def _preset(algo_name: str, name: str) -> str:
     return name
 
 
-def _resume(algo_name: str, given: cli.Given) -> tuple[Run, EpisodeSet, Task]:
+def _resume(algo_name: str, given: cli.Given, held: ExitStack) -> tuple[Run, EpisodeSet, Task]:
     """Returns a run to go on with; refuses whatever would train something else."""
     handling = cli.parse(Handling, given)
     run = runs.load(Path(handling.resume))
@@ -241,8 +250,13 @@ def _resume(algo_name: str, given: cli.Given) -> tuple[Run, EpisodeSet, Task]:
         raise InputError(f"{run.directory} is a run of {run.record['algo']}, not of {algo_name}")
     if "schedule" not in run.record:
         raise InputError(f"{run.directory} is a collection; go on with python -m rlp.collect")
+    settings = run.part("settings", Settings, added=asdict(AS_STORED))
+    schedule = run.part("schedule", Schedule)
+    if settings.preset not in presets(run.algo):
+        raise InputError(
+            f"{run.directory / 'config.json'}, settings, preset: {algo_name} has no such"
+        )
     _refuse_changes(run, given, allow_length=handling.extend)
-    settings = Settings(**run.record["settings"])
     settings = replace(settings, dataset=given.get("dataset", settings.dataset))
     data_set = _load(algo_name, settings)
     found, expected = fingerprint(data_set), run.record["data"]["fingerprint"]
@@ -251,8 +265,13 @@ def _resume(algo_name: str, given: cli.Given) -> tuple[Run, EpisodeSet, Task]:
             f"{settings.dataset} is not the data that {run.directory} was trained on: "
             f"its fingerprint is {found[:12]}, not {expected[:12]}"
         )
-    schedule = Schedule(**run.record["schedule"])
+    for name, value in (("env", data_set.env), ("spec", _spec(data_set)._asdict())):
+        if run.record[name] != value:
+            path = run.directory / "config.json"
+            raise InputError(f"{path}, {name} is {run.record[name]}, but {value} in the data")
     task = _task(settings, schedule, handling, data_set, len(run.seeds))
+    if devices.is_first():  # which starts JAX: not before the CPU is split
+        held.enter_context(locked(run.directory))
     if "num_updates" in given:
         done = checkpoint.latest_step(run.checkpoints) or 0
         end = cli.parse_value("num_updates", given["num_updates"], Positive)
@@ -346,8 +365,8 @@ def _introduction(run: Run, data_set: EpisodeSet, task: Task) -> str:
     mean = "not known"
     if len(returns):
         mean = f"{returns.mean():.0f} ({returns.min():.0f} to {returns.max():.0f})"
-    algo_name, settings = run.record["algo"], Settings(**run.record["settings"])
-    images = ", and their mirror images" if settings.mirror else ""
+    algo_name, settings = run.record["algo"], run.record["settings"]
+    images = ", and their mirror images" if settings["mirror"] else ""
     products = "" if run.precision == "float32" else f", products of {run.precision}"
     lines = [
         f"rlp {rlp.__version__}  {algo_name}  {run.size} on {task.placement}{products}",
@@ -355,15 +374,16 @@ def _introduction(run: Run, data_set: EpisodeSet, task: Task) -> str:
         f"return {mean}{images}",
         f"run   {run.directory}",
     ]
-    if data_set.num_tasks > 1 and settings.balance_tasks:
+    if data_set.num_tasks > 1 and settings["balance_tasks"]:
         factors = ", ".join(f"{factor:.2f}" for factor in reward_factors(data_set))
         hint = "--balance_tasks=False leaves them as they are"
         lines.insert(2, f"tasks {data_set.env}: rewards times {factors}, to one mean size; {hint}")
-    if settings.preset != "paper":
-        values = presets(run.algo)[settings.preset].items()
+    preset = settings["preset"]
+    if preset != "paper":
+        values = presets(run.algo)[preset].items()
         kept = {k: v for k, v in values if all(getattr(c, k) == v for c in run.configs)}
         hint = "--preset=paper has the authors' setting"
-        lines.insert(1, f"preset {settings.preset}: {_flags(kept)}; {hint}")
+        lines.insert(1, f"preset {preset}: {_flags(kept)}; {hint}")
     return "\n".join(lines)
 
 

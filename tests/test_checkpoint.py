@@ -1,3 +1,5 @@
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import chex
@@ -5,7 +7,7 @@ import jax.numpy as jnp
 import orbax.checkpoint as ocp
 import pytest
 
-from rlp.checkpoint import Saved, latest_step, restore, save
+from rlp.checkpoint import Saved, forget_after, latest_step, restore, save
 from rlp.data.dataset import Normalizer
 from rlp.errors import InputError
 
@@ -60,3 +62,43 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path, monkeypatch: p
             save(tmp_path, 20, saved())
     assert [path.name for path in tmp_path.iterdir()] == ["10"]
     chex.assert_trees_all_equal(restore(tmp_path, 10, saved()), saved())
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda path: shutil.rmtree(path / "default"), "no _METADATA"),
+        (lambda path: (path / "default" / "_METADATA").write_text("{}"), "no _METADATA"),
+        (lambda path: (path / "default" / "manifest.ocdbt").unlink(), "no arrays"),
+        (lambda path: shutil.rmtree(path / "default" / "d"), "NOT_FOUND"),
+        (lambda path: (path / "default" / "manifest.ocdbt").write_bytes(b"x" * 113), "DATA_LOSS"),
+    ],
+)
+def test_a_checkpoint_that_is_not_whole_is_passed_over(
+    damage: Callable[[Path], object], said: str, tmp_path: Path
+):
+    for step in (10, 20):
+        save(tmp_path, step, saved())
+    damage(tmp_path / "20")
+    lines: list[str] = []
+    assert latest_step(tmp_path, warn=lines.append) == 10
+    assert len(lines) == 1
+    assert lines[0].startswith(f"{tmp_path}/20 ({said}")
+    assert lines[0].endswith("is not a whole checkpoint, and passed over")
+    with pytest.raises(InputError, match=rf"20 is damaged \({said}.*\); remove it"):
+        restore(tmp_path, 20, saved())
+    forget_after(tmp_path, 10)
+    assert [path.name for path in tmp_path.iterdir()] == ["10"]
+    damage(tmp_path / "10")
+    with pytest.raises(InputError, match=rf"no checkpoint is whole: .*10 \({said}"):
+        latest_step(tmp_path)
+
+
+def test_two_halves_are_both_whole(tmp_path: Path):
+    for step in (10, 20):
+        for half in ("a", "b"):
+            save(tmp_path / half, step, saved(), keep=None)
+    save(tmp_path / "a", 30, saved(), keep=None)
+    assert latest_step(tmp_path / "a", tmp_path / "b") == 20
+    shutil.rmtree(tmp_path / "b" / "20" / "default")
+    assert latest_step(tmp_path / "a", tmp_path / "b") == 10

@@ -101,8 +101,11 @@ def test_a_return_is_asked_of_who_aims_for_one_and_of_one_task(
 ):
     monkeypatch.chdir(tmp_path)
     train.main(["bc", f"--dataset={exorl}", "--eval_every=0", "--num_updates=2", "--name=a"])
-    record, words = Path("runs/a/config.json"), ["runs/a", "--target_return=5"]
+    train.main(["dt", f"--dataset={exorl}", *SMALL.split(), "--name=b"])
+    words = ["runs/a", "--target_return=5"]
     assert "bc does not aim for a return" in refused(capsys, lambda: evaluate.main(words))
-    two_tasks = {**json.loads(record.read_text()), "algo": "dt", "env": "walker-walk+walker-run"}
-    record.write_text(json.dumps(two_tasks))
+    path, words = Path("runs/b/config.json"), ["runs/b", "--target_return=5"]
+    record = json.loads(path.read_text())
+    two = {"env": "walker-walk+walker-run", "target_returns": record["target_returns"] * 2}
+    path.write_text(json.dumps(record | two))
     assert "every task of this run aims" in refused(capsys, lambda: evaluate.main(words))

@@ -1,7 +1,10 @@
 import json
+import re
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
+import pytest
 
 from rlp import report
 from rlp.runs import Run
@@ -14,6 +17,7 @@ def a_run(directory: Path, discounts: tuple[float, float] = (0.9, 0.9)) -> Run:
         for seed, bound in ((0, 10.0), (1, 20.0))
     ]
     record = {"members": members, "command": "a <command>", "data": {}, "env": "walker-walk"}
+    directory.mkdir(exist_ok=True)
     run = Run(directory, record)
     entries = [
         {"step": step, "member": label, "max_q": 1.0 * step, "return": 5.0}
@@ -57,3 +61,27 @@ def test_a_return_is_drawn_with_the_rows_of_its_task(tmp_path: Path):
     assert report._levels(run, "return run", rows) == {"data": 2, "seed=0": 3}
     assert report._levels(run, "return", {"data (a+b)": ones}) == {"data": 1}
     assert report._levels(run, "max_q", rows) == {"bound 10": 10, "bound 20": 20}
+
+
+@pytest.mark.parametrize(
+    "name", ["../../up", "/up", "a/b", "<script>", "a'b\"", "$x$ $\\frac$", "100%", ".."]
+)
+def test_a_metric_of_any_name_is_drawn_in_the_folder(name: str, tmp_path: Path):
+    run = a_run(tmp_path / "run")
+    entries = [{"step": 1, "member": label, name: 1.0} for label in run.labels]
+    (tmp_path / "run" / "metrics.jsonl").write_text("\n".join(map(json.dumps, entries)))
+    page = report.write(run, {"data": np.ones(1)}, {"kernel": np.zeros((2, 3))}).read_text()
+    (picture,) = (tmp_path / "run" / "plots").iterdir()
+    assert picture.stat().st_size > 1000
+    (shown,) = re.findall(r'src="([^"]*)"', page)
+    assert tmp_path / "run" / unquote(shown) == picture
+    assert "<script>" not in page
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_metric_without_a_value_is_a_gap(tmp_path: Path):
+    run = a_run(tmp_path, discounts=(0.9, 0.8))
+    entries = [{"step": 1, "member": label, "return": None} for label in run.labels]
+    (tmp_path / "metrics.jsonl").write_text("\n".join(map(json.dumps, entries)))
+    report.write(run, {"seed=0": np.array([np.nan])}, {"kernel": np.zeros((2, 3))})
+    assert (tmp_path / "plots" / "return.png").exists()

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from rlp import runs, study
+from rlp import config, runs, study
+from rlp.algos import bc
 from rlp.errors import InputError
 from rlp.study import Study
 from tests.whole_runs import refused
@@ -124,10 +125,16 @@ def test_a_cell_is_a_run_of_the_seeds(made: Study, monkeypatch: pytest.MonkeyPat
         directory = Path(given["runs"]) / given["name"]
         if "resume" not in given:
             settings = {"dataset": "walk", "num_seeds": 2, "top_fraction": 0.5}
+            setting = config.to_dict(bc.Config(batch_size=8))
             record = {
                 "algo": "bc",
+                "env": "walk",
                 "settings": settings,
-                "members": [{"config": {"batch_size": 8}}],
+                "schedule": {},
+                "spec": {"observation_dim": 4, "action_dim": 2, "max_episode_steps": 12},
+                "data": {"name": "walk", "fingerprint": "0", "returns": [1.0]},
+                "target_returns": [1.0],
+                "members": [{"seed": 0, "config": setting, "limits": {}}],
             }
             runs.create(directory, record)
             raise KeyboardInterrupt
@@ -146,3 +153,30 @@ def test_a_cell_is_a_run_of_the_seeds(made: Study, monkeypatch: pytest.MonkeyPat
     _change(tmp_path / "runs" / "results" / "b_walk" / "config.json", {"top_fraction": 0.1})
     with pytest.raises(InputError, match=r"b_walk: top_fraction was 0.1, is 0.5. Delete it"):
         study._run_cell(made, "b", "walk", settings)
+
+
+def test_a_member_that_diverged_is_counted_and_not_averaged(made: Study):
+    path = made.results / "a_walk.json"
+    record = json.loads(path.read_text())
+    record["returns"]["seed=0"] = [None, None]
+    path.write_text(json.dumps(record))
+    assert "| a | 7 ± 0 (1 diverged) |" in study.table(made)
+    assert "| a | walk | 1 | 7 | 0 | 7 | 7 | 7 | 7 | 7 | 2 | 1 | 0 |" in study.details(made)
+    record["returns"]["seed=1"] = [None, None]
+    path.write_text(json.dumps(record))
+    assert "| a | diverged |" in study.table(made)
+    assert "| a | walk | 0 |  |" in study.details(made)
+    study.picture(made)
+
+
+def test_a_record_that_is_no_cell_is_named(made: Study):
+    path = made.results / "a_walk.json"
+    record = json.loads(path.read_text())
+    for key, value, said in (
+        ("env", 3, "a_walk.json, env is 3, not a text"),
+        ("members", [{"seed": 0, "config": {"tau": 1}}], 'config: "tau" is not known'),
+        ("returns", {"seed=0": [1]}, "a_walk.json, returns: no "),
+    ):
+        path.write_text(json.dumps({**record, key: value}))
+        with pytest.raises(InputError, match=said):
+            study.table(made)
