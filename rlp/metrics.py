@@ -4,7 +4,7 @@ import importlib.util
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,7 +12,8 @@ import numpy as np
 
 from rlp.errors import InputError
 from rlp.files import write_json, write_text
-from rlp.runs import Run
+from rlp.rollout import Returns
+from rlp.runs import Run, to_json
 
 Scalars = Mapping[str, float]
 
@@ -75,7 +76,7 @@ class MetricsLog:
         self._path = run.directory / "metrics.jsonl"
         self._evaluations = run.evaluations(up_to_step=resumed_at)
         self._writers: dict[str, list[Writer]] = {label: [] for label in run.labels}
-        _trim(self._path, resumed_at)
+        _trim(self._path, resumed_at, {entry["step"] for entry in self._evaluations})
         wandb_run = start_wandb(run) if wandb else None
         for label, writers in self._writers.items():
             if importlib.util.find_spec("tensorboardX"):  # a machine that only trains may lack it
@@ -94,15 +95,19 @@ class MetricsLog:
         with self._path.open("a") as file:
             file.write("".join(lines))
 
-    def write_returns(self, step: int, returns: np.ndarray) -> None:
-        """Writes one evaluation [M, N]: all of it to returns.json, each task's mean as a metric."""
-        self._evaluations += [
-            {"step": step, "member": name, "returns": each.tolist()}
-            for name, each in self._run.by_member(returns).items()
-        ]
-        write_json(self._run.directory / "returns.json", self._evaluations)
-        by_task = self._run.by_task("return", returns.T)  # [N, M]
+    def write_returns(self, step: int, returns: Returns) -> None:
+        """Writes one evaluation [M, N]: each task's mean as a metric, all of it to returns.json.
+
+        The file comes last, and is whole or not at all: an evaluation that is in it was finished.
+        """
+        by_task = self._run.by_task("return", returns.values.T)  # [N, M]
         self.write(step, {name: each.mean(axis=0) for name, each in by_task.items()})
+        invalid = self._run.by_member(returns.invalid)
+        for name, values in self._run.by_member(returns.values).items():
+            entry = {"step": step, "member": name, "returns": to_json(values)}
+            episodes = np.flatnonzero(invalid[name]).tolist()
+            self._evaluations.append({**entry, "invalid": episodes} if episodes else entry)
+        write_json(self._run.directory / "returns.json", self._evaluations)
 
     def close(self) -> None:
         """Ends all writers."""
@@ -131,14 +136,19 @@ def start_wandb(run: Run) -> Any:
     )
 
 
-def _trim(path: Path, step: int) -> None:
-    """Drops what was written after the checkpoint that a run resumes from."""
+def _trim(path: Path, step: int, evaluated: Collection[int]) -> None:
+    """Drops what was written after the checkpoint that a run resumes from.
+
+    Of that step also the means of an evaluation that was not finished: it is made again.
+    """
     if not path.exists():
         return
     kept = []
     for line in path.read_text().splitlines(keepends=True):
         try:
-            if json.loads(line)["step"] <= step:
+            entry = json.loads(line)
+            is_evaluation = any(name.startswith("return") for name in entry)
+            if entry["step"] <= step and (entry["step"] in evaluated or not is_evaluation):
                 kept.append(line)
         except ValueError:
             break  # the line in which the run was killed

@@ -15,7 +15,7 @@ import re
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib import metadata
@@ -31,7 +31,7 @@ from rlp.config import from_dict
 from rlp.devices import is_first
 from rlp.errors import InputError
 from rlp.files import read_json, write_json
-from rlp.types import Algo, Precision, Spec
+from rlp.types import NEVER, NOT_FINITE, Algo, Precision, Spec
 
 Curves = dict[str, dict[str, list[tuple[int, float]]]]  # metric -> member -> [(step, value)]
 CPU_FACTS = Path("/proc/cpuinfo")
@@ -119,13 +119,22 @@ class Run:
         return settings
 
     def over_members(self, rows: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Returns the means [members] of the rows that `by_member` made, by setting and task."""
-        return {
+        """Returns the means [members] of the rows that `by_member` made, by setting and task.
+
+        Members without a return are left out.
+        """
+        means = {
             setting + task: np.array([rows[label + task].mean() for label in labels])
             for setting, labels in self.settings.items()
             for task in self.tasks
             if labels[0] + task in rows
         }
+        return {name: each[~np.isnan(each)] for name, each in means.items()}
+
+    def diverged(self, firsts: np.ndarray) -> dict[str, int]:
+        """Returns the members that are over, and the update that ended each, of `firsts` [M]."""
+        marks = zip(self.labels, firsts.tolist(), strict=True)
+        return {label: first for label, first in marks if first != NEVER}
 
     def doubt(self, target_return: float) -> str:
         """Returns what to warn of a return to aim for, "" where it is near the data's."""
@@ -153,6 +162,10 @@ class Run:
         entries = read_json(path) if path.exists() else []
         return [entry for entry in entries if entry["step"] <= up_to_step]
 
+    def is_evaluated(self, step: int) -> bool:
+        """Returns whether there is an evaluation after that many updates."""
+        return any(entry["step"] == step for entry in self.evaluations())
+
     def curves(self) -> Curves:
         """Returns what metrics.jsonl holds of every metric."""
         curves: Curves = defaultdict(lambda: defaultdict(list))
@@ -162,6 +175,22 @@ class Run:
             for name, value in entry.items():
                 curves[name][member].append((step, value))
         return curves
+
+
+def to_json(returns: np.ndarray) -> list[float] | None:
+    """Returns the returns of an episode each, None for a member that has none."""
+    return None if np.isnan(returns).any() else returns.tolist()
+
+
+def from_json(returns: Sequence[float] | None) -> np.ndarray:
+    """Returns what `to_json` was given; of a member that has no return, one that is NaN."""
+    return np.array([np.nan] if returns is None else returns)
+
+
+def in_words(diverged: Mapping[str, int]) -> str:
+    """Returns the members that are not finite, each with its update."""
+    members = ", ".join(f"{label} from update {first:,}" for label, first in diverged.items())
+    return f"{NOT_FINITE}: {members}"
 
 
 def create(directory: Path, record: Mapping[str, Any]) -> Run:

@@ -59,7 +59,7 @@ class Settings:
 class Cell(NamedTuple):
     """The results of a row on one task of a data set."""
 
-    episodes: np.ndarray  # [M, episodes], returns
+    episodes: np.ndarray  # [M, episodes], returns of the members that have one
     data: np.ndarray  # returns of the data's episodes
     random: np.ndarray  # returns of episodes of a random policy
 
@@ -158,10 +158,14 @@ def cells(study: Study) -> dict[str, dict[str, Cell]]:
         for row in study.rows:
             if (path := _path(study, row, name)).exists():
                 run = _read(path)
-                returns = {k: np.array(v) for k, v in run.record["returns"].items()}
+                returns = {k: runs.from_json(v) for k, v in run.record["returns"].items()}
                 for task in run.tasks:
+                    members = [returns[label + task] for label in run.labels]
+                    members = [episodes for episodes in members if np.isfinite(episodes).all()]
+                    if not members:
+                        continue
                     found.setdefault(name + task, {})[row] = Cell(
-                        episodes=np.stack([returns[label + task] for label in run.labels]),
+                        episodes=np.stack(members),
                         data=returns[f"data ({data_set}){task}"],
                         random=returns[f"random policy{task}"],
                     )

@@ -40,7 +40,7 @@ class Countdown:
 def test_an_ended_episode_earns_nothing_more(terminates: bool):
     env = Countdown(3, terminates)
     steps = []
-    returns = rollout(lambda *_: np.ones((3, 2)), env, [4, 1, 2], steps.append)
+    returns, _ = rollout(lambda *_: np.ones((3, 2)), env, [4, 1, 2], steps.append)
     assert returns.tolist() == [4, 1, 2]
     assert steps == [1, 2, 3, 4]
 
@@ -64,13 +64,13 @@ def test_members_act_with_their_own_parameters_on_normalised_observations():
     params = {"output": {"kernel": kernel, "bias": jnp.zeros((2, 2))}}
     normalizer = Normalizer(jnp.full(3, 4.0), jnp.full(3, 2.0))  # (5 - 4) / 2
     members = policy.Policy(stack(configs), params, normalizer)
-    returns = evaluate(bc, spec, members, Countdown(6), [1, 2, 3])
+    returns, _ = evaluate(bc, spec, members, Countdown(6), [1, 2, 3])
     expected = [[0, 0, 0], np.tanh(0.5) * np.array([1, 2, 3])]
     np.testing.assert_allclose(returns, expected, rtol=1e-6)
 
 
 def test_random_actions_are_reproducible_and_in_bounds():
-    first, again = (evaluate_random(Countdown(4), [9] * 4) for _ in range(2))
+    first, again = (evaluate_random(Countdown(4), [9] * 4).values for _ in range(2))
     np.testing.assert_array_equal(first, again)
     assert np.abs(first).max() < 9
     assert len(set(first.tolist())) == 4
