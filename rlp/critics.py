@@ -68,8 +68,8 @@ def q_limits(
 ) -> Limits:
     """Returns the bounds on Q and its backup: `limits` of an algorithm.
 
-    Q is a discounted sum of rewards between the data's lowest and highest, of one at least (an
-    episode may end) and of infinitely many at most.
+    Q is a discounted sum of rewards between the data's lowest and highest, of infinitely many at
+    most. An episode may end, and critics begin near 0, so 0 is within the bounds.
 
     Args:
         config: the setting.
@@ -77,10 +77,9 @@ def q_limits(
         lowest_extra: the least that a backup adds to the next state's Q, as a penalty or entropy.
         highest_extra: the most that it adds.
     """
-    scale, horizon = _reward_scale(config, dataset), 1 / (1 - config.discount)
-    lowest, highest = scale * dataset.lowest_reward, scale * dataset.highest_reward
-    low = jnp.minimum(lowest, horizon * lowest)
-    high = jnp.maximum(highest, horizon * highest)
-    low += horizon * config.discount * jnp.minimum(lowest_extra, 0)
-    high += horizon * config.discount * jnp.maximum(highest_extra, 0)
+    scale = _reward_scale(config, dataset)
+    lowest = jnp.minimum(scale * dataset.lowest_reward, 0)
+    highest = jnp.maximum(scale * dataset.highest_reward, 0)
+    low = (lowest + config.discount * jnp.minimum(lowest_extra, 0)) / (1 - config.discount)
+    high = (highest + config.discount * jnp.maximum(highest_extra, 0)) / (1 - config.discount)
     return dict.fromkeys(("min_q", "max_q", "min_backup", "max_backup"), (low, high))

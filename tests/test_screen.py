@@ -36,7 +36,9 @@ def test_an_alarm_is_told_once(capsys: pytest.CaptureFixture[str]):
 def test_the_others_go_on_only_where_there_are_others_that_do(capsys: pytest.CaptureFixture[str]):
     with Screen(quiet=True) as screen:
         screen.alarms(["seed=0", "seed=1"], {NOT_FINITE: np.array([9, 7])})
-        screen.alarms(["seed=2", "seed=3"], {"max_q above": np.array([NEVER, 5])})  # it goes on, too
+        screen.alarms(
+            ["seed=2", "seed=3"], {"max_q above": np.array([NEVER, 5])}
+        )  # it goes on, too
     assert capsys.readouterr().err.splitlines() == [
         "warning: seed=0: NaN or infinite from update 9",
         "warning: seed=1: NaN or infinite from update 7",

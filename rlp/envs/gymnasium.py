@@ -53,7 +53,9 @@ class Gymnasium:
         mujoco: Any = sys.modules.get("mujoco")  # imported by environments that simulate with it
         self._failures = (mujoco.FatalError,) if mujoco else ()
         has_warnings = mujoco and hasattr(getattr(first.unwrapped, "data", None), "warning")
-        self._resets = [mujoco.mjtWarning[name].value for name in RESETS] if has_warnings else []
+        self._resets = (
+            [int(getattr(mujoco.mjtWarning, kind)) for kind in RESETS] if has_warnings else []
+        )
 
     def reset(self, seeds: Sequence[int] | None = None) -> np.ndarray:
         """Returns the first observations [N, O] of new episodes."""
