@@ -24,6 +24,7 @@ from rlp.types import NEVER, NOT_FINITE, Algo, Limits, Metrics, Precision, Spec,
 
 JAX_PRECISIONS = {"float32": "float32", "tf32": "tensorfloat32", "bf16": "bfloat16"}
 Alarms = dict[str, jax.Array]  # what happened, and the first step [M] at which it did, or NEVER
+START = 1.0  # critics begin with values of about this size, of both signs
 TOLERATED = 0.2  # of the larger bound: Q of the best data is at its bound, and approximation errs
 
 
@@ -219,5 +220,5 @@ def _alarms(metrics: Metrics, limits: Limits, steps: jax.Array) -> Alarms:
         sizes = (jnp.where(jnp.isfinite(bound), jnp.abs(bound), 0) for bound in (low, high))
         slack = TOLERATED * jnp.maximum(*sizes)
         raised[f"{name} a fifth above its bound"] = metrics[name] > high + slack
-        raised[f"{name} a fifth below its bound"] = metrics[name] < low - slack
+        raised[f"{name} far below its bound"] = metrics[name] < low - jnp.maximum(slack, START)
     return {what: jnp.min(jnp.where(when, steps, NEVER)) for what, when in raised.items()}

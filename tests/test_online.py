@@ -169,7 +169,7 @@ def test_a_collection_is_no_training_run(capsys: Any):
 def test_a_member_that_is_over_leaves_the_others_and_ends_what_it_is_to_give(
     monkeypatch: pytest.MonkeyPatch, capsys: Any
 ):
-    init, lost = cqlsac.init, [1]
+    init, lost = cqlsac.init, []
 
     def diverging(config: Any, key: Any, spec: Spec) -> Any:
         state, name = init(config, key, spec), jax.random.key_data(key)
@@ -177,7 +177,7 @@ def test_a_member_that_is_over_leaves_the_others_and_ends_what_it_is_to_give(
 
     first, second = (jax.random.key_data(jax.random.split(jax.random.key(s))[0])[0] for s in (0, 1))
     monkeypatch.setattr(cqlsac, "init", diverging)
-    lost[0] = second
+    lost[:] = [second]
     jax.clear_caches()
     run("--name=one", "--out=one")
     assert "seed=1: NaN or infinite from update 0; the others go on" in capsys.readouterr().err
@@ -185,7 +185,7 @@ def test_a_member_that_is_over_leaves_the_others_and_ends_what_it_is_to_give(
     assert returns["seed=1"] is None
     whole = runs.load(Path("runs/whole")).evaluations()
     assert returns["seed=0"] == {e["member"]: e["returns"] for e in whole}["seed=0"]
-    lost[0] = first
+    lost[:] = [first]
     jax.clear_caches()
     with pytest.raises(SystemExit, match="the member that gives the data is over"):
         run("--name=none", "--out=none")
