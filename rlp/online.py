@@ -183,7 +183,8 @@ def _evaluate(
         found = evaluate(run.algo, run.spec, actors, env, seeds, show, acts=acts)
     log.write_returns(step, found)
     screen.invalid(run.by_member(found.invalid))
-    screen.say(f"step {step:>9,}  return {spread(found.values[acts].mean(axis=1))}")
+    if acts.any():
+        screen.say(f"step {step:>9,}  return {spread(found.values[acts].mean(axis=1))}")
 
 
 def _is_due(every: int, before: int, step: int) -> bool:
@@ -280,7 +281,7 @@ def _play(
         if new is not None:
             learner = learn_from(learner, t - 1, new)  # runs while the simulator works on this step
         outcome = env.step(action)
-        if (outcome.terminated & ~(running & outcome.invalid) & running).any():
+        if (running & outcome.terminated & np.logical_not(outcome.invalid)).any():
             raise InputError(f"{run.record['env']}: only episodes of one length can be collected")
         taken.append(Taken(observation, action, outcome, running))
         physics.append(env.physics())

@@ -123,13 +123,13 @@ class Run:
 
         Members without a return are left out.
         """
-        means = {
-            setting + task: np.array([rows[label + task].mean() for label in labels])
-            for setting, labels in self.settings.items()
+        found = {
+            setting + task: np.array([rows[name].mean() for name in names if name in rows])
             for task in self.tasks
-            if labels[0] + task in rows
+            for setting, labels in self.settings.items()
+            if (names := [label + task for label in labels]) and any(n in rows for n in names)
         }
-        return {name: each[~np.isnan(each)] for name, each in means.items()}
+        return {name: means[~np.isnan(means)] for name, means in found.items()}
 
     def diverged(self, firsts: np.ndarray) -> dict[str, int]:
         """Returns the members that are over, and the update that ended each, of `firsts` [M]."""

@@ -111,6 +111,7 @@ def _show(
     last = run.evaluations()[-len(run.seeds) * len(run.tasks) :]
     rows.update((entry["member"], runs.from_json(entry["returns"])) for entry in last)
     marks = {name + task: first for name, first in diverged.items() for task in run.tasks}
+    rows.update(dict.fromkeys(marks, runs.from_json(None)))
     screen.returns(rows, run.over_members(rows), run.record["env"], marks)
     returns = {name: runs.to_json(values) for name, values in rows.items()}
     result = {"returns": returns, "diverged": diverged, **run.record}

@@ -252,9 +252,10 @@ def test_where_no_member_is_left_the_run_ends(evaluated: Callable[..., None], ca
         evaluate.main(["runs/a", "--quiet"])
 
 
-def test_a_checkpoint_without_marks_is_read(command: Callable[..., None]):
+def test_a_checkpoint_without_marks_is_read(command: Callable[..., None], capsys: Any):
     """As those that were written before there were any; parameters tell."""
     command("--name=a", RATES)
+    assert LOST in capsys.readouterr().out  # without an evaluation, too
     run = runs.load(Path("runs/a"))
     saved, _ = offline.load(run)
     shutil.rmtree(run.checkpoints)
