@@ -21,7 +21,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rlp import cli, files
+from rlp import cli, files, report
 from rlp.config import Positive
 from rlp.runs import Curves
 from rlp.train import train
@@ -75,7 +75,8 @@ def _draw(path: Path) -> None:
     figure = Figure(figsize=(5.5 * len(results), 7), layout="constrained")
     columns = figure.subplots(2, len(results), squeeze=False, sharex="col").T
     for axes, (name, result) in zip(columns, results.items(), strict=True):
-        bound = result["members"][0]["limits"]["max_q"]
+        _, bound = report.bounds(result["members"][0]["limits"]["max_q"])
+        assert bound is not None
         _draw_setting(axes[0], axes[1], result["curves"], bound)
         axes[0].set_title(name)
         highest = max(v for points in result["curves"]["max_q"].values() for _, v in points)

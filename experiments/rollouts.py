@@ -55,7 +55,7 @@ def measure(given: cli.Given) -> None:
     domain, task = TASK.split("-")
     twins = [suite.load(domain, task) for _ in seeds]
     ways: dict[str, Callable[[], np.ndarray]] = {
-        "rlp": lambda: rollout.evaluate(bc, spec, of_one, env, seeds)[0],
+        "rlp": lambda: rollout.evaluate(bc, spec, of_one, env, seeds).values[0],
         "in step": lambda: _in_step(twins, seeds, plain_policy),
         "one by one": lambda: np.concatenate(
             [_in_step(twins[:1], [seed], plain_policy) for seed in seeds]

@@ -32,6 +32,10 @@ class Saved(NamedTuple):
 
     states: State
     normalizer: Normalizer
+    diverged: Any = None  # [M] int32, the update that ended a member, or NEVER
+
+
+ADDED = ("diverged", "lowest_reward", "highest_reward")  # which older checkpoints lack
 
 
 def save(directory: Path, step: int, saved: Any, keep: int | None = 2) -> None:
@@ -42,7 +46,7 @@ def save(directory: Path, step: int, saved: Any, keep: int | None = 2) -> None:
     """
     with _manager(directory, keep) as manager:
         try:
-            manager.save(step, args=ocp.args.StandardSave(jax.device_get(saved._asdict())))
+            manager.save(step, args=ocp.args.StandardSave(jax.device_get(_fields(saved))))
         except (ValueError, OSError) as error:
             if "No space left" not in str(error):
                 raise
@@ -114,6 +118,8 @@ def _first_line(error: Exception) -> str:
 def restore(directory: Path, step: int, like: T) -> T:
     """Returns the checkpoint of that step; the NamedTuple `like` has its shapes and dtypes.
 
+    What an older checkpoint lacks is as in `like`.
+
     Raises:
         InputError: if the checkpoint is damaged, or its parameters are not those of `like`.
     """
@@ -121,14 +127,16 @@ def restore(directory: Path, step: int, like: T) -> T:
         raise InputError(_damaged(directory, step, damage))
     where = f"{directory}/{step}"
     template: Any = like
-    wanted = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), template._asdict())
+    wanted = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), _fields(like))
     with _manager(directory) as manager:
         try:
-            wrong = differences(wanted, manager.item_metadata(step).tree)
+            stored = manager.item_metadata(step).tree
+            wanted = {k: v for k, v in wanted.items() if k not in ADDED or k in stored}
+            wrong = differences(wanted, stored)
             if wrong:
                 raise InputError(f"{where} is not a checkpoint of this run: {wrong}")
             found = manager.restore(step, args=ocp.args.StandardRestore(wanted))
-            return type(template)(**found)
+            return template._replace(**found)
         except InputError:
             raise
         except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
@@ -150,6 +158,11 @@ def differences(wanted: Any, found: Any) -> str:
         if name in stored and stored[name] != shape
     ]
     return "; ".join(words)
+
+
+def _fields(saved: Any) -> dict[str, Any]:
+    """Returns the fields of a NamedTuple that it has."""
+    return {name: value for name, value in saved._asdict().items() if value is not None}
 
 
 def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:

@@ -1,4 +1,4 @@
-"""What algorithms with critics share: the Bellman error, the minimum, rewards, the bound on Q."""
+"""What algorithms with critics share: the Bellman error, the minimum, rewards, bounds on Q."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from rlp.data.dataset import Dataset
-from rlp.types import Metrics, Transition
+from rlp.types import Limits, Metrics, Transition
 
 
 def bellman_loss(q: jax.Array, backup: jax.Array) -> tuple[jax.Array, Metrics]:
@@ -15,7 +15,9 @@ def bellman_loss(q: jax.Array, backup: jax.Array) -> tuple[jax.Array, Metrics]:
     return loss, {
         "critic_loss": loss,
         "q": jnp.mean(q),
+        "min_q": jnp.min(q),
         "max_q": jnp.max(q),
+        "min_backup": jnp.min(backup),
         "max_backup": jnp.max(backup),
     }
 
@@ -53,7 +55,31 @@ def _reward_scale(config: Any, dataset: Dataset) -> jax.Array:
     return config.reward_scale
 
 
-def q_limits(config: Any, dataset: Dataset) -> dict[str, jax.Array]:
-    """Returns the bound max |r| / (1 - discount) on Q and its backup: `limits` of an algorithm."""
-    bound = _reward_scale(config, dataset) * dataset.max_abs_reward / (1 - config.discount)
-    return {"max_q": bound, "max_backup": bound}
+def q_bound(config: Any, dataset: Dataset) -> jax.Array:
+    """Returns max |r| / (1 - discount), which no |Q| of the data's rewards is above."""
+    return _reward_scale(config, dataset) * dataset.max_abs_reward / (1 - config.discount)
+
+
+def q_limits(
+    config: Any,
+    dataset: Dataset,
+    lowest_extra: jax.Array | float = 0.0,
+    highest_extra: jax.Array | float = 0.0,
+) -> Limits:
+    """Returns the bounds on Q and its backup: `limits` of an algorithm.
+
+    Q is a discounted sum of rewards between the data's lowest and highest, of infinitely many at
+    most. An episode may end, and critics begin near 0, so 0 is within the bounds.
+
+    Args:
+        config: the setting.
+        dataset: the data.
+        lowest_extra: the least that a backup adds to the next state's Q, as a penalty or entropy.
+        highest_extra: the most that it adds.
+    """
+    scale = _reward_scale(config, dataset)
+    lowest = jnp.minimum(scale * dataset.lowest_reward, 0)
+    highest = jnp.maximum(scale * dataset.highest_reward, 0)
+    low = (lowest + config.discount * jnp.minimum(lowest_extra, 0)) / (1 - config.discount)
+    high = (highest + config.discount * jnp.maximum(highest_extra, 0)) / (1 - config.discount)
+    return dict.fromkeys(("min_q", "max_q", "min_backup", "max_backup"), (low, high))

@@ -7,6 +7,7 @@ A Decision Transformer is asked for as many returns as one likes, all in one bat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from rlp.errors import InputError
 from rlp.rollout import EVALUATION_SEED, evaluate, evaluation_seeds
 from rlp.runs import Run
 from rlp.screen import COMPILING, Screen
-from rlp.types import no_memory
+from rlp.types import NEVER, no_memory
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,8 @@ def evaluate_run(given: cli.Given) -> None:
     if settings.target_return and len(run.tasks) > 1:
         raise InputError("--target_return: every task of this run aims for a return of its own")
     screen = Screen(settings.quiet)
-    policy, step = offline.load_policy(run, screen.warn)
+    saved, step = offline.load(run, screen.warn)
+    policy = offline.policy_of(run, saved)
     env_name = settings.env or run.record["env"]
     num_aims = len(settings.target_return) or 1
     num_episodes = settings.num_episodes * len(run.tasks)
@@ -57,23 +59,40 @@ def evaluate_run(given: cli.Given) -> None:
         screen.say(f"{run.directory} at update {step:,}, {settings.num_episodes} episodes a member")
         with screen.bar("evaluating", run.spec.max_episode_steps, COMPILING) as show:
             starts = seeds * len(aims)
-            returns = evaluate(run.algo, run.spec, policy, env, starts, show, np.concatenate(aims))
-        achieved = returns.reshape(len(run.seeds), len(aims), len(seeds))
+            found = evaluate(
+                run.algo, run.spec, policy, env, starts, show, np.concatenate(aims),
+                saved.diverged == NEVER,
+            )  # fmt: skip
+        shape = len(run.seeds), len(aims), len(seeds)
+        achieved = found.values.reshape(shape)
+
+        def named(each: np.ndarray) -> dict[str, np.ndarray]:
+            if settings.target_return:
+                return _by_target(run.labels, settings.target_return, each)
+            return run.by_member(each[:, 0])
+
+        rows = named(achieved)
+        firsts = named(np.broadcast_to(saved.diverged[:, None, None], shape))
+        marks = {name: int(each[0]) for name, each in firsts.items() if each[0] != NEVER}
+        invalid = named(found.invalid.reshape(shape))
+        screen.invalid(invalid)
         if settings.target_return:
-            rows = _by_target(run.labels, settings.target_return, achieved)
-            screen.returns(rows)
+            screen.returns(rows, diverged=marks)
         else:
-            rows = run.by_member(returns)
-            screen.returns(rows, run.over_members(rows), env_name)
+            screen.returns(rows, run.over_members(rows), env_name, marks)
         path = run.directory / "evaluation.json"
-        result = {"step": step, "env": env_name, "first_seed": settings.seed}
-        by_name = {name: values.tolist() for name, values in rows.items()}
-        files.write_json(path, {**result, "returns": by_name, **runs.environment()})
+        result: dict[str, Any] = {"step": step, "env": env_name, "first_seed": settings.seed}
+        result["returns"] = {name: runs.to_json(values) for name, values in rows.items()}
+        result["invalid"] = {k: np.flatnonzero(v).tolist() for k, v in invalid.items() if v.any()}
+        result["diverged"] = run.diverged(saved.diverged)
+        files.write_json(path, {**result, **runs.environment()})
         screen.say(f"written to {path}")
         if len(aims) > 1:
             plot = run.directory / "target_returns.png"
             _draw(plot, run, settings.target_return, achieved)
             screen.say(f"drawn to {plot}")
+    if NEVER not in saved.diverged:
+        raise SystemExit(f"error: no member is left, {runs.in_words(result['diverged'])}")
 
 
 def _by_target(

@@ -12,7 +12,8 @@ import numpy as np
 
 from rlp.errors import InputError
 from rlp.files import json_text, write_json, write_text
-from rlp.runs import Run
+from rlp.rollout import Returns
+from rlp.runs import Run, to_json
 
 Scalars = Mapping[str, float]
 
@@ -125,15 +126,19 @@ class MetricsLog:
         with self._path.open("a") as file:
             file.write("".join(lines))
 
-    def write_returns(self, step: int, returns: np.ndarray) -> None:
-        """Writes one evaluation [M, N]: all of it to returns.json, each task's mean as a metric."""
-        self._evaluations += [
-            {"step": step, "member": name, "returns": each.tolist()}
-            for name, each in self._run.by_member(returns).items()
-        ]
-        by_task = self._run.by_task("return", returns.T)  # [N, M]
+    def write_returns(self, step: int, returns: Returns) -> None:
+        """Writes one evaluation [M, N]: each task's mean as a metric, all of it to returns.json.
+
+        The file comes last, and is whole or not at all: an evaluation that is in it was finished.
+        """
+        by_task = self._run.by_task("return", returns.values.T)  # [N, M]
         self.write(step, {name: each.mean(axis=0) for name, each in by_task.items()})
-        write_json(self._run.directory / "returns.json", self._evaluations)  # last: now it counts
+        invalid = self._run.by_member(returns.invalid)
+        for name, values in self._run.by_member(returns.values).items():
+            entry = {"step": step, "member": name, "returns": to_json(values)}
+            episodes = np.flatnonzero(invalid[name]).tolist()
+            self._evaluations.append({**entry, "invalid": episodes} if episodes else entry)
+        write_json(self._run.directory / "returns.json", self._evaluations)
 
     def sync(self) -> None:
         """Returns when the disk has the log points: a checkpoint counts on those before it."""

@@ -24,6 +24,7 @@ from rlp.rollout import evaluate, evaluation_seeds
 from rlp.runs import Run
 from rlp.screen import COMPILING, Screen, spread
 from rlp.signals import stop_requests
+from rlp.types import NEVER, NOT_FINITE
 
 
 @dataclass(frozen=True)
@@ -71,36 +72,54 @@ class Task(NamedTuple):
     at_once: int  # members that train together; 0: as many as is best
 
 
-def fit(run: Run, schedule: Schedule, task: Task, wandb: bool, screen: Screen) -> int:
+class Ended(NamedTuple):
+    """How training ended; it can be resumed either way."""
+
+    signal: int  # the number of the one that stopped it, or 0
+    diverged: np.ndarray  # [M], the update that ended a member, or NEVER
+
+
+def fit(run: Run, schedule: Schedule, task: Task, wandb: bool, screen: Screen) -> Ended:
     """Trains a run to its end, from its last checkpoint where it has one.
 
-    Returns:
-        The number of the signal that stopped it, 0 at the end. Either way it can be resumed.
+    A member whose losses or state are not finite is over: whatever it goes on to compute, it is
+    not evaluated. Where all are, training ends. A step's checkpoint comes before its evaluation.
     """
-    end, states, stopped = run.configs[0].num_updates, None, 0
+    end, env, stopped = run.configs[0].num_updates, task.env, 0
     step = checkpoint.latest_step(run.checkpoints, warn=screen.warn) or 0
     if step > end:
         raise InputError(f"{run.checkpoints}/{step}: the run ends at update {end}")
     if devices.is_first():
         checkpoint.forget_after(run.checkpoints, step)  # those that are not whole
-    if step:
-        states = _restored(run, step).states
+    saved = _restored(run, step) if step else None
+    diverged = saved.diverged if saved else np.full(len(run.seeds), NEVER, np.int32)
+
+    def is_evaluation() -> bool:
+        return step == end or NEVER not in diverged or step % schedule.eval_every == 0
+
+    is_missing = saved and env and is_evaluation() and not run.is_evaluated(step)
+    is_over = step == end or NEVER not in diverged
+    if saved:
         screen.say(f"going on from update {step:,}")
-    if step == end:
-        return 0
-    dataset = devices.place(task.dataset, task.placement.everywhere)
-    screen.log(COMPILING)
-    with screen.bar(COMPILING):
-        at_once = task.at_once or _at_once(run, schedule.next_stop(step, end) - step, task, screen)
-        members = Members(run, task.placement, at_once, states)
-    told, sizes, seconds, note = [], [], 0.0, ""  # since the last log point
-    compiled: set[int] = set()  # lengths of stretches, each a program
+    if is_over and not is_missing:
+        return Ended(0, diverged)
     with (
         Aside(run, step, wandb) as aside,
         screen.bar("training", end) as move,
         stop_requests() as received,
     ):
-        while step < end and not stopped:
+        if saved and env and is_missing:  # the process ended between the two
+            aside.do(_evaluate, run, schedule.num_episodes, env, screen, step, saved)
+        if is_over:
+            return Ended(0, diverged)
+        dataset = devices.place(task.dataset, task.placement.everywhere)
+        screen.log(COMPILING)
+        move(step, COMPILING)
+        at_once = task.at_once or _at_once(run, schedule.next_stop(step, end) - step, task, screen)
+        members = Members(run, task.placement, at_once, saved.states if saved else None)
+        told, sizes, seconds, note = [], [], 0.0, ""  # since the last log point
+        compiled: set[int] = set()  # lengths of stretches, each a program
+        while not is_over and not stopped:
             stop = schedule.next_stop(step, end)
             if stop - step not in compiled:
                 compiled.add(stop - step)
@@ -110,34 +129,49 @@ def fit(run: Run, schedule: Schedule, task: Task, wandb: bool, screen: Screen) -
             seconds += time.perf_counter() - began
             sizes.append(stop - step)
             step = stop
+            _, alarms = told[-1]
+            diverged = np.minimum(diverged, alarms[NOT_FINITE])
+            is_over = step == end or NEVER not in diverged
             stopped = devices.highest(received[0] if received else 0)
-            if step == end or stopped or schedule.is_due(step):
+            if is_over or stopped or schedule.is_due(step):
                 metrics, alarms = population.as_one(told, sizes)
                 speed = sum(sizes) * len(run.seeds) / seconds
                 metrics["updates_per_second"] = np.full(len(run.seeds), speed)
-                aside.do(_tell, run, screen, step, metrics, alarms)
-                told, sizes, seconds, note = [], [], 0.0, _speed_and_losses(metrics)
-            if task.env and (step == end or step % schedule.eval_every == 0):
-                aside.wait()  # of the evaluations, only one keeps its states
-                saved = aside.keep(Saved(members.states(), task.normalizer))
-                aside.do(_evaluate, run, schedule.num_episodes, task.env, screen, step, saved)
-            if step == end or stopped or step % (schedule.checkpoint_every or end) == 0:
-                saved = aside.keep(Saved(members.states(), task.normalizer))
-                aside.do(_save, run, step, saved)
+                note = _speed_and_losses(metrics, diverged)
+                aside.do(_tell, run, screen, step, metrics, {**alarms, NOT_FINITE: diverged}, note)
+                told, sizes, seconds = [], [], 0.0
+            saves = is_over or stopped or step % (schedule.checkpoint_every or end) == 0
+            evaluates = env and is_evaluation()
+            if saves or evaluates:
+                if evaluates:
+                    aside.wait()  # of the evaluations, only one keeps its states
+                saved = aside.keep(Saved(members.states(), task.normalizer, diverged))
+                if saves:
+                    aside.do(_save, run, step, saved)
+                if env and evaluates:
+                    aside.do(_evaluate, run, schedule.num_episodes, env, screen, step, saved)
             move(step, note)
-    return stopped if step < end else 0
+    return Ended(0 if is_over else stopped, diverged)
 
 
 def _tell(
-    log: MetricsLog, run: Run, screen: Screen, step: int, metrics: Columns, alarms: Columns
+    log: MetricsLog,
+    run: Run,
+    screen: Screen,
+    step: int,
+    metrics: Columns,
+    alarms: Columns,
+    note: str,
 ) -> None:
     log.write(step, metrics)
     screen.alarms(run.labels, alarms)
-    screen.log(f"update {step:>9,}  {_speed_and_losses(metrics)}")
+    screen.log(f"update {step:>9,}  {note}")
 
 
-def _speed_and_losses(metrics: Columns) -> str:
-    means = {name: np.mean(values) for name, values in metrics.items()}
+def _speed_and_losses(metrics: Columns, diverged: np.ndarray) -> str:
+    """Returns the means over the members that are not over."""
+    counts = diverged == diverged.max()  # all, where all are
+    means = {name: np.mean(values[counts]) for name, values in metrics.items()}
     losses = [f"{n} {means[n]:.4g}" for n in means if n.endswith("_loss") or n == "q"]
     speeds = metrics["updates_per_second"]
     speed = f"{speeds[0]:>7,.0f} updates/s{' in all' if len(speeds) > 1 else ''}"
@@ -154,16 +188,17 @@ def _evaluate(
     saved: Saved,
 ) -> None:
     """Writes the returns of the policies after `step` updates; says their means of each setting."""
-    actors = policy.from_states(
-        run.algo, stack(run.configs), saved.states, saved.normalizer, run.origin
-    )
+    actors = policy_of(run, saved)
     seeds = evaluation_seeds(num_episodes, len(run.tasks))
     targets = np.tile(run.target_returns, num_episodes)
     with screen.bar("evaluating", run.spec.max_episode_steps, COMPILING) as show:
-        returns = evaluate(run.algo, run.spec, actors, env, seeds, show, targets)
+        acts = saved.diverged == NEVER
+        returns = evaluate(run.algo, run.spec, actors, env, seeds, show, targets, acts)
     log.write_returns(step, returns)
-    for name, means in run.over_members(run.by_member(returns)).items():
-        screen.say(f"update {step:>9,}  return{name} {spread(means)}")
+    screen.invalid(run.by_member(returns.invalid))
+    for name, means in run.over_members(run.by_member(returns.values)).items():
+        if means.size:
+            screen.say(f"update {step:>9,}  return{name} {spread(means)}")
 
 
 def _save(log: MetricsLog, run: Run, step: int, saved: Saved) -> None:
@@ -182,8 +217,8 @@ def _at_once(run: Run, num_updates: int, task: Task, screen: Screen) -> int:
     return at_once
 
 
-def load_policy(run: Run, warn: Callable[[str], None] = lambda _: None) -> tuple[Policy, int]:
-    """Returns the policies of a run's last checkpoint and its step.
+def load(run: Run, warn: Callable[[str], None] = lambda _: None) -> tuple[Saved, int]:
+    """Returns a run's last checkpoint and its step.
 
     `warn` gets a line for each checkpoint that is passed over.
 
@@ -193,12 +228,30 @@ def load_policy(run: Run, warn: Callable[[str], None] = lambda _: None) -> tuple
     step = checkpoint.latest_step(run.checkpoints, warn=warn)
     if step is None:
         raise InputError(f"{run.directory} has no checkpoint yet")
-    saved = _restored(run, step)
+    return _restored(run, step), step
+
+
+def load_policy(run: Run) -> tuple[Policy, int]:
+    """Returns the policies of a run's last checkpoint and its step.
+
+    Raises:
+        InputError: if there is no checkpoint, or it is damaged.
+    """
+    saved, step = load(run)
+    return policy_of(run, saved), step
+
+
+def policy_of(run: Run, saved: Saved) -> Policy:
+    """Returns the policies of a checkpoint."""
     configs, origin = stack(run.configs), run.origin
-    return policy.from_states(run.algo, configs, saved.states, saved.normalizer, origin), step
+    return policy.from_states(run.algo, configs, saved.states, saved.normalizer, origin)
 
 
 def _restored(run: Run, step: int) -> Saved:
     members = population.shapes(run.algo, run.configs, run.seeds, run.spec)
     normalizer = jax.eval_shape(lambda: unit_normalizer(run.spec.observation_dim))
-    return checkpoint.restore(run.checkpoints, step, Saved(members.states, normalizer))
+    never = np.full(len(run.seeds), NEVER, np.int32)
+    saved = checkpoint.restore(run.checkpoints, step, Saved(members.states, normalizer, never))
+    is_finite = np.asarray(jax.vmap(population.is_finite)(saved.states))
+    found = np.where(is_finite, NEVER, step - 1)  # older checkpoints have no marks
+    return saved._replace(diverged=np.minimum(saved.diverged, found, dtype=np.int32))

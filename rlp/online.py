@@ -17,12 +17,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rlp import checkpoint, policy, population
+from rlp import checkpoint, policy, population, runs
 from rlp.checkpoint import Saved
 from rlp.config import Positive, PositiveFloat
 from rlp.data.dataset import Dataset, unit_normalizer
 from rlp.data.formats import exorl
-from rlp.data.replay import Layout, empty_replay, insert
+from rlp.data.replay import Layout, empty_replay, insert, with_reward_range
 from rlp.envs import VectorEnv
 from rlp.errors import InputError
 from rlp.metrics import MetricsLog
@@ -32,7 +32,7 @@ from rlp.rollout import Recorded, Taken, by_member, evaluate, evaluation_seeds, 
 from rlp.runs import Run
 from rlp.screen import COMPILING, Screen, spread
 from rlp.signals import stop_requests
-from rlp.types import Algo, Metrics, State, Transition
+from rlp.types import NEVER, NOT_FINITE, Algo, Metrics, State, Transition
 
 ACTING = 0x616374  # folded into a member's key: its actions draw from another stream than updates
 
@@ -96,10 +96,11 @@ class Collection(NamedTuple):
 
 
 class Learner(NamedTuple):
-    """What changes: the states [M] and what each member has seen."""
+    """What changes: the states [M], what each member has seen, and which is over."""
 
     states: State
     replays: Dataset
+    diverged: np.ndarray  # [M], the update that ended a member, or NEVER
 
 
 def fit(run: Run, plan: Plan, env: VectorEnv, eval_env: VectorEnv, screen: Screen) -> int:
@@ -110,6 +111,9 @@ def fit(run: Run, plan: Plan, env: VectorEnv, eval_env: VectorEnv, screen: Scree
 
     Returns:
         The number of the signal that stopped it, 0 at the end. Either way it can be resumed.
+
+    Raises:
+        SystemExit: if the first member is over.
     """
     layout = plan.layout(env.max_episode_steps)
     collection = Collection(
@@ -125,7 +129,16 @@ def fit(run: Run, plan: Plan, env: VectorEnv, eval_env: VectorEnv, screen: Scree
         screen.bar("collecting", end) as move,
         stop_requests() as received,
     ):
-        while step < end and not received:
+
+        def is_evaluation(before: int) -> bool:
+            return step == end or _is_due(plan.eval_every, before, step)
+
+        def evaluate_now() -> None:
+            _evaluate(collection, learner, step, eval_env, log, screen)
+
+        if step and is_evaluation(step - steps_a_round) and not run.is_evaluated(step):
+            evaluate_now()  # the process ended between the checkpoint and this
+        while step < end and not received and learner.diverged[0] == NEVER:
             began = time.perf_counter()
             episode = step // steps_a_round
             if episode in (first, plan.num_random_episodes):  # random actions, then the policy's
@@ -137,24 +150,44 @@ def fit(run: Run, plan: Plan, env: VectorEnv, eval_env: VectorEnv, screen: Scree
             before, step = step, step + steps_a_round
             returns = np.array([each.episode.reward.sum() for each in recorded])
             returns = returns.reshape(len(run.seeds), -1).mean(axis=1)
-            screen.alarms(run.labels, alarms)
+            if alarms:
+                screen.alarms(run.labels, {**alarms, NOT_FINITE: learner.diverged})
             log.write(step, {**metrics, "collected_return": returns})
             in_all = " in all" if len(run.seeds) > 1 else ""
             note = f"{speed:,.0f} steps/s{in_all}  collected return {returns.mean():.0f}"
             screen.log(f"step {step:>9,}  {note}")
             move(step, note)
-            if step == end or _is_due(plan.eval_every, before, step):
-                actors = _actors(collection, learner.states)
-                with screen.bar("evaluating", eval_env.max_episode_steps, COMPILING) as show:
-                    seeds = evaluation_seeds(plan.num_episodes)
-                    scores = evaluate(run.algo, run.spec, actors, eval_env, seeds, show)
-                log.write_returns(step, scores)
-                checkpoint.save(run.directory / "snapshots", step, actors, keep=None)
-                screen.say(f"step {step:>9,}  return {spread(scores.mean(axis=1))}")
-            if step == end or received or _is_due(plan.checkpoint_every, before, step):
+            is_over = step == end or learner.diverged[0] != NEVER
+            if is_over or received or _is_due(plan.checkpoint_every, before, step):
                 log.sync()
                 _save(collection, learner, step)
+            if is_evaluation(before):
+                evaluate_now()
+    over = run.diverged(learner.diverged)
+    if run.labels[0] in over:
+        raise SystemExit(f"error: the member that gives the data is over, {runs.in_words(over)}")
     return received[0] if step < end else 0
+
+
+def _evaluate(
+    collection: Collection,
+    learner: Learner,
+    step: int,
+    env: VectorEnv,
+    log: MetricsLog,
+    screen: Screen,
+) -> None:
+    """Keeps the actors after `step` steps, and writes and says their returns."""
+    run, actors = collection.run, _actors(collection, learner.states)
+    checkpoint.save(run.directory / "snapshots", step, actors, keep=None)
+    with screen.bar("evaluating", env.max_episode_steps) as show:
+        seeds = evaluation_seeds(collection.plan.num_episodes)
+        acts = learner.diverged == NEVER
+        found = evaluate(run.algo, run.spec, actors, env, seeds, show, acts=acts)
+    log.write_returns(step, found)
+    screen.invalid(run.by_member(found.invalid))
+    if acts.any():
+        screen.say(f"step {step:>9,}  return {spread(found.values[acts].mean(axis=1))}")
 
 
 def _is_due(every: int, before: int, step: int) -> bool:
@@ -170,7 +203,8 @@ def _actors(collection: Collection, states: State) -> Policy:
 def _save(collection: Collection, learner: Learner, step: int) -> None:
     run = collection.run
     normalizer = unit_normalizer(run.spec.observation_dim)
-    checkpoint.save(run.checkpoints, step, Saved(learner.states, normalizer))
+    saved = Saved(learner.states, normalizer, learner.diverged)
+    checkpoint.save(run.checkpoints, step, saved)
     checkpoint.save(run.directory / "replays", step, learner.replays)
 
 
@@ -179,15 +213,18 @@ def _restored(collection: Collection, screen: Screen) -> tuple[Learner, int]:
     run, layout = collection.run, collection.layout
     states = collection.members.states
     replays = empty_replay(layout, run.spec, len(run.seeds))
+    never = np.full(len(run.seeds), NEVER, np.int32)
     halves = (run.directory / "replays", run.checkpoints)
     step = checkpoint.latest_step(*halves, warn=screen.warn)
     if step is None:
-        return Learner(states, replays), 0
-    for name in ("checkpoints", "replays", "snapshots"):  # what was written after it is made again
-        checkpoint.forget_after(run.directory / name, step)
-    like = Saved(states, unit_normalizer(run.spec.observation_dim))
-    states = checkpoint.restore(run.checkpoints, step, like).states
-    return Learner(states, checkpoint.restore(run.directory / "replays", step, replays)), step
+        return Learner(states, replays, never), 0
+    evaluated = step if run.is_evaluated(step) else step - 1
+    for name, last in (("checkpoints", step), ("replays", step), ("snapshots", evaluated)):
+        checkpoint.forget_after(run.directory / name, last)  # what comes after is made again
+    like = Saved(states, unit_normalizer(run.spec.observation_dim), never)
+    saved = checkpoint.restore(run.checkpoints, step, like)
+    replays = with_reward_range(checkpoint.restore(run.directory / "replays", step, replays))
+    return Learner(saved.states, replays, saved.diverged), step
 
 
 def _play(
@@ -208,22 +245,25 @@ def _play(
     memory = policy.start(run.algo, run.spec, _actors(collection, learner.states), targets)
     observation = env.reset(_seeds(run.seeds, layout.num_envs, episode))
     reward = np.zeros(env.num_envs)
-    taken, physics, infos, new = [], [env.physics()], [], None
+    running = np.ones(env.num_envs, bool)
+    taken, physics, infos, new, seen = [], [env.physics()], [], None, []
 
     def learn_from(learner: Learner, t: int, new: Transition) -> Learner:
+        states, replays, diverged = learner
         states, replays, *info = learn(
             run.algo,
             layout,
             num_updates,
             members.configs,
             members.keys,
-            *learner,
+            states,
+            replays,
             jnp.int32(layout.row(episode * layout.episode_length + t)),
             new,
             jnp.int32(first_update + t * num_updates),
         )
         infos.append(info)
-        return Learner(states, replays)
+        return Learner(states, replays, diverged)
 
     for t in range(layout.episode_length):
         if explore:
@@ -241,21 +281,36 @@ def _play(
                 1.0,
             )
             action = np.asarray(actions).reshape(env.num_envs, -1)
+            action = np.nan_to_num(action)  # of members that are over
         if new is not None:
             learner = learn_from(learner, t - 1, new)  # runs while the simulator works on this step
         outcome = env.step(action)
-        if outcome.terminated.any():
+        if (running & outcome.terminated & np.logical_not(outcome.invalid)).any():
             raise InputError(f"{run.record['env']}: only episodes of one length can be collected")
-        taken.append(Taken(observation, action, outcome, np.ones(env.num_envs, bool)))
+        taken.append(Taken(observation, action, outcome, running))
         physics.append(env.physics())
-        seen = (
+        now = (
             observation, action, outcome.reward, ~outcome.terminated, outcome.observation
         )  # fmt: skip
+        # All episodes fill their rows: of an invalid simulation, the last transition again.
+        seen = [
+            np.where(_like(running, x), x, old) for x, old in zip(now, seen or now, strict=True)
+        ]
+        running = running & ~outcome.terminated
         new = Transition(*jax.device_put([by_member(each, len(run.seeds)) for each in seen]))
         observation, reward = outcome.observation, outcome.reward
     assert new is not None
     learner = learn_from(learner, layout.episode_length - 1, new)
-    return learner, split(taken, physics), *population.as_one(jax.device_get(infos))
+    metrics, alarms = population.as_one(jax.device_get(infos))
+    if alarms:
+        diverged = np.minimum(learner.diverged, alarms[NOT_FINITE])
+        learner = learner._replace(diverged=diverged)
+    return learner, split(taken, physics), metrics, alarms
+
+
+def _like(flags: np.ndarray, array: np.ndarray) -> np.ndarray:
+    """Returns flags [N] with the axes of an array [N, ...]."""
+    return flags.reshape(-1, *[1] * (array.ndim - 1))
 
 
 def _seeds(seeds: list[int], num_envs: int, episode: int) -> list[int]:

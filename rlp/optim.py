@@ -11,7 +11,7 @@ from jax.flatten_util import ravel_pytree
 from jax.sharding import NamedSharding
 
 from rlp.devices import BATCH
-from rlp.types import Metrics, Params, is_maximum
+from rlp.types import Metrics, Params, reduction
 
 CACHED_ROWS = 1024  # 1 MB of float32 activations, 256 wide: stays in a CPU core's second cache
 
@@ -64,7 +64,7 @@ def grad(
 
     Args:
         loss: from the parameters and a batch to the mean over its items, and metrics that are means
-            too, or maxima where their names say so. What it needs of the whole batch is
+            too, or extremes where their names say so. What it needs of the whole batch is
             `mean_of_all` of it.
         params: of the networks.
         *batch: pytrees of [B, ...].
@@ -79,9 +79,10 @@ def grad(
         spmd_axis_name=BATCH,
     )
     grads, metrics = of_parts(*_split(batch, num_parts))
-    maxima = {name: metrics.pop(name) for name in list(metrics) if is_maximum(name)}
+    extremes = {name: metrics.pop(name) for name in list(metrics) if reduction(name) != "mean"}
     grads, metrics = _over_parts(jnp.mean, (grads, metrics))
-    return grads, {**metrics, **_over_parts(jnp.max, maxima)}
+    highest = _over_parts(jnp.max, _as_maxima(extremes))
+    return grads, {**metrics, **_as_maxima(highest)}
 
 
 def mean_of_all(x: jax.Array) -> jax.Array:
@@ -105,6 +106,11 @@ def _over_parts(combine: Callable[..., jax.Array], tree: Any) -> Any:
     vectors = jax.vmap(lambda tree: ravel_pytree(tree)[0])(tree)
     _, unravel = ravel_pytree(jax.tree.map(lambda leaf: leaf[0], tree))
     return unravel(combine(vectors, axis=0))
+
+
+def _as_maxima(extremes: Metrics) -> Metrics:
+    """Returns minima with their sign turned, so that they meet in one vector with the maxima."""
+    return {name: -x if reduction(name) == "min" else x for name, x in extremes.items()}
 
 
 def _grad_in_blocks(
@@ -132,10 +138,7 @@ def _split(batch: Any, num_parts: int) -> Any:
 
 def _as_one(metrics: Metrics) -> Metrics:
     """Returns the metrics of the whole from those of its parts, [num_parts, ...]."""
-    return {
-        name: jnp.max(values, axis=0) if is_maximum(name) else jnp.mean(values, axis=0)
-        for name, values in metrics.items()
-    }
+    return {name: getattr(jnp, reduction(name))(x, axis=0) for name, x in metrics.items()}
 
 
 def _num_blocks(size: int, rows: int) -> int:

@@ -20,11 +20,12 @@ from rlp import optim
 from rlp.config import stack
 from rlp.data.dataset import Dataset
 from rlp.devices import MEMBERS, Placement
-from rlp.types import NEVER, Algo, Metrics, Precision, Spec, State, is_maximum
+from rlp.types import NEVER, NOT_FINITE, Algo, Limits, Metrics, Precision, Spec, State, reduction
 
 JAX_PRECISIONS = {"float32": "float32", "tf32": "tensorfloat32", "bf16": "bfloat16"}
 Alarms = dict[str, jax.Array]  # what happened, and the first step [M] at which it did, or NEVER
-TOLERATED = 1.2  # Q of the best data lies at its bound, and approximation errs around it
+START = 1.0  # critics begin with values of about this size, of both signs
+TOLERATED = 0.2  # of the larger bound: Q of the best data is at its bound, and approximation errs
 
 
 class Population(NamedTuple):
@@ -81,8 +82,9 @@ def train(
     later call traces nothing again. The data is shared by all members (`dataset_axis` None) or each
     has its own (0, without a placement). Members are computed where `placement` has them (None: all
     at once, on one device), with matrix products of `precision`. Metrics are averaged over the
-    updates, those named `max_*` are maxima. An alarm is a metric that was not finite or went far
-    beyond the algorithm's limit; members are independent, so the others go on.
+    updates, those named `max_*` and `min_*` are extremes. An alarm is a metric or, at the end, a
+    state that was not finite, or a metric far beyond the algorithm's limits. Members are
+    independent, so one that is not finite never touches the others.
     """
     assert placement is None or dataset_axis is None
 
@@ -105,6 +107,8 @@ def train(
         numbers = jax.vmap(key_data)(steps)  # of all updates at once: on a CPU one costs 50 us
         state, metrics = jax.lax.scan(body, state, (steps, numbers))
         alarms = _alarms(metrics, algo.limits(config, dataset), steps)
+        last = jnp.where(is_finite(state), NEVER, steps[-1])
+        alarms[NOT_FINITE] = jnp.minimum(alarms[NOT_FINITE], last)
         return state, _reduce(metrics), alarms
 
     if placement and jax.default_backend() == "cpu":
@@ -132,13 +136,19 @@ def as_one(
     metrics, alarms = zip(*outcomes, strict=True)
     return (
         {
-            name: np.max([each[name] for each in metrics], axis=0)
-            if is_maximum(name)
-            else np.average([each[name] for each in metrics], axis=0, weights=sizes)
+            name: np.average([each[name] for each in metrics], axis=0, weights=sizes)
+            if reduction(name) == "mean"
+            else getattr(np, reduction(name))([each[name] for each in metrics], axis=0)
             for name in metrics[0]
         },
         {what: np.min([each[what] for each in alarms], axis=0) for what in alarms[0]},
     )
+
+
+def is_finite(state: State) -> jax.Array:
+    """Returns whether all numbers of one member's state are finite, []."""
+    leaves = jax.tree.leaves(state)
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in leaves]))
 
 
 def num_bytes(
@@ -200,15 +210,15 @@ def _shared_out(batch: Any, sharding: NamedSharding) -> Any:
 
 def _reduce(metrics: Metrics) -> Metrics:
     """Returns one scalar a metric from its values [num_updates]."""
-    return {
-        name: jnp.max(values) if is_maximum(name) else jnp.mean(values)
-        for name, values in metrics.items()
-    }
+    return {name: getattr(jnp, reduction(name))(values) for name, values in metrics.items()}
 
 
-def _alarms(metrics: Metrics, limits: dict[str, jax.Array], steps: jax.Array) -> Alarms:
+def _alarms(metrics: Metrics, limits: Limits, steps: jax.Array) -> Alarms:
     finite = jnp.all(jnp.stack([jnp.isfinite(values) for values in metrics.values()]), axis=0)
-    raised = {"NaN or infinite": ~finite}
-    for name, limit in limits.items():
-        raised[f"{name} a fifth above its bound"] = metrics[name] > TOLERATED * limit
+    raised = {NOT_FINITE: ~finite}
+    for name, (low, high) in limits.items():
+        sizes = (jnp.where(jnp.isfinite(bound), jnp.abs(bound), 0) for bound in (low, high))
+        slack = TOLERATED * jnp.maximum(*sizes)
+        raised[f"{name} a fifth above its bound"] = metrics[name] > high + slack
+        raised[f"{name} far below its bound"] = metrics[name] < low - jnp.maximum(slack, START)
     return {what: jnp.min(jnp.where(when, steps, NEVER)) for what, when in raised.items()}

@@ -51,6 +51,13 @@ def _are_known(values: list[Any]) -> bool:
 Numbers = Annotated[list, "one number or several, or null", _are_numbers]
 Known = Annotated[list, "one number or several", _are_known]
 Seed = Annotated[Any, "a seed", lambda value: type(value) is int and 0 <= value < 2**32]
+Limits = Annotated[
+    Any,
+    "the lowest and the highest value, each a number or null, or the highest alone",
+    lambda value: (
+        len(several := value if isinstance(value, list) else [value]) <= 2 and _are_numbers(several)
+    ),
+]
 Number = Annotated[Any, "a number or null", lambda value: _are_numbers([value])]
 
 
@@ -64,7 +71,7 @@ class Member(TypedDict):
 class Learner(Member):
     """A member of an offline run."""
 
-    limits: dict[str, Number]
+    limits: dict[str, Limits]
 
 
 class Data(TypedDict):
@@ -120,7 +127,7 @@ class Cell(TypedDict):
     env: str
     settings: dict
     members: Annotated[list[Member], "one member or several", bool]
-    returns: dict[str, Numbers]
+    returns: dict[str, Numbers | None]
 
 
 class Evaluation(TypedDict):
@@ -128,7 +135,8 @@ class Evaluation(TypedDict):
 
     step: int
     member: str
-    returns: Numbers
+    returns: Numbers | None  # None: the member is not finite
+    invalid: NotRequired[list[int]]  # episodes whose simulation became invalid
 
 
 class Point(TypedDict):
@@ -205,7 +213,8 @@ def read_evaluations(entries: Any, names: list[str], path: Path) -> list[dict[st
     if len(entries) % len(names):
         raise InputError(f"{path}: its last evaluation has not all of {', '.join(names)}")
     return [
-        {**entry, "returns": [_known(value) for value in entry["returns"]]} for entry in entries
+        {**entry, "returns": [_known(value) for value in entry["returns"] or [None]]}
+        for entry in entries
     ]
 
 

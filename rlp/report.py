@@ -2,8 +2,10 @@
 
 import html
 import importlib.util
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
@@ -12,7 +14,7 @@ import numpy as np
 
 from rlp.files import json_text, write_text
 from rlp.runs import Run
-from rlp.types import Params
+from rlp.types import NOT_FINITE, Params
 
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>
@@ -36,13 +38,19 @@ img {{ max-width: 100%; }} pre {{ background: #f4f4f4; padding: 1rem; overflow: 
 """
 
 
-def write(run: Run, rows: Mapping[str, np.ndarray], params: Params) -> Path:
+def write(
+    run: Run,
+    rows: Mapping[str, np.ndarray],
+    params: Params,
+    diverged: Mapping[str, int] = MappingProxyType({}),
+) -> Path:
     """Writes report.html and plots/*.png of a finished run.
 
     Args:
         run: the run.
         rows: for each name (data, random policy, members) the returns of its episodes.
         params: the actors of all members, [M] in front.
+        diverged: the update from which on a name is not finite; it has no return.
 
     Returns:
         The path of the page.
@@ -60,7 +68,12 @@ def write(run: Run, rows: Mapping[str, np.ndarray], params: Params) -> Path:
         figure = _figure(name, run.settings, curves[name], _levels(run, name, rows))
         figure.savefig(plots / _file_name(name), dpi=120, format="png")
     record = {k: v for k, v in run.record.items() if k not in ("members", "data")}
-    told = [_row(name, values, "episodes") for name, values in rows.items()]
+    told = [
+        _empty_row(name, f"{NOT_FINITE} from update {diverged[name]:,}")
+        if name in diverged
+        else _row(name, values, "episodes")
+        for name, values in rows.items()
+    ]
     for name, values in run.over_members(rows).items():
         if len(values) > 1:
             told.append(_row(f"members' means{name}", values, "members"))
@@ -91,6 +104,10 @@ def _row(name: str, values: np.ndarray, what: str) -> str:
     return f"<tr><td>{html.escape(name)}</td>{cells}<td>{values.size} {what}</td></tr>"
 
 
+def _empty_row(name: str, why: str) -> str:
+    return f"<tr><td>{html.escape(name)}</td><td colspan=5>{why}</td></tr>"
+
+
 def _overview(params: Params) -> str:
     """Returns clu's table of the parameters of the first member."""
     if not importlib.util.find_spec("clu"):
@@ -114,9 +131,23 @@ def _levels(run: Run, name: str, rows: Mapping[str, np.ndarray]) -> Mapping[str,
 
 
 def _limits(run: Run, name: str) -> dict[str, np.ndarray]:
-    """Returns the values that a metric must not pass, one for each setting that has its own."""
-    found = {member["limits"].get(name) for member in run.record["members"]} - {None}
+    """Returns the values that a metric must not pass, those of each setting that has its own."""
+    found = {
+        bound
+        for member in run.record["members"]
+        for bound in bounds(member["limits"].get(name))
+        if bound is not None
+    }
     return {f"bound {value:.4g}": np.array(value) for value in sorted(found)}
+
+
+def bounds(limit: Any) -> tuple[float | None, float | None]:
+    """Returns the lowest and highest value of a metric, as a record has them, None for none.
+
+    Older records have one number, the highest.
+    """
+    low, high = limit if isinstance(limit, list) else (None, limit)
+    return low, high
 
 
 def _figure(
@@ -140,11 +171,13 @@ def _figure(
     else:
         shades = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(settings)))
         for (setting, members), shade in zip(settings.items(), shades, strict=True):
-            points = np.array([curves[member] for member in members])  # [M, T, 2]
-            axes.plot(*points.T, color=shade, alpha=0.3, linewidth=1)
-            axes.plot(*points.mean(axis=0).T, color=shade, marker=".", label=setting.strip())
+            points = np.array([curves[member] for member in members], np.float64)  # [M, T, 2]
+            steps, values = points[0, :, 0], np.ma.masked_invalid(points[..., 1])
+            axes.plot(steps, values.T, color=shade, alpha=0.3, linewidth=1)
+            mean = values.mean(axis=0)  # of the members that are finite
+            axes.plot(steps, mean, color=shade, marker=".", label=setting.strip())
     levels = {label: values.mean() for label, values in lines.items() if label not in curves}
-    for style, (label, level) in zip(("--", ":"), levels.items(), strict=False):
+    for style, (label, level) in zip(itertools.cycle(("--", ":")), levels.items(), strict=False):
         axes.axhline(level, color="grey", linestyle=style, label=label)
     axes.set_xlabel("updates")
     axes.set_ylabel(name.replace("$", r"\$"))  # else it would be read as mathematics

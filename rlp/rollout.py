@@ -29,6 +29,13 @@ class Taken(NamedTuple):
     running: np.ndarray  # [N] bool: the episode had not ended before
 
 
+class Returns(NamedTuple):
+    """The outcomes of episodes, [N] or [M, N]."""
+
+    values: np.ndarray  # undiscounted returns; NaN of members that did not act
+    invalid: np.ndarray  # bool: the simulation became invalid, and that was the return until then
+
+
 class Recorded(NamedTuple):
     """An episode and the simulator's states [T + 1, P] in it."""
 
@@ -43,12 +50,17 @@ def evaluation_seeds(
     return [seed for seed in range(first, first + num_episodes) for _ in range(num_tasks)]
 
 
-def steps(act: Act, env: VectorEnv, seeds: Sequence[int]) -> Iterator[Taken]:
-    """Yields the steps of one episode in each environment, until the last has ended."""
+def steps(
+    act: Act, env: VectorEnv, seeds: Sequence[int], takes_part: np.ndarray | bool = True
+) -> Iterator[Taken]:
+    """Yields the steps of one episode in each environment, until the last has ended.
+
+    Those that have ended, or take no part [N], stand still: their actions are 0.
+    """
     observation = env.reset(seeds)
-    reward, running = np.zeros(env.num_envs), np.ones(env.num_envs, bool)
+    reward, running = np.zeros(env.num_envs), np.ones(env.num_envs, bool) & takes_part
     while running.any():
-        action = act(observation, reward)
+        action = np.where(running[:, None], act(observation, reward), 0)
         outcome = env.step(action)
         yield Taken(observation, action, outcome, running)
         observation, reward = outcome.observation, outcome.reward
@@ -56,14 +68,20 @@ def steps(act: Act, env: VectorEnv, seeds: Sequence[int]) -> Iterator[Taken]:
 
 
 def rollout(
-    act: Act, env: VectorEnv, seeds: Sequence[int], on_step: OnStep = lambda _: None
-) -> np.ndarray:
-    """Returns the undiscounted returns [N] of one episode in each environment."""
-    returns = np.zeros(env.num_envs)
-    for count, taken in enumerate(steps(act, env, seeds), start=1):
-        returns += taken.outcome.reward * taken.running
+    act: Act,
+    env: VectorEnv,
+    seeds: Sequence[int],
+    on_step: OnStep = lambda _: None,
+    takes_part: np.ndarray | bool = True,
+) -> Returns:
+    """Returns the outcomes of one episode in each environment [N] that takes part."""
+    values = np.where(takes_part, np.zeros(env.num_envs), np.nan)
+    invalid = np.zeros(env.num_envs, bool)
+    for count, taken in enumerate(steps(act, env, seeds, takes_part), start=1):
+        values += np.where(taken.running, taken.outcome.reward, 0)
+        invalid |= taken.running & taken.outcome.invalid
         on_step(count)
-    return returns
+    return Returns(values, invalid)
 
 
 def record(
@@ -155,8 +173,9 @@ def evaluate(
     seeds: Sequence[int],
     on_step: OnStep = lambda _: None,
     target: float | np.ndarray = 0.0,
-) -> np.ndarray:
-    """Returns the returns [M, N] of the deterministic policies.
+    acts: np.ndarray | bool = True,
+) -> Returns:
+    """Returns the outcomes [M, N] of the deterministic policies.
 
     Args:
         algo: the algorithm that acts.
@@ -166,15 +185,18 @@ def evaluate(
         seeds: [N] initial states, the same for every member: differences are paired.
         on_step: called after every step of the environments, with the number of steps so far.
         target: return to aim for, or [N]; of effect on policies that take one.
+        acts: which members do, [M]; the others have no return.
     """
     num_members = env.num_envs // len(seeds)
     keys = jax.random.split(jax.random.key(0), num_members)  # of no effect at temperature 0
     act = actor(algo, spec, policy, np.broadcast_to(target, len(seeds)), keys)
-    return rollout(act, env, list(seeds) * num_members, on_step).reshape(num_members, len(seeds))
+    takes_part = np.repeat(np.broadcast_to(acts, num_members), len(seeds))
+    found = rollout(act, env, list(seeds) * num_members, on_step, takes_part)
+    return Returns(*(each.reshape(num_members, len(seeds)) for each in found))
 
 
-def evaluate_random(env: VectorEnv, seeds: Sequence[int]) -> np.ndarray:
-    """Returns the returns [N] of uniformly random actions, the floor of every comparison."""
+def evaluate_random(env: VectorEnv, seeds: Sequence[int]) -> Returns:
+    """Returns the outcomes [N] of uniformly random actions, the floor of every comparison."""
     rng = np.random.default_rng(seeds)
     size = (env.num_envs, env.action_dim)
     return rollout(lambda *_: rng.uniform(-1, 1, size), env, seeds)

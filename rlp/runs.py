@@ -34,7 +34,7 @@ from rlp.devices import is_first
 from rlp.envs import Bounds
 from rlp.errors import InputError
 from rlp.files import check_plain, read_json, read_objects, write_json
-from rlp.types import Algo, Precision, Spec
+from rlp.types import NEVER, NOT_FINITE, Algo, Precision, Spec
 
 T = TypeVar("T")
 Curves = dict[str, dict[str, list[tuple[int, float]]]]  # metric -> member -> [(step, value)]
@@ -134,13 +134,22 @@ class Run:
         return settings
 
     def over_members(self, rows: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Returns the means [members] of the rows that `by_member` made, by setting and task."""
-        return {
-            setting + task: np.array([rows[label + task].mean() for label in labels])
-            for setting, labels in self.settings.items()
+        """Returns the means [members] of the rows that `by_member` made, by setting and task.
+
+        Members without a return are left out.
+        """
+        found = {
+            setting + task: np.array([rows[name].mean() for name in names if name in rows])
             for task in self.tasks
-            if labels[0] + task in rows
+            for setting, labels in self.settings.items()
+            if (names := [label + task for label in labels]) and any(n in rows for n in names)
         }
+        return {name: means[~np.isnan(means)] for name, means in found.items()}
+
+    def diverged(self, firsts: np.ndarray) -> dict[str, int]:
+        """Returns the members that are over, and the update that ended each, of `firsts` [M]."""
+        marks = zip(self.labels, firsts.tolist(), strict=True)
+        return {label: first for label, first in marks if first != NEVER}
 
     def doubt(self, target_return: float) -> str:
         """Returns what to warn of a return to aim for, "" where it is near the data's."""
@@ -200,6 +209,10 @@ class Run:
             if records.read(records.Point, line, where)["step"] <= up_to_step:
                 yield records.read_point(line, members, where)
 
+    def is_evaluated(self, step: int) -> bool:
+        """Returns whether there is an evaluation after that many updates."""
+        return any(entry["step"] == step for entry in self.evaluations())
+
     def curves(self) -> Curves:
         """Returns what metrics.jsonl holds of every metric, at the same steps of all members.
 
@@ -215,6 +228,17 @@ class Run:
                 path = self.directory / "metrics.jsonl"
                 raise InputError(f"{path}: {name} is not at the same steps of all members")
         return curves
+
+
+def to_json(returns: np.ndarray) -> list[float] | None:
+    """Returns the returns of an episode each, None for a member that has none."""
+    return None if np.isnan(returns).any() else returns.tolist()
+
+
+def in_words(diverged: Mapping[str, int]) -> str:
+    """Returns the members that are not finite, each with its update."""
+    members = ", ".join(f"{label} from update {first:,}" for label, first in diverged.items())
+    return f"{NOT_FINITE}: {members}"
 
 
 def create(directory: Path, record: Mapping[str, Any]) -> Run:

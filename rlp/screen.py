@@ -16,7 +16,7 @@ from rich.text import Text
 
 from rlp.stats import d4rl_score
 from rlp.tables import WHOLE, OnScreen
-from rlp.types import NEVER
+from rlp.types import NEVER, NOT_FINITE
 
 COMPILING = "compiling..."
 BAR_WIDTH = 16
@@ -112,10 +112,19 @@ class Screen:
     def alarms(self, labels: Sequence[str], alarms: Mapping[str, np.ndarray]) -> None:
         """Warns once of each alarm of each member; `alarms` has the update it began, or NEVER."""
         for what, firsts in alarms.items():
+            is_end = what == NOT_FINITE and NEVER in firsts  # of others than those that go on
+            outlook = "; the others go on" if is_end else ""
             for label, first in zip(labels, firsts, strict=True):
                 if first != NEVER and f"{label} {what}" not in self._warned:
                     self._warned.add(f"{label} {what}")
-                    self.warn(f"{label}: {what} from update {first:,}; the others go on")
+                    self.warn(f"{label}: {what} from update {first:,}{outlook}")
+
+    def invalid(self, episodes: Mapping[str, np.ndarray]) -> None:
+        """Warns of simulations that became invalid; `episodes` has those of each name, [N] bool."""
+        for name, flags in episodes.items():
+            if flags.any():
+                which = f"{flags.sum()} of {flags.size} episodes"
+                self.warn(f"{name}: the simulation became invalid in {which}, which ended there")
 
     @contextmanager
     def bar(
@@ -143,6 +152,7 @@ class Screen:
         rows: Mapping[str, np.ndarray],
         means: Mapping[str, np.ndarray] = MappingProxyType({}),
         env: str = "",
+        diverged: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         """Prints a table of returns.
 
@@ -150,6 +160,7 @@ class Screen:
             rows: the returns of the episodes of each name.
             means: those of the members of each setting and task; shown from two members on.
             env: the environment; the mean has a column of D4RL's scores where it has those.
+            diverged: the update from which on a name is not finite; it has no return.
         """
         scored = d4rl_score(env, np.zeros(1)) is not None
         columns = ("return", "mean", "std", "min", "max", "n", *(["D4RL score"] * scored))
@@ -161,7 +172,10 @@ class Screen:
             table.add_row(name, *_summary(values), f"{values.size} {what}", *score)
 
         for name, values in rows.items():
-            add(name, values, "episodes")
+            if name in diverged:
+                table.add_row(name, "", "", "", "", f"{NOT_FINITE} from update {diverged[name]:,}")
+            else:
+                add(name, values, "episodes")
         table.add_section()
         for name, values in means.items():
             if len(values) > 1:

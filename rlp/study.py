@@ -186,10 +186,13 @@ def _returns(run: runs.Run, *names: str) -> np.ndarray:
         InputError: if they are not there, or not as many of each name.
     """
     found = run.record["returns"]
-    for name in names:
-        if len(found.get(name, ())) != len(found.get(names[0], ())) or name not in found:
-            raise InputError(f"{run.directory}, returns: no {name}, or not as many as the others")
-    return np.array([found[name] for name in names], float)
+    if lost := [name for name in names if name not in found]:
+        raise InputError(f"{run.directory}, returns: no {lost[0]}")
+    lengths = {len(found[name]) for name in names if found[name] is not None} or {1}
+    if len(lengths) > 1:
+        raise InputError(f"{run.directory}, returns: not as many of each of {', '.join(names)}")
+    nothing = [np.nan] * lengths.pop()
+    return np.array([found[name] or nothing for name in names], float)
 
 
 def page(study: Study, doc: str) -> str:

@@ -97,30 +97,55 @@ def _train(algo_name: str, given: cli.Given, held: ExitStack) -> Run:
         screen.say(_introduction(run, data_set, task))
         for doubt in filter(None, map(run.doubt, run.target_returns)):
             screen.warn(doubt)
-        stopped = offline.fit(run, schedule, task, handling.wandb, screen)
-        if stopped:
+        ended = offline.fit(run, schedule, task, handling.wandb, screen)
+        diverged = run.diverged(ended.diverged)
+        if ended.signal:
             again = f"python -m rlp.train {algo_name} --resume={run.directory}"
-            screen.say(f"stopped; to go on: {again}")
-            raise SystemExit(128 + stopped)
-        if not devices.is_first():
-            return run
-        rows = {
-            f"data ({run.record['data']['name']}){name}": returns
-            for number, name in enumerate(run.tasks)
-            if len(returns := _returns(data_set, number))
-        }
-        if task.env:
-            seeds = evaluation_seeds(schedule.num_episodes, len(run.tasks))
-            env = envs.make(run.record["env"], len(seeds), run.action_bounds)
-            rows |= run.by_task("random policy", evaluate_random(env, seeds))
-        last = run.evaluations()[-len(run.seeds) * len(run.tasks) :]
-        rows.update((entry["member"], np.array(entry["returns"])) for entry in last)
-        screen.returns(rows, run.over_members(rows), run.record["env"])
-        result = {"returns": {name: values.tolist() for name, values in rows.items()}, **run.record}
-        files.write_json(run.directory / "result.json", result)
-        policy, _ = offline.load_policy(run)
-        screen.say(f"report: {report.write(run, rows, policy.params)}")
+            screen.say(f"stopped; to go on: {again}{_without(diverged)}")
+            raise SystemExit(128 + ended.signal)
+        if devices.is_first():
+            _show(run, data_set, task, schedule, diverged, screen)
+    if len(diverged) == len(run.seeds):
+        raise SystemExit(f"error: no member is left, {runs.in_words(diverged)}")
     return run
+
+
+def _show(
+    run: Run,
+    data_set: EpisodeSet,
+    task: Task,
+    schedule: Schedule,
+    diverged: dict[str, int],
+    screen: Screen,
+) -> None:
+    """Prints the table of returns, and writes it to result.json and the report."""
+    rows = {
+        f"data ({run.record['data']['name']}){name}": returns
+        for number, name in enumerate(run.tasks)
+        if len(returns := _returns(data_set, number))
+    }
+    if task.env:
+        seeds = evaluation_seeds(schedule.num_episodes, len(run.tasks))
+        env = envs.make(run.record["env"], len(seeds), run.action_bounds)
+        found = evaluate_random(env, seeds)
+        screen.invalid(run.by_task("random policy", found.invalid))
+        rows |= run.by_task("random policy", found.values)
+    last = run.evaluations()[-len(run.seeds) * len(run.tasks) :]
+    rows.update((entry["member"], np.array(entry["returns"])) for entry in last)
+    marks = {name + task: first for name, first in diverged.items() for task in run.tasks}
+    rows.update(dict.fromkeys(marks, np.array([np.nan])))
+    screen.returns(rows, run.over_members(rows), run.record["env"], marks)
+    returns = {name: runs.to_json(values) for name, values in rows.items()}
+    result = {"returns": returns, "diverged": diverged, **run.record}
+    files.write_json(run.directory / "result.json", result)
+    policy, _ = offline.load_policy(run)
+    page = report.write(run, rows, policy.params, marks)
+    screen.say(f"report: {page}{_without(diverged)}")
+
+
+def _without(diverged: dict[str, int]) -> str:
+    """Returns a line that names the members that are over, nothing where none is."""
+    return f"\n{runs.in_words(diverged)}" if diverged else ""
 
 
 def _start(algo_name: str, given: cli.Given, held: ExitStack) -> tuple[Run, EpisodeSet, Task]:
@@ -166,7 +191,7 @@ def _record(
         {
             "seed": seed,
             "config": config.to_dict(setting),
-            "limits": {name: float(value) for name, value in of_setting.items()},
+            "limits": {name: list(map(_bound, pair)) for name, pair in of_setting.items()},
         }
         for setting, of_setting in zip(configs, limits, strict=True)
         for seed in range(settings.seed, settings.seed + settings.num_seeds)
@@ -191,6 +216,11 @@ def _record(
             "returns": np.concatenate([_returns(data_set, task) for task in tasks]).tolist(),
         },
     }
+
+
+def _bound(value: jax.Array) -> float | None:
+    """Returns a limit as json has it."""
+    return float(value) if np.isfinite(value) else None
 
 
 def _returns(data_set: EpisodeSet, task: int) -> np.ndarray:

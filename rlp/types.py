@@ -18,12 +18,16 @@ State = Any  # a NamedTuple of arrays: all that an algorithm carries from update
 Memory = Any  # what a policy carries from step to step: () for Markov policies
 Precision = Literal["float32", "tf32", "bf16"]  # of matrix products, whose sums are float32
 NEVER = 2**31 - 1  # the step of an alarm that was not raised
-Metrics = dict[str, jax.Array]  # scalars; averaged over a log interval, `max_*` by maximum
+NOT_FINITE = "NaN or infinite"  # the alarm that ends a member; the others are warnings
+Metrics = dict[str, jax.Array]  # scalars; those of several updates or parts are one by `reduction`
+Limits = dict[str, tuple[jax.Array, jax.Array]]  # of a metric, the lowest and highest it may be
 
 
-def is_maximum(name: str) -> bool:
-    """Returns whether a metric of several is their highest value, not the mean."""
-    return name.startswith("max_")
+def reduction(name: str) -> Literal["max", "min", "mean"]:
+    """Returns what makes one value of several of a metric: `max_*` their maximum, most the mean."""
+    if name.startswith("max_"):
+        return "max"
+    return "min" if name.startswith("min_") else "mean"
 
 
 class Step(NamedTuple):
@@ -75,7 +79,7 @@ def state_actor(config: Any, state: State) -> Params:
     return state.actor
 
 
-def no_limits(config: Any, dataset: Any) -> dict[str, jax.Array]:
+def no_limits(config: Any, dataset: Any) -> Limits:
     """Returns nothing: the `limits` of an algorithm that does not bootstrap."""
     del config, dataset
     return {}
@@ -121,8 +125,8 @@ class Algo(Protocol):
         ...
 
     @staticmethod
-    def limits(config: Any, dataset: Any) -> dict[str, jax.Array]:
-        """Returns values that metrics must not pass; the first step at which one does is told."""
+    def limits(config: Any, dataset: Any) -> Limits:
+        """Returns the lowest and highest value of metrics; the first step beyond is reported."""
         ...
 
     @staticmethod

@@ -1,8 +1,15 @@
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
+import scipy
 
 from rlp import critics
+from rlp.algos import cqlsac, iql, rebrac, td3bc
+from rlp.data.dataset import Dataset, make_dataset, unit_normalizer
+from rlp.data.episodes import Episode, EpisodeSet
 
 
 def test_the_lowest_of_an_ensemble_and_its_gradient():
@@ -27,3 +34,50 @@ def test_a_soft_clip_without_any_reward():
     value, slope = jax.value_and_grad(critics.soft_clip)(jnp.float32(1), jnp.float32(0))
     assert abs(float(value)) < 1e-6
     assert np.isfinite(slope)
+
+
+def of_rewards(*rewards: float) -> Dataset:
+    reward = np.array(rewards, np.float32)
+    one = Episode(np.ones((len(reward) + 1, 1)), np.zeros((len(reward), 2)), reward, False)
+    return make_dataset(EpisodeSet("", "", [one]), unit_normalizer(1))
+
+
+@pytest.mark.parametrize(
+    ("rewards", "low", "high"),
+    [((0.5, 1.0), 0, 10), ((-2.0, -1.0), -20, 0), ((-3.0, 2.0), -30, 20), ((0.0, 0.0), 0, 0)],
+)
+def test_bounds_are_those_of_the_lowest_and_the_highest_reward(
+    rewards: tuple[float, ...], low: float, high: float
+):
+    dataset = of_rewards(*rewards)
+    assert {"min_q", "max_q", "min_backup", "max_backup"} == limits(iql, dataset).keys()
+    for algo in (iql, td3bc):
+        assert limits(algo, dataset)["max_q"] == pytest.approx((low, high), rel=1e-5)
+        doubled = limits(algo, dataset, reward_scale=2.0)["max_q"]
+        assert doubled == pytest.approx((2 * low, 2 * high), rel=1e-5)
+
+
+def limits(algo: Any, dataset: Dataset, **setting: Any) -> dict[str, tuple[float, ...]]:
+    found = algo.limits(algo.Config(discount=0.9, **setting), dataset)
+    return {name: tuple(map(float, pair)) for name, pair in found.items()}
+
+
+def test_bounds_count_what_a_backup_adds():
+    dataset = of_rewards(0.0, 1.0)
+    farthest = 2 * 2**2  # two dimensions, from -1 to 1
+    assert limits(rebrac, dataset, critic_penalty=0.0)["min_q"] == pytest.approx((0, 10))
+    low, high = limits(rebrac, dataset, critic_penalty=3.0)["min_backup"]
+    assert (low, high) == pytest.approx((-0.9 * 3 * farthest / 0.1, 10))
+    assert limits(cqlsac, dataset, num_actions=0)["min_q"] == pytest.approx((0, 10))
+    low, high = limits(
+        cqlsac, dataset, num_actions=0, backup_entropy=True, alpha=0.5, log_std_min=-5.0
+    )["max_q"]
+    assert high == pytest.approx(10 + 9 * 0.5 * 2 * np.log(2))  # of uniform actions
+    narrowest = scipy.stats.norm(scale=np.exp(-5)).entropy()
+    assert low == pytest.approx(9 * 0.5 * 2 * narrowest)
+
+
+def test_the_penalty_of_cql_has_no_low_bound():
+    dataset = of_rewards(0.0, 1.0)
+    assert limits(cqlsac, dataset)["min_q"] == (-np.inf, pytest.approx(10))
+    assert limits(cqlsac, dataset, cql_weight=0.0)["min_q"] == pytest.approx((0, 10))

@@ -34,7 +34,7 @@ def test_the_gradients_of_a_layer_are_those_of_a_plain_one():
 
     found = jax.grad(loss, (1, 2, 3))(layers._affine, kernel, bias, x)
     expected = jax.grad(loss, (1, 2, 3))(plain, kernel, bias, x)
-    chex.assert_trees_all_close(found, expected, rtol=1e-5)
+    chex.assert_trees_all_close(found, expected, rtol=1e-5, atol=1e-5)
 
 
 def plain(kernel: jax.Array, bias: jax.Array, x: jax.Array) -> jax.Array:
@@ -74,7 +74,7 @@ def test_products_of_bfloat16_round_what_they_take_and_sum_in_float32(axes: list
     np.testing.assert_allclose(output, expected, rtol=1e-6, atol=1e-6)
     assert not np.allclose(output, over_axes(layers._affine)(kernel, bias, x), rtol=1e-4)
     chex.assert_trees_all_equal_shapes_and_dtypes(found, (kernel, bias, x))
-    chex.assert_trees_all_close(found, gradients(of_bfloat16), rtol=1e-2)
+    chex.assert_trees_all_close(found, gradients(of_bfloat16), rtol=1e-2, atol=1e-2)
 
 
 def test_a_bias_sums_its_gradient_in_float32():
@@ -100,7 +100,8 @@ def test_layer_norm_is_flax_s_with_the_features_first():
 
     ours = layers.LayerNorm(epsilon=1e-5)
     chex.assert_trees_all_equal_shapes(ours.init(jax.random.key(0), x), params)
-    chex.assert_trees_all_close(output(ours, params, x), output(flax, params, x), rtol=1e-5)
+    found, expected = (output(norm, params, x) for norm in (ours, flax))
+    chex.assert_trees_all_close(found, expected, rtol=1e-5, atol=1e-5)
     found, expected = (jax.grad(loss, (1, 2))(norm, params, x) for norm in (ours, flax))
     chex.assert_trees_all_close(found, expected, rtol=1e-4, atol=1e-5)
 

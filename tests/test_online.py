@@ -7,10 +7,12 @@ from typing import Any
 
 import chex
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from rlp import checkpoint, collect, data, envs, online, runs, train
+from rlp.algos import cqlsac
 from rlp.data.dataset import Dataset
 from rlp.data.episodes import fingerprint
 from rlp.data.replay import Layout, empty_replay
@@ -24,8 +26,8 @@ class Target:
 
     observation_dim, action_dim, max_episode_steps = 2, 1, 4
 
-    def __init__(self, num_envs: int) -> None:
-        self.num_envs = num_envs
+    def __init__(self, num_envs: int, breaks: bool = False) -> None:
+        self.num_envs, self.breaks = num_envs, breaks
 
     def reset(self, seeds: Sequence[int] | None = None) -> np.ndarray:
         self.time = 0
@@ -36,10 +38,11 @@ class Target:
         return np.stack([self.start, np.full(self.num_envs, self.time)], axis=1)
 
     def step(self, action: np.ndarray) -> Outcome:
+        assert np.isfinite(action).all()
         self.time += 1
-        no = np.zeros(self.num_envs, bool)
         reward = 1 - np.abs(action[:, 0] - 0.5)
-        return Outcome(self.physics(), reward, no, no | (self.time == 4))
+        invalid = self.breaks & (self.time >= 2) & (np.arange(self.num_envs) == 0)
+        return Outcome(self.physics(), reward, invalid, ~invalid & (self.time == 4), invalid)
 
 
 FLAGS = (
@@ -165,6 +168,50 @@ def test_bad_input_is_one_line_and_writes_nothing(
 def test_a_collection_is_no_training_run(capsys: Any):
     error = refused(capsys, lambda: train.main(["cqlsac", "--resume=runs/whole"]))
     assert "runs/whole is a collection; go on with python -m rlp.collect" in error
+
+
+@pytest.mark.usefixtures("place")
+def test_a_member_that_is_over_leaves_the_others_and_ends_what_it_is_to_give(
+    monkeypatch: pytest.MonkeyPatch, capsys: Any
+):
+    init, lost = cqlsac.init, []
+
+    def diverging(config: Any, key: Any, spec: Spec) -> Any:
+        state, name = init(config, key, spec), jax.random.key_data(key)
+        return state._replace(log_alpha=jnp.where(name[0] == lost[0], jnp.nan, state.log_alpha))
+
+    first, second = (jax.random.key_data(jax.random.split(jax.random.key(s))[0])[0] for s in (0, 1))
+    monkeypatch.setattr(cqlsac, "init", diverging)
+    lost[:] = [second]
+    jax.clear_caches()
+    run("--name=one", "--out=one")
+    assert "seed=1: NaN or infinite from update 0; the others go on" in capsys.readouterr().err
+    returns = {e["member"]: e["returns"] for e in runs.load(Path("runs/one")).evaluations()}
+    assert returns["seed=1"] is None
+    whole = runs.load(Path("runs/whole")).evaluations()
+    assert returns["seed=0"] == {e["member"]: e["returns"] for e in whole}["seed=0"]
+    lost[:] = [first]
+    jax.clear_caches()
+    with pytest.raises(SystemExit, match="the member that gives the data is over"):
+        run("--name=none", "--out=none")
+    with pytest.raises(SystemExit, match="the member that gives the data is over"):
+        run("--resume=runs/none")
+    jax.clear_caches()
+
+
+@pytest.mark.usefixtures("place")
+def test_an_invalid_simulation_costs_its_own_episode(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(envs, "make", lambda _, size=1: Target(size, breaks=size == 4))
+    run("--name=broken", "--out=broken", "--num_steps=16", "--checkpoint_every=8")
+    played = data.load("runs/broken/replay").episodes
+    assert [(len(e.action), e.terminated) for e in played] == [(2, True), (4, False)] * 2
+    layout = Layout(num_envs=2, num_episodes=2, episode_length=4)
+    replay = jax.tree.map(lambda leaf: leaf[0], read_replay("runs/broken", layout, 2))
+    rows = replay.transition_rows.reshape(2, 4, 2)
+    for at, expected in ((0, [1, 0, 0, 0]), (1, [1, 1, 1, 1])):
+        assert replay.discount[rows[0, :, at]].tolist() == expected
+    ended = replay.action[rows[0, 1:, 0]]
+    np.testing.assert_array_equal(ended, ended[[0, 0, 0]])  # the last transition again
 
 
 @pytest.mark.slow

@@ -52,6 +52,27 @@ def test_a_metric_is_drawn_with_the_bound_of_every_setting(tmp_path: Path):
     run = a_run(tmp_path)
     assert report._limits(run, "max_q") == {"bound 10": 10.0, "bound 20": 20.0}
     assert report._limits(run, "return") == {}
+    for member, low in zip(run.record["members"], (-5.0, None), strict=True):
+        member["limits"]["max_q"] = [low, member["limits"]["max_q"]]
+    bounds = {"bound -5": -5.0, "bound 10": 10.0, "bound 20": 20.0}
+    assert report._limits(run, "max_q") == bounds
+    figure = report._figure(
+        "max_q", run.settings, run.curves()["max_q"], report._limits(run, "max_q")
+    )
+    assert bounds.keys() <= set(figure.axes[0].get_legend_handles_labels()[1])
+
+
+def test_a_member_that_is_over_is_named_and_not_counted(tmp_path: Path):
+    run = a_run(tmp_path, discounts=(0.9, 0.8))
+    lost, kept = run.labels
+    rows = {lost: np.full(2, np.nan), kept: np.array([7.0, 9.0])}
+    page = report.write(run, rows, {"kernel": np.zeros((2, 3))}, {lost: 1234}).read_text()
+    assert f"<td>{lost}</td><td colspan=5>NaN or infinite from update 1,234</td>" in page
+    assert "nan" not in page
+    curves = {lost: [(1, 3.0), (2, float("nan"))], kept: [(1, 5.0), (2, 6.0)]}
+    axes = report._figure("q", {"": [lost, kept], "other": [kept]}, curves, {}).axes[0]
+    means = [line.get_ydata() for line in axes.lines if line.get_marker() == "."]
+    assert np.asarray(means[0]).tolist() == [4, 6]
 
 
 def test_a_return_is_drawn_with_the_rows_of_its_task(tmp_path: Path):

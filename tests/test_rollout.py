@@ -11,6 +11,7 @@ from rlp.data.dataset import Normalizer
 from rlp.envs import Outcome
 from rlp.rollout import evaluate, evaluate_random, evaluation_seeds, record, rollout
 from rlp.types import Spec
+from tests.whole_runs import Ten
 
 
 class Countdown:
@@ -40,7 +41,7 @@ class Countdown:
 def test_an_ended_episode_earns_nothing_more(terminates: bool):
     env = Countdown(3, terminates)
     steps = []
-    returns = rollout(lambda *_: np.ones((3, 2)), env, [4, 1, 2], steps.append)
+    returns, _ = rollout(lambda *_: np.ones((3, 2)), env, [4, 1, 2], steps.append)
     assert returns.tolist() == [4, 1, 2]
     assert steps == [1, 2, 3, 4]
 
@@ -64,13 +65,35 @@ def test_members_act_with_their_own_parameters_on_normalised_observations():
     params = {"output": {"kernel": kernel, "bias": jnp.zeros((2, 2))}}
     normalizer = Normalizer(jnp.full(3, 4.0), jnp.full(3, 2.0))  # (5 - 4) / 2
     members = policy.Policy(stack(configs), params, normalizer)
-    returns = evaluate(bc, spec, members, Countdown(6), [1, 2, 3])
+    returns, _ = evaluate(bc, spec, members, Countdown(6), [1, 2, 3])
     expected = [[0, 0, 0], np.tanh(0.5) * np.array([1, 2, 3])]
-    np.testing.assert_allclose(returns, expected, rtol=1e-6)
+    np.testing.assert_allclose(returns, expected, rtol=1e-5)
+
+
+def test_an_invalid_simulation_costs_its_own_episode():
+    broken, whole = (rollout(lambda *_: np.ones((3, 2)), Ten(3, b), [0, 1, 2]) for b in (1, -1))
+    assert (broken.values.tolist(), whole.values.tolist()) == ([10, 2, 10], [10, 10, 10])
+    assert broken.invalid.tolist() == [False, True, False]
+    assert not whole.invalid.any()
+    found = evaluate_random(Ten(3, 1), [0, 1, 2])
+    expected = evaluate_random(Ten(3), [0, 1, 2])
+    assert found.values[[0, 2]].tolist() == expected.values[[0, 2]].tolist()
+    assert found.invalid.tolist() == [False, True, False]
+
+
+def test_who_takes_no_part_has_no_return_and_does_not_act():
+    def act(observation: np.ndarray, _: np.ndarray) -> np.ndarray:
+        return np.where([[True], [False]], 1, np.nan) * np.ones_like(observation[:, :2])
+
+    takes_part = np.array([True, False])
+    found = rollout(act, Ten(2), [0, 1], takes_part=takes_part)
+    np.testing.assert_array_equal(found.values, [10, np.nan])
+    nobody = rollout(act, Ten(2), [0, 1], takes_part=np.zeros(2, bool))
+    assert np.isnan(nobody.values).all()
 
 
 def test_random_actions_are_reproducible_and_in_bounds():
-    first, again = (evaluate_random(Countdown(4), [9] * 4) for _ in range(2))
+    first, again = (evaluate_random(Countdown(4), [9] * 4).values for _ in range(2))
     np.testing.assert_array_equal(first, again)
     assert np.abs(first).max() < 9
     assert len(set(first.tolist())) == 4

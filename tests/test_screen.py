@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from rlp.screen import COMPILING, Screen, spread
+from rlp.types import NEVER, NOT_FINITE
 from tests.terminal import Terminal, run_in_terminal
 
 NOTE = "1,234 updates/s  actor_loss 0.1234  critic_loss 12.34  q 56.78"
@@ -50,9 +51,24 @@ def test_a_setting_has_a_row_of_means_from_two_members_on(capsys: pytest.Capture
 
 def test_an_alarm_is_told_once(capsys: pytest.CaptureFixture[str]):
     with Screen(quiet=True) as screen:
-        for firsts in ([2**31 - 1, 7], [2**31 - 1, 9]):
-            screen.alarms(["seed=0", "seed=1"], {"NaN": np.array(firsts)})
-    assert capsys.readouterr().err == "warning: seed=1: NaN from update 7; the others go on\n"
+        for firsts in ([NEVER, 7], [NEVER, 9]):
+            screen.alarms(["seed=0", "seed=1"], {NOT_FINITE: np.array(firsts)})
+    assert capsys.readouterr().err == (
+        "warning: seed=1: NaN or infinite from update 7; the others go on\n"
+    )
+
+
+def test_the_others_go_on_only_where_there_are_others_that_do(capsys: pytest.CaptureFixture[str]):
+    with Screen(quiet=True) as screen:
+        screen.alarms(["seed=0", "seed=1"], {NOT_FINITE: np.array([9, 7])})
+        screen.alarms(
+            ["seed=2", "seed=3"], {"max_q above": np.array([NEVER, 5])}
+        )  # it goes on, too
+    assert capsys.readouterr().err.splitlines() == [
+        "warning: seed=0: NaN or infinite from update 9",
+        "warning: seed=1: NaN or infinite from update 7",
+        "warning: seed=3: max_q above from update 5",
+    ]
 
 
 def test_a_single_value_has_no_spread():

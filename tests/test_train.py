@@ -37,6 +37,7 @@ def test_a_population_in_one_run(command: Callable[..., None]):
     assert sorted(p.name for p in Path("runs/a/events").iterdir()) == sorted(labels)
     assert Path("runs/a/report.html").exists()
     assert record["data"]["fingerprint"]
+    assert [m["limits"] for m in record["members"]] == [{}] * 4
     assert {"jax", "rlp", "python"} <= record["versions"].keys()
 
 
@@ -51,8 +52,20 @@ def test_rewards_of_several_tasks_are_balanced_unless_told_otherwise(
     limits = []
     for name, flag in (("c", "--balance_tasks=True"), ("d", "--balance_tasks=False")):
         train.main(["iql", tasks, f"--name={name}", flag, "--eval_every=0", "--quiet", *FAST])
-        limits.append(runs.load(Path("runs", name)).record["members"][0]["limits"]["max_q"])
+        limits.append(runs.load(Path("runs", name)).record["members"][0]["limits"]["max_q"][1])
     assert limits[0] > 1.05 * limits[1]  # running at its best, in units of its mean
+
+
+def test_a_record_has_both_bounds_of_what_must_not_pass_them(command: Callable[..., None]):
+    command("--name=a")
+    settings = runs.load(Path("runs/a")).record["settings"]
+    words = [f"--dataset={settings['dataset']}", "--eval_every=0", "--quiet", *FAST]
+    for algo, low in (("iql", 0), ("cqlsac", None)):
+        flags = ["--preset=paper", "--num_updates=1", "--discount=0.5", f"--name={algo}"]
+        train.main([algo, *words, *flags])
+        limits = runs.load(Path("runs", algo)).record["members"][0]["limits"]
+        assert limits["min_q"][0] == low
+        assert 1 < limits["min_q"][1] < 2  # rewards of 1 at most
 
 
 def test_mirror_images_are_trained_on(command: Callable[..., None], capsys: Any):

@@ -16,11 +16,11 @@ import jax.numpy as jnp
 
 from rlp import networks, optim
 from rlp.config import Discount, NonNegativeFloat, Positive, PositiveFloat, Share, config
-from rlp.critics import bellman_loss, lowest, q_limits, scale_rewards, soft_clip
+from rlp.critics import bellman_loss, lowest, q_bound, q_limits, scale_rewards, soft_clip
 from rlp.data.dataset import Dataset, sample_transitions
 from rlp.distributions import tanh_normal_log_prob, tanh_normal_sample
 from rlp.errors import InputError
-from rlp.types import Memory, Metrics, Params, Spec, Transition, no_memory
+from rlp.types import Limits, Memory, Metrics, Params, Spec, Transition, no_memory
 
 ALPHA_PRIME_MAX = 1e6
 NEEDS_REWARDS: bool = True
@@ -123,7 +123,7 @@ class Noise(NamedTuple):
 def sample(config: Config, key: jax.Array, dataset: Dataset) -> Batch:
     """Returns a batch of transitions, and the bound that the data set on Q."""
     batch = sample_transitions(dataset, key, config.batch_size)
-    return Batch(scale_rewards(config, dataset, batch), q_limits(config, dataset)["max_q"])
+    return Batch(scale_rewards(config, dataset, batch), q_bound(config, dataset))
 
 
 def init(config: Config, key: jax.Array, spec: Spec) -> State:
@@ -143,7 +143,8 @@ def init(config: Config, key: jax.Array, spec: Spec) -> State:
         "log_std_offset": jnp.asarray(config.log_std_offset),
     }
     critic = _critics(config).init(critic_key, observation, action)
-    log_alpha, log_alpha_prime = jnp.log(config.alpha), jnp.zeros(())
+    smallest = jnp.finfo(jnp.float32).tiny  # an alpha of 0 has no finite logarithm
+    log_alpha, log_alpha_prime = jnp.log(jnp.maximum(config.alpha, smallest)), jnp.zeros(())
     actor_tx, critic_tx = optim.adam(config.actor_rate), optim.adam(config.critic_rate)
     return State(
         actor=actor,
@@ -388,7 +389,25 @@ def _sample(
     return tanh_normal_sample(mean, log_std, noise)
 
 
-limits = q_limits
+def limits(config: Config, dataset: Dataset) -> Limits:
+    """Returns the bounds on Q and its backup.
+
+    With `backup_entropy` a backup adds alpha times the policy's entropy: of actions in [-1, 1]
+    that is at most log 2 a dimension, and about that of the narrowest normal at least. A learned
+    alpha counts as at the start: while the entropy is above its target, it only falls. The penalty
+    of CQL lowers Q of actions outside the data, and by the backup all others, without end
+    (theorem 3.1): where it has weight there is no low limit.
+    """
+    dim = dataset.action.shape[-1]
+    alpha = config.alpha_multiplier * config.alpha if config.backup_entropy else 0.0
+    narrowest = config.log_std_min + 0.5 * math.log(2 * math.pi * math.e)
+    found = q_limits(config, dataset, alpha * dim * narrowest, alpha * dim * math.log(2))
+    if not config.num_actions:
+        return found
+    return {
+        name: (jnp.where(config.cql_weight > 0, -jnp.inf, low), high)
+        for name, (low, high) in found.items()
+    }
 
 
 def actor(config: Config, state: State) -> Params:

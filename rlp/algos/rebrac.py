@@ -17,7 +17,17 @@ from rlp import networks, optim
 from rlp.config import Discount, NonNegativeFloat, Positive, PositiveFloat, Share, config
 from rlp.critics import bellman_loss, lowest, q_limits, scale_rewards
 from rlp.data.dataset import Dataset, sample_sarsa
-from rlp.types import Memory, Metrics, Params, Sarsa, Spec, Transition, no_memory, state_actor
+from rlp.types import (
+    Limits,
+    Memory,
+    Metrics,
+    Params,
+    Sarsa,
+    Spec,
+    Transition,
+    no_memory,
+    state_actor,
+)
 
 NEEDS_REWARDS: bool = True
 
@@ -211,7 +221,15 @@ def _actor(config: Config, action_dim: int) -> networks.Network:
     return networks.mlp(config.hidden_dims, action_dim, output_bound=1e-3)
 
 
-limits = q_limits
+def limits(config: Config, dataset: Dataset) -> Limits:
+    """Returns the bounds on Q and its backup, which the penalty may lower.
+
+    Two actions in [-1, 1] differ by 2 at most in each dimension.
+    """
+    farthest = 4.0 * dataset.action.shape[-1]
+    return q_limits(config, dataset, lowest_extra=-config.critic_penalty * farthest)
+
+
 actor = state_actor
 remember = no_memory
 

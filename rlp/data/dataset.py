@@ -51,8 +51,10 @@ class Dataset(NamedTuple):
     step_rows: jax.Array  # [N] int32: rows with an action, padded at the end
     num_transitions: jax.Array  # [] int32
     num_steps: jax.Array  # [] int32
-    max_abs_reward: jax.Array  # [], bounds every Q
+    max_abs_reward: jax.Array  # [], bounds every |Q|
     sum_abs_reward: jax.Array  # []
+    lowest_reward: jax.Array  # [], bounds Q from below
+    highest_reward: jax.Array  # [], and from above
 
     @property
     def mean_abs_reward(self) -> jax.Array:
@@ -115,6 +117,8 @@ def make_dataset(
         num_steps=jnp.int32(len(step_rows)),
         max_abs_reward=jnp.float32(np.abs(rows["reward"]).max()),
         sum_abs_reward=jnp.float32(np.abs(rows["reward"]).sum(dtype=np.float64)),
+        lowest_reward=jnp.float32(rows["reward"][rows["is_step"]].min()),
+        highest_reward=jnp.float32(rows["reward"][rows["is_step"]].max()),
     )
 
 

@@ -52,6 +52,19 @@ def empty_replay(layout: Layout, spec: Spec, num_members: int) -> Dataset:
         num_steps=zeros(dtype=jnp.int32),
         max_abs_reward=zeros(),
         sum_abs_reward=zeros(),
+        lowest_reward=zeros() + jnp.inf,
+        highest_reward=zeros() - jnp.inf,
+    )
+
+
+def with_reward_range(replay: Dataset) -> Dataset:
+    """Returns replays [M] with their lowest and highest reward, which older ones lack."""
+
+    def over_rows(combine: Any, of_none: float) -> jax.Array:
+        return combine(jnp.where(replay.is_step, replay.reward, of_none), axis=-1)
+
+    return replay._replace(
+        lowest_reward=over_rows(jnp.min, jnp.inf), highest_reward=over_rows(jnp.max, -jnp.inf)
     )
 
 
@@ -77,4 +90,6 @@ def insert(replay: Dataset, layout: Layout, row: jax.Array, new: Transition) -> 
         num_steps=size,
         max_abs_reward=jnp.maximum(replay.max_abs_reward, jnp.abs(new.reward).max()),
         sum_abs_reward=replay.sum_abs_reward + jnp.abs(new.reward).sum(),
+        lowest_reward=jnp.minimum(replay.lowest_reward, new.reward.min()),
+        highest_reward=jnp.maximum(replay.highest_reward, new.reward.max()),
     )

@@ -24,6 +24,7 @@ class Outcome(NamedTuple):
     reward: np.ndarray  # [N] float64
     terminated: np.ndarray  # [N] bool: the MDP ended, nothing follows
     truncated: np.ndarray  # [N] bool: a time limit cut the episode, bootstrap
+    invalid: np.ndarray | bool = False  # [N]: the simulation became invalid, which terminated it
 
 
 class VectorEnv(Protocol):

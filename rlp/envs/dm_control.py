@@ -2,12 +2,14 @@
 
 Observations keep dm_control's own order (walker: orientations, height, velocity); sorting the
 names, as gymnasium and shimmy do, gives other observations of the same shape. Simulators are
-stepped in threads, as MuJoCo runs without Python's lock.
+stepped in threads, as MuJoCo runs without Python's lock. Where dm_control raises a PhysicsError,
+the episode terminates, as in its composer, and the other environments go on.
 """
 
 import copy
 import logging
 import os
+import re
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,8 +30,11 @@ with warnings.catch_warnings():
     from dm_control import suite
     from dm_control.rl.control import PhysicsError
 
-# MuJoCo warns of attributes in dm_control's own models.
-logging.getLogger("absl").addFilter(lambda record: "is deprecated" not in record.getMessage())
+FATAL: Any = mujoco.FatalError  # pyright: ignore[reportAttributeAccessIssue] - it is compiled
+
+# MuJoCo warns of attributes in dm_control's own models, and of invalid simulations, as we do.
+SAID = re.compile("is deprecated|simulation is unstable")
+logging.getLogger("absl").addFilter(lambda record: not SAID.search(record.getMessage()))
 
 ROUNDING = 1e-5  # of observations in float32
 
@@ -65,6 +70,8 @@ class DmControl:
         self._threads = ThreadPoolExecutor(num_threads)
         self._shares = np.array_split(np.arange(num_envs), num_threads)
         self._num_taken = 0  # steps since the reset
+        self._is_invalid = np.zeros(num_envs, bool)  # since the reset
+        self._observation = np.zeros(())  # [N, O], the last
         spec: Any = first.action_spec()
         self.action_dim = int(np.prod(spec.shape))
         self.observation_dim = int(
@@ -81,28 +88,46 @@ class DmControl:
                 seed
             )  # as suite.load(task_kwargs={"random": seed})
         self._num_taken = 0
-        return np.stack([_flat(each.observation) for each in self._threads.map(_reset, self._envs)])
+        self._is_invalid = np.zeros(self.num_envs, bool)
+        first = [_flat(each.observation) for each in self._threads.map(_reset, self._envs)]
+        self._observation = np.stack(first)
+        return self._observation
 
     def physics(self) -> np.ndarray:
         """Returns positions and velocities [N, P] of the simulators."""
         return np.stack([env.physics.get_state() for env in self._envs])
 
     def step(self, action: np.ndarray) -> Outcome:
-        """Applies actions [N, A] in [-1, 1], scaled to the task's bounds."""
-        scaled = self._scaled(action)
+        """Applies actions [N, A] in [-1, 1], scaled to the task's bounds.
+
+        An invalid simulation gives no reward and the observation before it, and stands still.
+        """
+        scaled, was_invalid = self._scaled(action), self._is_invalid
+        has_failed = np.zeros(self.num_envs, bool)
 
         def advance(share: np.ndarray) -> None:
             for index in share:
-                _advance(self._envs[index], scaled[index])
+                if not was_invalid[index]:
+                    try:
+                        _advance(self._envs[index], scaled[index])
+                    except (FATAL, PhysicsError):
+                        has_failed[index] = True
 
         others = self._threads.map(advance, self._shares[1:])
         advance(self._shares[0])  # here, which wakes one thread less
         list(others)
-        _check(self._envs)
+        has_failed |= _warnings(self._envs).any(axis=1)
+        for index in np.flatnonzero(has_failed):
+            self._envs[index].physics.reset()  # to a state that can be read
+        self._is_invalid = was_invalid | has_failed
         self._num_taken += 1
-        terminated = np.array([_is_terminated(env) for env in self._envs])
+        terminated = np.array([_is_terminated(env) for env in self._envs]) | self._is_invalid
         ended = self._num_taken >= self.max_episode_steps
-        return Outcome(*self._read(), terminated, ended & ~terminated)
+        observation, reward = self._read()
+        observation[self._is_invalid] = self._observation[self._is_invalid]
+        reward[self._is_invalid] = 0
+        self._observation = observation
+        return Outcome(observation, reward, terminated, ended & ~terminated, self._is_invalid)
 
     def _read(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns observations [N, O] and rewards [N]."""
@@ -115,11 +140,19 @@ class DmControl:
         return np.concatenate(rows).T, task.get_reward(self._readings)
 
     def step_from(self, physics: np.ndarray, action: np.ndarray) -> Outcome:
-        """Returns what follows [1, ...] on an action [A] in a state [P]."""
+        """Returns what follows [1, ...] on an action [A] in a state [P].
+
+        Raises:
+            PhysicsError: if that is an invalid simulation.
+        """
         first = self._envs[0]
         self._set(physics)
         _advance(first, self._scaled(action))
-        _check([first])
+        [counts] = _warnings([first])
+        if counts.any():
+            kinds: Any = mujoco.mjtWarning  # pyright: ignore[reportAttributeAccessIssue] - it is compiled
+            raised = ", ".join(kinds(kind).name for kind in np.flatnonzero(counts))
+            raise PhysicsError(f"the simulation has become invalid: {raised}")
         observation, reward = _read(first)
         terminated = np.array([_is_terminated(first)])
         return Outcome(observation[None], np.array([reward]), terminated, np.array([False]))
@@ -165,23 +198,15 @@ def _reset(env: Any) -> Any:
 
 
 def _advance(env: Any, action: np.ndarray) -> None:
-    """Does what dm_control's step does before it looks at the result; `_check` is to follow."""
+    """Does what dm_control's step does before it looks at the warnings."""
     env.task.before_step(action, env.physics)
     env.physics._step_with_up_to_date_position_velocity(env._n_sub_steps)
     env.task.after_step(env.physics)
 
 
-def _check(envs: Sequence[Any]) -> None:
-    """Checks all simulators at once, as dm_control does after every step of one.
-
-    Raises:
-        PhysicsError: if the state of one has become invalid.
-    """
-    counts = np.stack([env.physics._warnings for env in envs])
-    if counts.any():
-        kinds: Any = mujoco.mjtWarning  # pyright: ignore[reportAttributeAccessIssue] - it is compiled
-        raised = ", ".join(kinds(kind).name for kind in np.flatnonzero(counts.sum(axis=0)))
-        raise PhysicsError(f"the simulation has become invalid: {raised}")
+def _warnings(envs: Sequence[Any]) -> np.ndarray:
+    """Returns MuJoCo's counts [N, kinds]: for dm_control any makes a simulation invalid."""
+    return np.stack([env.physics._warnings for env in envs])
 
 
 def _read(env: Any) -> tuple[np.ndarray, float]:

@@ -1,9 +1,11 @@
 """Gymnasium's environments whose observations are vectors, as `gym:HalfCheetah-v5`.
 
 Bit for bit what stepping gymnasium gives. Data of D4RL and CS285 was made with older versions:
-Walker2d-v5 has other dynamics than -v4, so evaluate in the version that the data came from.
+Walker2d-v5 has other dynamics than -v4, so evaluate in the version that the data came from. MuJoCo
+goes on from its initial state where a simulation becomes invalid; here the episode terminates.
 """
 
+import sys
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -18,6 +20,7 @@ from rlp.envs.gymnasium_states import LAGGING, candidates
 from rlp.errors import InputError, nearest
 
 LEAST_BYTES = 3_000  # of an environment: CartPole's
+RESETS = ("mjWARN_BADQPOS", "mjWARN_BADQVEL", "mjWARN_BADQACC", "mjWARN_BADCTRL")  # MuJoCo's
 VELOCITY_CLIP = 10.0  # of the observations of Hopper, Walker2d and InvertedDoublePendulum
 ROUNDING = 1e-5  # of observations in float32
 
@@ -59,6 +62,13 @@ class Gymnasium:
         self.max_episode_steps = first.spec.max_episode_steps
         self._observation = np.zeros((num_envs, self.observation_dim))
         self._running = np.zeros(num_envs, bool)
+        self._is_invalid = np.zeros(num_envs, bool)
+        mujoco: Any = sys.modules.get("mujoco")  # imported by environments that simulate with it
+        self._failures = (mujoco.FatalError,) if mujoco else ()
+        has_warnings = mujoco and hasattr(getattr(first.unwrapped, "data", None), "warning")
+        self._resets = (
+            [int(getattr(mujoco.mjtWarning, kind)) for kind in RESETS] if has_warnings else []
+        )
 
     def reset(self, seeds: Sequence[int] | None = None) -> np.ndarray:
         """Returns the first observations [N, O] of new episodes."""
@@ -66,6 +76,7 @@ class Gymnasium:
         for i, (env, seed) in enumerate(zip(self._envs, chosen, strict=True)):
             self._observation[i], _ = env.reset(seed=seed)
         self._running[:] = True
+        self._is_invalid[:] = False
         return self._observation.copy()
 
     def physics(self) -> np.ndarray:
@@ -125,15 +136,34 @@ class Gymnasium:
         simulator.set_state(state[: simulator.model.nq], state[simulator.model.nq :])
 
     def step(self, action: np.ndarray) -> Outcome:
-        """Applies actions [N, A] in [-1, 1], scaled to the bounds; of choices, the largest."""
+        """Applies actions [N, A] in [-1, 1], scaled to the bounds; of choices, the largest.
+
+        An invalid simulation gives no reward and the observation before it.
+        """
         reward = np.zeros(self.num_envs)
         terminated, truncated = np.zeros((2, self.num_envs), bool)
         for i in np.flatnonzero(self._running):
-            self._observation[i], reward[i], terminated[i], truncated[i], _ = self._envs[i].step(
-                self._own(action[i])
+            try:
+                seen, *outcome, _ = self._envs[i].step(self._own(action[i]))
+            except self._failures:
+                self._is_invalid[i] = True
+                continue
+            has_warned = (
+                self._resets and self._envs[i].unwrapped.data.warning.number[self._resets].any()
             )
+            if not has_warned and np.isfinite([*seen, outcome[0]]).all():
+                self._observation[i], (reward[i], terminated[i], truncated[i]) = seen, outcome
+            else:
+                self._is_invalid[i] = True
+        terminated |= self._is_invalid
         self._running &= ~(terminated | truncated)
-        return Outcome(self._observation.copy(), reward, terminated, truncated & ~terminated)
+        return Outcome(
+            self._observation.copy(),
+            reward,
+            terminated,
+            truncated & ~terminated,
+            self._is_invalid.copy(),
+        )
 
 
 def _is_vector(space: Any) -> bool:

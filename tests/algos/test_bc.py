@@ -64,7 +64,7 @@ def test_input_noise_is_added_to_the_observation():
     noisy, _ = bc._actor_loss(state.actor, config, batch, noise)
     shifted = batch._replace(observation=batch.observation + 0.5 * noise.observation)
     clean, _ = bc._actor_loss(state.actor, bc.Config(hidden_dims=(4,)), shifted, noise)
-    assert float(noisy) == pytest.approx(float(clean))
+    assert float(noisy) == pytest.approx(float(clean), rel=1e-5)
     assert float(noisy) != float(
         bc._actor_loss(state.actor, bc.Config(hidden_dims=(4,)), batch, noise)[0]
     )

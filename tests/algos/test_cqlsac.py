@@ -14,6 +14,7 @@ from rlp.data.episodes import EpisodeSet
 from rlp.types import Spec, Transition
 from tests import probes
 from tests.probes import bandit, chain
+from tests.rounding import of_sums
 
 
 def learn(data: EpisodeSet, num_updates: int, **setting: Any) -> tuple[Config, State]:
@@ -60,7 +61,7 @@ def test_the_penalty_of_some_states_is_that_of_a_smaller_batch():
     small = Batch(jax.tree.map(lambda leaf: leaf[:16], transition), batch.bound)
     penalty_grad = jax.jit(cqlsac._penalty_grad)
     some, of_small = (penalty_grad(config, state, jnp.ones(()), x, noise) for x in (batch, small))
-    chex.assert_trees_all_close(some, of_small, rtol=1e-5)
+    chex.assert_trees_all_close(some, of_small, **of_sums(16 * 8))
     assert float(metrics["gap"]) == pytest.approx(float(some[1].mean()), rel=0.2)  # other actions
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -58,6 +59,25 @@ def test_of_two_behaviours_the_better_is_copied(algo: Any):
     config = setting(algo)
     state, _ = learn(algo, config, bandit(action, 5 * action[:, 0]), 1500)
     assert act(algo, config, state) > 0.3
+
+
+def test_q_below_its_bound_raises_the_alarm(algo: Any, monkeypatch: pytest.MonkeyPatch):
+    config, init = setting(algo, discount=0.5), algo.init  # bounds of 0 and 2
+    name = "min_q far below its bound"
+    _, alarms = learn(algo, config, chain(2), 5)
+    assert alarms[name] == NEVER
+
+    def low(*arguments: Any) -> Any:
+        state = init(*arguments)
+        lowered = jax.tree.map(
+            lambda leaf: leaf - 10 if leaf.shape[1:] == (1,) else leaf,  # the last bias
+            state.critic,
+        )
+        return state._replace(critic=lowered)
+
+    monkeypatch.setattr(algo, "init", low)
+    _, alarms = learn(algo, setting(algo, discount=0.5, batch_size=63), chain(2), 5)
+    assert alarms[name] == 0
 
 
 def test_q_above_its_bound_raises_the_alarm(algo: Any):

@@ -6,6 +6,7 @@ import pytest
 from rlp.algos import rebrac
 from rlp.types import Sarsa, Spec, Transition
 from tests.probes import act, bandit, learn
+from tests.rounding import of_updates
 
 
 def test_the_backup_is_less_by_the_penalty_where_the_next_action_is_known():
@@ -46,7 +47,9 @@ def test_the_lowest_of_all_critics_counts(lowest: int):
     backup = rebrac._backup(config, state, batch, rebrac.Noise(jnp.zeros((4, 2))))
     np.testing.assert_allclose(backup, -5, atol=0.1)
     _, metrics = rebrac._actor_loss(state.actor, config, state.critic, transition)
-    assert metrics["actor_loss"] - metrics["distance"] == pytest.approx(1)  # -10 / -mean |-10|
+    assert metrics["actor_loss"] - metrics["distance"] == pytest.approx(
+        1, rel=1e-5
+    )  # -10 / -mean |-10|
 
 
 def test_decayed_rates_are_whole_at_first_and_0_at_the_end():
@@ -65,7 +68,7 @@ def test_decayed_rates_are_whole_at_first_and_0_at_the_end():
         return [np.abs(x - y).max() for x, y in pairs]
 
     whole = change(constant, 50)
-    np.testing.assert_allclose(change(decayed, 0), whole)
+    np.testing.assert_allclose(change(decayed, 0), whole, **of_updates(1, 1e-3, num_terms=64))
     np.testing.assert_allclose(change(decayed, 50), np.divide(whole, 2), rtol=1e-2, atol=1e-6)
     assert max(change(decayed, 100)) == 0
 

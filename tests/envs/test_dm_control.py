@@ -29,14 +29,35 @@ def test_bit_for_bit_as_stepping_dm_control(name: str):
             np.testing.assert_array_equal(outcome.reward, [s.reward for s in steps])
 
 
-def test_an_invalid_simulation_is_an_error():
+@pytest.mark.parametrize("name", ["walker-walk", "reacher-easy"])  # read at once, and each
+def test_an_invalid_simulation_ends_its_own_episode(name: str):
+    one, other = envs.make(name, 2), envs.make(name, 2)
+    first = one.reset([0, 1])
+    other.reset([0, 1])
+    action = np.full((2, one.action_dim), 0.5)
+    broken = action.copy()
+    broken[1] = np.nan
+    for _ in range(2):  # it stands still
+        outcome, expected = one.step(broken), other.step(action)
+        for found, wanted in zip(outcome, expected, strict=True):
+            np.testing.assert_array_equal(np.asarray(found)[0], np.asarray(wanted)[0])
+        np.testing.assert_array_equal(outcome.observation[1], first[1])
+        assert (outcome.reward[1], outcome.terminated[1], outcome.truncated[1]) == (0, True, False)
+        assert np.asarray(outcome.invalid).tolist() == [False, True]
+    np.testing.assert_array_equal(one.reset([0, 1]), first)
+    assert not np.any(one.step(action).terminated)
+
+
+def test_a_state_that_cannot_be_simulated_is_an_error():
     from dm_control.rl.control import PhysicsError
 
-    env = envs.make("walker-walk", 2)
-    env.reset([0, 1])
-    env._envs[1].physics.data.qvel[:] = 1e12  # pyright: ignore[reportAttributeAccessIssue]
+    env = envs.make("walker-walk")
+    assert isinstance(env, envs.Simulator)
+    env.reset([0])
+    state = env.physics()[0]
+    state[-9:] = 1e12
     with pytest.raises(PhysicsError, match="has become invalid: mjWARN_BADQ"):
-        env.step(np.zeros((2, 6)))
+        env.step_from(state, np.zeros(6))
 
 
 def test_the_time_limit_truncates_and_does_not_terminate():

@@ -56,6 +56,26 @@ def test_bit_for_bit_as_stepping_gymnasium(name: str):
         assert not running.all()  # one fell: terminations were compared, too
 
 
+@pytest.mark.parametrize("name", ["HalfCheetah-v5", "Hopper-v4", "Pendulum-v1"])
+def test_an_invalid_simulation_ends_its_own_episode(name: str):
+    """MuJoCo would go on from its initial state, and Pendulum with NaN."""
+    one, other = envs.make(f"gym:{name}", 2), envs.make(f"gym:{name}", 2)
+    first = one.reset([0, 1])
+    other.reset([0, 1])
+    action = np.full((2, one.action_dim), 0.5)
+    broken = action.copy()
+    broken[1] = np.nan
+    for _ in range(2):
+        outcome, expected = one.step(broken), other.step(action)
+        for found, wanted in zip(outcome, expected, strict=True):
+            np.testing.assert_array_equal(np.asarray(found)[0], np.asarray(wanted)[0])
+        np.testing.assert_array_equal(outcome.observation[1], first[1])
+        assert (outcome.reward[1], outcome.terminated[1]) == (0, True)
+        assert np.asarray(outcome.invalid).tolist() == [False, True]
+    np.testing.assert_array_equal(one.reset([0, 1]), first)
+    assert not np.any(one.step(action).invalid)
+
+
 def test_an_ended_episode_waits_for_its_reset():
     env = envs.make("gym:Hopper-v4", 1)
     env.reset([0])
