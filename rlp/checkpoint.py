@@ -35,7 +35,7 @@ class Saved(NamedTuple):
     diverged: Any = None  # [M] int32, the update that ended a member, or NEVER
 
 
-ADDED = ("diverged", "lowest_reward", "highest_reward")  # which older checkpoints lack
+ADDED = ("diverged", "lowest_reward", "highest_reward", "origin")  # which older checkpoints lack
 
 
 def save(directory: Path, step: int, saved: Any, keep: int | None = 2) -> None:

@@ -5,9 +5,12 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from rlp.data.dataset import Normalizer, normalize
 from rlp.types import Algo, Memory, Params, Spec, State
+
+ZERO = np.zeros(())  # the origin of observations that float32 is precise enough for
 
 
 class Policy(NamedTuple):
@@ -16,11 +19,11 @@ class Policy(NamedTuple):
     config: Any
     params: Params
     normalizer: Normalizer  # shared by all members
-    origin: Any = 0.0  # [O], subtracted from observations before they become float32
+    origin: Any = ZERO  # [O], subtracted from observations before they become float32
 
 
 def from_states(
-    algo: Algo, configs: Any, states: State, normalizer: Normalizer, origin: Any = 0.0
+    algo: Algo, configs: Any, states: State, normalizer: Normalizer, origin: Any = ZERO
 ) -> Policy:
     """Returns what acts of the states [M] of training."""
     return Policy(configs, jax.vmap(algo.actor)(configs, states), normalizer, origin)

@@ -154,8 +154,7 @@ def _start(algo_name: str, given: cli.Given, held: ExitStack) -> tuple[Run, Epis
     data_set = _load(algo_name, settings)
     _check_data(algo_name, configs[0], data_set)
     handling, num_members = cli.parse(Handling, given), len(configs) * settings.num_seeds
-    memory.check_members(ALGOS[algo_name], configs[0], _spec(data_set), num_members)
-    task = _task(settings, schedule, handling, data_set, num_members)
+    task = _task(settings, schedule, handling, data_set, ALGOS[algo_name], configs[0], num_members)
     if settings.target_return and ALGOS[algo_name].remember is no_memory:
         raise InputError(f"--target_return: {algo_name} does not aim for a return")
     _try(ALGOS[algo_name], configs[0], _spec(data_set), task)
@@ -299,7 +298,8 @@ def _resume(algo_name: str, given: cli.Given, held: ExitStack) -> tuple[Run, Epi
         if run.record[name] != value:
             path = run.directory / "config.json"
             raise InputError(f"{path}, {name} is {run.record[name]}, but {value} in the data")
-    task = _task(settings, schedule, handling, data_set, len(run.seeds))
+    of_run = run.algo, run.configs[0], len(run.seeds)
+    task = _task(settings, schedule, handling, data_set, *of_run)
     if devices.is_first():  # which starts JAX: not before the CPU is split
         held.enter_context(locked(run.directory))
     if "num_updates" in given:
@@ -356,10 +356,13 @@ def _task(
     schedule: Schedule,
     handling: Handling,
     data_set: EpisodeSet,
+    algo: Algo,
+    setting: Any,
     num_members: int,
 ) -> Task:
     data_set = add_mirror_images(data_set) if settings.mirror else data_set
     devices.split_cpu(num_members, data_set.num_bytes)
+    memory.check_members(algo, setting, _spec(data_set), num_members)
     placement = devices.placement(num_members, handling.batch_devices)
     devices.check_precision(settings.precision)
     if handling.members_at_once % placement.num_groups:

@@ -6,6 +6,7 @@ import pytest
 
 from rlp.errors import InputError
 from rlp.metrics import MetricsLog
+from rlp.rollout import Returns
 from rlp.runs import Run
 
 MEMBERS = [{"seed": seed, "config": {"rate": 0.5}} for seed in (3, 4)]
@@ -78,7 +79,7 @@ def test_what_is_not_there_up_to_the_checkpoint_is_named(run: Run):
     log = MetricsLog(run, 0, wandb=False)
     for step in (10, 20):
         log.write(step, {"loss": np.zeros(2)})
-        log.write_returns(step, np.ones((2, 1)))
+        log.write_returns(step, Returns(np.ones((2, 1)), np.zeros((2, 1), bool)))
     log.close()
     with pytest.raises(InputError, match=r"metrics\.jsonl: nothing of update 30"):
         MetricsLog(run, 30, wandb=False)

@@ -59,7 +59,7 @@ def test_rewards_of_several_tasks_are_balanced_unless_told_otherwise(
 def test_a_record_has_both_bounds_of_what_must_not_pass_them(command: Callable[..., None]):
     command("--name=a")
     settings = runs.load(Path("runs/a")).record["settings"]
-    words = [f"--dataset={settings['dataset']}", "--eval_every=0", "--quiet", *FAST]
+    words = [f"--dataset={settings['dataset']}", "--eval_every=0", "--quiet", *FAST[:2]]
     for algo, low in (("iql", 0), ("cqlsac", None)):
         flags = ["--preset=paper", "--num_updates=1", "--discount=0.5", f"--name={algo}"]
         train.main([algo, *words, *flags])

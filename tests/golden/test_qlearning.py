@@ -11,19 +11,24 @@ import pytest
 from rlp import data
 from rlp.data.dataset import make_dataset, unit_normalizer
 from rlp.data.episodes import EpisodeSet, drop_last_successors
-from rlp.data.formats import d4rl
+from rlp.data.options import AS_STORED, ReadOptions
 
 pytestmark = pytest.mark.golden
 
 
-def write(path: Path, vectors: Any, without: tuple[str, ...] = ()) -> EpisodeSet:
+def write(
+    path: Path,
+    vectors: Any,
+    without: tuple[str, ...] = (),
+    options: ReadOptions = AS_STORED,
+) -> EpisodeSet:
     """Writes the stored file and reads it back; actions are brought into [-1, 1]."""
     names = [n for n in vectors.files if n.startswith("file_") and n[5:] not in without]
     with h5py.File(path, "w") as file:
         for name in names:
             array = vectors[name] / scale(vectors) if name == "file_actions" else vectors[name]
             file.create_dataset(name[5:], data=array, compression="gzip")
-    return data.load(str(path))
+    return data.load(str(path), options)
 
 
 def scale(vectors: Any) -> np.ndarray:
@@ -85,12 +90,12 @@ def test_episodes_are_those_of_d4rls_sequences(golden: Callable[[str], Any], tmp
 
 
 def test_a_file_without_timeouts_ends_episodes_at_the_time_limit(
-    golden: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    golden: Callable[[str], Any], tmp_path: Path
 ):
     vectors = golden("qlearning")
     limit = int(vectors["max_episode_steps"])
-    monkeypatch.setattr(d4rl, "MAX_EPISODE_STEPS", limit)
-    read = write(tmp_path / "a.hdf5", vectors, ("timeouts", "next_observations"))
+    options = ReadOptions(episode_length=limit)
+    read = write(tmp_path / "a.hdf5", vectors, ("timeouts", "next_observations"), options)
     assert read.lengths.max() <= limit
     ended = np.cumsum(read.lengths) - 1
     terminal = np.flatnonzero(vectors["file_terminals"])
