@@ -69,7 +69,7 @@ def standardize(
         InputError: if they are no numbers, or it cannot be known what they mean.
     """
     for number, each in enumerate(action):
-        if each.dtype.kind not in "biuf" or each.ndim not in (1, 2):
+        if each.dtype.kind not in "biuf" or each.ndim not in (1, 2) or 0 in each.shape[1:]:
             raise InputError(
                 f"{where}: actions must be numbers [T, A] or [T], but those of episode {number} "
                 f"are {each.dtype} {list(each.shape)}"

@@ -109,15 +109,17 @@ def _read_arrays(path: Path) -> Arrays:
             f"{', '.join((*COLUMNS, *EXTRAS))}: what it means is not known"
         )
     arrays.setdefault("discount", np.ones(arrays["observation"].shape[:1], np.float32))
+    shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
+    if any(array.dtype.kind not in "biuf" or not array.size for array in arrays.values()):
+        raise InputError(f"{path}: the arrays need numbers, but have {shapes}")
     for name in ("reward", "discount"):
         arrays[name] = arrays[name].reshape(*arrays[name].shape[:1], -1)
-    shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
     rows = {array.shape[:1] for array in arrays.values()}
     widths = {arrays[name].shape[1:] for name in ("reward", "discount")}
     if len(rows) > 1 or widths != {(1,)}:
         raise InputError(f"{path}: the arrays need one row an observation, but have {shapes}")
-    if any(array.dtype.kind not in "biuf" or not array.size for array in arrays.values()):
-        raise InputError(f"{path}: the arrays need numbers, but have {shapes}")
+    if not np.isfinite(arrays["discount"]).all():
+        raise InputError(f"{path}: discount has NaN or infinite values")
     if np.any(arrays["discount"][:-2] == 0):
         raise InputError(f"{path}: discount is 0 before the last row: split it into episodes")
     return arrays

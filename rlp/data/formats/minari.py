@@ -188,6 +188,8 @@ def _arrow_episodes(folder: Path, parts: Sequence[str]) -> Iterator[Parts]:
 
 def _observation(batch: Any, parts: Sequence[str], where: str) -> np.ndarray:
     column = batch.column("observations")
+    if parts and not hasattr(column, "field"):
+        raise InputError(f"{where}: observations are not the parts {', '.join(parts)}")
     found = [column.field(name) for name in parts] if parts else [column]
     return _together(numbers(each, f"{where}, observations") for each in found)
 
@@ -198,7 +200,10 @@ def _together(parts: Iterable[np.ndarray]) -> np.ndarray:
 
 
 def _space(metadata: dict[str, Any], name: str, where: str) -> dict[str, Any]:
-    return json_object(metadata[name], f"{where}, its {name}") if name in metadata else {}
+    text = metadata.get(name, "{}")
+    if not isinstance(text, str):
+        raise InputError(f"{where}: its {name} is not a text")
+    return json_object(text, f"{where}, its {name}")
 
 
 def _parts(metadata: dict[str, Any], where: str) -> list[str]:

@@ -67,7 +67,7 @@ def _ends(arrays: dict[str, np.ndarray], where: str) -> np.ndarray:
             raise InputError(f"{where}: {name} is {arrays[name].dtype} {list(arrays[name].shape)}")
     rows = {name: len(arrays[name]) for name in COLUMNS[:-1]}
     length = arrays["length"]
-    is_count = length.ndim == 1 and length.dtype.kind in "iu"
+    is_count = length.ndim == 1 and length.size and length.dtype.kind in "iu"
     if not is_count or np.any(length < 1) or np.any(length > rows["action"]):
         raise InputError(f"{where}: length must be the number of steps of each episode")
     steps, count = int(length.sum(dtype=np.int64)), len(length)

@@ -18,6 +18,7 @@ from rlp.data.flat import Cuts, check_rows, cut, flags, vector
 from rlp.data.formats import columns
 from rlp.data.options import ReadOptions
 from rlp.data.pickles import begins_with, is_pickle, read_pickle
+from rlp.data.reading import check_names
 from rlp.data.stored import Stored
 from rlp.errors import InputError
 
@@ -81,6 +82,7 @@ def _fields(trajectory: Mapping[str, Any], where: str) -> dict[str, np.ndarray]:
         if given:
             found[field] = _array(trajectory[given[0]], f"{where}: {given[0]}")
     used = {name for names in NAMES.values() for name in names}
+    check_names(used, [*map(str, trajectory)], where)
     unknown = [key for key in trajectory if key not in used and FLAG.search(str(key))]
     if unknown:
         raise InputError(f"{where}: what {', '.join(map(str, unknown))} means is not known")
