@@ -1,6 +1,7 @@
-"""Reading Arrow and Parquet files without trust: checked as a whole, and only numbers."""
+"""Reading Arrow, Parquet and CSV files without trust: checked as a whole, and only numbers."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,48 +10,59 @@ import numpy as np
 from rlp.data.reading import check_file, check_sizes
 from rlp.errors import InputError
 
-BATCH = 64  # rows that are read at once
+BATCH = 64  # rows that are read at once, where each has an episode
 
 
-def read_batches(path: Path, columns: Sequence[str]) -> Iterator[Any]:
+@contextmanager
+def pyarrow_of(path: Path) -> Iterator[Any]:
+    """Yields pyarrow for reading a file.
+
+    Raises:
+        InputError: if the file is damaged, or pyarrow is not installed.
+    """
+    try:
+        import pyarrow
+    except ModuleNotFoundError:
+        raise InputError(f"{path}: install pyarrow to read it") from None
+    check_file(path)
+    try:
+        yield pyarrow
+    except InputError:
+        raise
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        raise InputError(f"{path}: damaged, or no {path.suffix[1:]} file ({error})") from error
+
+
+def read_batches(path: Path, columns: Sequence[str], num_rows: int = BATCH) -> Iterator[Any]:
     """Yields the record batches of an Arrow (.arrow) or Parquet file, with these columns and more.
 
     Raises:
         InputError: if it is damaged or lacks a column, or pyarrow is not installed.
     """
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ModuleNotFoundError:
-        raise InputError(f"{path}: install pyarrow to read it") from None
-    check_file(path)
-    size = path.stat().st_size
-    try:
-        with pyarrow.OSFile(str(path)) as file:
-            if path.suffix == ".arrow":
-                opened = pyarrow.ipc.open_file(file)
-                here = opened.schema.names
-                batches = (opened.get_batch(i) for i in range(opened.num_record_batches))
-            else:
-                opened = parquet.ParquetFile(file, page_checksum_verification=True)
-                here = opened.schema_arrow.names
-                groups = map(opened.metadata.row_group, range(opened.num_row_groups))
-                num_bytes = sum(group.total_byte_size for group in groups)
-                check_sizes({"its rows": (num_bytes, size)}, str(path))
-                batches = opened.iter_batches(BATCH)
-            if missing := [name for name in columns if name not in here]:
-                raise InputError(
-                    f"{path}: no column {', '.join(missing)}; it has {', '.join(here) or 'none'}"
-                )
-            for batch in batches:
-                batch.validate(full=True)
-                needed = max(batch.nbytes, batch.num_rows)  # a row may be of nothing
-                check_sizes({"its rows": (needed, size)}, str(path))
-                yield batch
-    except InputError:
-        raise
-    except (pyarrow.ArrowException, OSError, ValueError) as error:
-        raise InputError(f"{path}: damaged, or neither Arrow nor Parquet ({error})") from error
+    with pyarrow_of(path) as pyarrow, pyarrow.OSFile(str(path)) as file:
+        size = path.stat().st_size
+        if path.suffix == ".arrow":
+            opened = pyarrow.ipc.open_file(file)
+            here = opened.schema.names
+            batches = (opened.get_batch(i) for i in range(opened.num_record_batches))
+        else:
+            from pyarrow import parquet
+
+            opened = parquet.ParquetFile(file, page_checksum_verification=True)
+            here = opened.schema_arrow.names
+            groups = map(opened.metadata.row_group, range(opened.num_row_groups))
+            num_bytes = sum(group.total_byte_size for group in groups)
+            check_sizes({"its rows": (num_bytes, size)}, str(path))
+            batches = opened.iter_batches(num_rows)
+        if missing := [name for name in columns if name not in here]:
+            raise InputError(
+                f"{path}: no column {', '.join(missing)}; it has {', '.join(here) or 'none'}"
+            )
+        for batch in batches:
+            batch.validate(full=True)
+            needed = max(batch.nbytes, batch.num_rows)  # a row may be of nothing
+            check_sizes({"its rows": (needed, size)}, str(path))
+            yield batch
 
 
 def cell(batch: Any, name: str, row: int, where: str) -> np.ndarray:

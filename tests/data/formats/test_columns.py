@@ -172,3 +172,16 @@ def test_bounds_travel_with_the_columns(tmp_path: Path):
     read = data.load(path)
     np.testing.assert_allclose(np.concatenate([e.action for e in read.episodes]), action / 2)
     assert read.bounds is not None
+
+
+def test_numbers_that_begin_as_whole_ones_are_read(tmp_path: Path):
+    rows = 300_000  # more than a block of CSV that is read at once
+    columns = {
+        "observation_0": np.where(np.arange(rows) < rows - 1, 0, 0.5), "action_0": np.ones(rows),
+        "reward": np.ones(rows), "truncated": np.arange(rows) % 1000 == 999,
+    }  # fmt: skip
+    columns["action_0"][-1] = 0.5
+    path = table(tmp_path / "a.csv", columns)
+    with pytest.warns(DataWarning, match="where the MDP terminated"):
+        read = data.load(path)
+    assert read.episodes[-1].observation[-1] == 0.5
