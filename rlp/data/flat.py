@@ -233,29 +233,25 @@ def _read_states(
         low = np.full(observation.shape[1:], np.inf)
         high = -low
         for part in parts if is_read else announced(parts, where, rows.nbytes):
-            here, ends, after = observation[part.start : part.stop + 1], np.zeros(0, int), None
-            here, next_rows = here[: part.stop - part.start], here[1:]
+            here = observation[part.start : part.stop + 1]
+            new, next_rows = here[: part.stop - part.start], here[1:]
             if following is not None:
                 after = following[part]
                 differs = _differ(after[: len(next_rows)], next_rows)
                 within = slice(part.start, part.start + len(differs))  # rows that have a next one
                 jumps[within] = differs & ~is_end[within]
                 same = np.flatnonzero(~differs & is_end[within] & ~terminated[within])
-                resets[part.start + same] = np.any(after[same] != here[same], axis=1)
+                resets[part.start + same] = np.any(after[same] != new[same], axis=1)
                 ends = np.flatnonzero(is_end[part] | jumps[part])
-            num_new = len(here) + len(ends)
-            if filled + num_new > len(rows):
+                new = new.astype(np.result_type(new, after), copy=False)
+                new = np.insert(new, ends + 1, after[ends], axis=0)
+            if filled + len(new) > len(rows):
                 rows = np.concatenate([rows, np.empty_like(rows)])
             with np.errstate(over="ignore"):  # what float32 cannot hold is refused as infinite
-                new = rows[filled : filled + num_new]
-                is_successor = np.zeros(num_new, bool)
-                is_successor[ends + 1 + np.arange(len(ends))] = True
-                new[~is_successor] = here
-                if after is not None:
-                    new[is_successor] = after[ends]
-            filled += num_new
-            if here.dtype.itemsize > 4:
-                low, high = np.minimum(low, here.min(axis=0)), np.maximum(high, here.max(axis=0))
+                rows[filled : filled + len(new)] = new
+            filled += len(new)
+            if new.dtype.itemsize > 4:
+                low, high = np.minimum(low, new.min(axis=0)), np.maximum(high, new.max(axis=0))
         if not merges_in_float32(low, high):
             break
     limits = is_end[:-1] & ~terminated[:-1]
