@@ -191,15 +191,15 @@ def _scale(
     reach = np.max(np.maximum(np.abs(low), np.abs(high)) / half)
     scaled, num_outside = [], 0
     for each in action:
-        values = each if is_unit else (each - center) / half
-        with np.errstate(invalid="ignore"):  # where NaN is, the check of its episode says
+        with np.errstate(all="ignore"):  # where NaN is, the check of its episode says
+            values = each if is_unit else (each - center) / half
             if np.abs(values).max(initial=0) > 1:
                 slack = ROUNDING * reach * np.finfo(_coarser(each.dtype)).eps
                 is_outside = np.abs(values) > 1 + slack
                 num_outside += int(is_outside.sum())
                 clipped = np.clip(values, -1, 1)
                 values = clipped if options.clip_actions else np.where(is_outside, values, clipped)
-        scaled.append(values.astype(np.float32, copy=False))
+            scaled.append(values.astype(np.float32, copy=False))
     notes = [note] if note else []
     if options.clip_actions and num_outside:
         share = num_outside / sum(each.size for each in action)

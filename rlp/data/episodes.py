@@ -102,7 +102,7 @@ def check(episode: Episode, place: Callable[[], str]) -> Episode:
 def in_float32(episode: Episode) -> Episode:
     """Returns the episode in float32, not checked; observations stay float64 where they need it."""
     observation, action, reward = episode[:3]
-    with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and refused as such
+    with np.errstate(all="ignore"):  # what float32 cannot hold is infinite, and refused as such
         return episode._replace(
             observation=observation if needs_float64(observation) else to_float32(observation),
             action=to_float32(action),

@@ -214,7 +214,7 @@ def cut(
 
 
 def _in_precision(observation: np.ndarray) -> np.ndarray:
-    with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and refused as such
+    with np.errstate(all="ignore"):  # what float32 cannot hold is infinite, and refused as such
         return observation if needs_float64(observation) else to_float32(observation)
 
 
@@ -247,7 +247,7 @@ def _read_states(
                 new = np.insert(new, ends + 1, after[ends], axis=0)
             if filled + len(new) > len(rows):
                 rows = np.concatenate([rows, np.empty_like(rows)])
-            with np.errstate(over="ignore"):  # what float32 cannot hold is refused as infinite
+            with np.errstate(all="ignore"):  # what float32 cannot hold is refused as infinite
                 rows[filled : filled + len(new)] = new
             filled += len(new)
             if new.dtype.itemsize > 4:
@@ -267,10 +267,12 @@ def _differ(after: np.ndarray, next_rows: np.ndarray) -> np.ndarray:
     """
     differs = np.any(after != next_rows, axis=1)
     if differs.any():
-        a, b = (x[differs].astype(np.float64) for x in (after, next_rows))
         floats = [x.dtype for x in (after, next_rows) if x.dtype.kind == "f"]
         slack = ROUNDING * max((float(np.finfo(dtype).eps) for dtype in floats), default=0.0)
-        differs[differs] = np.any(np.abs(a - b) > slack * np.maximum(np.abs(a), np.abs(b)), axis=1)
+        with np.errstate(invalid="ignore"):  # of NaN, the check of the episode says where
+            a, b = (x[differs].astype(np.float64) for x in (after, next_rows))
+            is_far = np.abs(a - b) > slack * np.maximum(np.abs(a), np.abs(b))
+        differs[differs] = np.any(is_far | np.isnan(a) | np.isnan(b), axis=1)
     return differs
 
 
