@@ -15,7 +15,7 @@ import numpy as np
 from rlp import envs, memory
 from rlp.data.episodes import LARGEST, EpisodeSet
 from rlp.data.options import ReadOptions
-from rlp.envs import Bounds
+from rlp.envs import Bounds, Choices
 from rlp.errors import InputError
 
 MAX_CHOICES = 10_000  # discrete actions; more would be a mistake, and a large one-hot
@@ -74,37 +74,64 @@ def standardize(
                 f"{where}: actions must be numbers [T, A] or [T], but those of episode {number} "
                 f"are {each.dtype} {list(each.shape)}"
             )
-    if _are_discrete(action, stored, options, where):
+    space, note = _space(env) if stored.units != "scaled" else (None, "")
+    if _are_discrete(action, stored, options, space, where):
         if options.bounds:
             raise InputError(f"{where}: its actions are discrete and have no bounds")
+        if stored.num_choices is None and isinstance(space, Choices):
+            stored = stored._replace(num_choices=space.num, first_choice=space.first)
         return Actions(_one_hots(action, stored, where), True, None, [])
     columns = [each if each.ndim == 2 else each[:, None] for each in action]
-    return _scale(columns, stored, options, env, where)
+    bounds = options.bounds or stored.bounds or (space if isinstance(space, Bounds) else None)
+    notes = [note] if note and not bounds else []
+    scaled, bounds, more = _scale(columns, bounds, stored, options, where)
+    return Actions(scaled, False, bounds, notes + more)
+
+
+def _space(env: str) -> tuple[Bounds | Choices | None, str]:
+    """Returns the actions of an environment, None where they are not known; then a note why."""
+    if not env:
+        return None, ""
+    try:
+        return envs.action_space(env), ""
+    except InputError as error:
+        return (
+            None,
+            f"actions are taken for scaled to [-1, 1], as their bounds are not known: {error}",
+        )
 
 
 def _are_discrete(
-    action: Sequence[np.ndarray], stored: ActionFormat, options: ReadOptions, where: str
+    action: Sequence[np.ndarray],
+    stored: ActionFormat,
+    options: ReadOptions,
+    space: Bounds | Choices | None,
+    where: str,
 ) -> bool:
-    """Returns whether actions are choices: as the file or the user says, or integers are."""
-    if stored.discrete is not None:
-        if options.discrete not in (None, stored.discrete):
-            raise InputError(f"--discrete={options.discrete}: {where} says it the other way round")
-        return stored.discrete
-    if options.discrete is not None:
-        return options.discrete
+    """Returns whether actions are choices, by all that says it.
+
+    Raises:
+        InputError: if it is said both ways, or by nothing of actions that may be either.
+    """
+    said = {"the data": stored.discrete, "--discrete": options.discrete}
+    if all(said[who] is None for who in said) and all(each.dtype.kind in "biu" for each in action):
+        said["their integer type"] = True if all(_width(each) == 1 for each in action) else None
     if options.bounds or stored.bounds:
-        return False
-    if all(each.dtype.kind in "biu" for each in action):
-        if all(_width(each) == 1 for each in action):
-            return True
+        said["their bounds"] = False
+    if space:
+        said["their environment"] = isinstance(space, Choices)
+    yes, no = ([who for who in said if said[who] is is_so] for is_so in (True, False))
+    if yes and no:
         raise InputError(
-            f"{where}: {_width(action[0])} whole numbers an action: --discrete=False takes them as "
-            "numbers, --discrete=True as one-hots of a choice"
+            f"{where}: by {' and '.join(yes)} its actions are discrete, by {' and '.join(no)} they "
+            "are numbers; --discrete=True or --discrete=False may settle it"
         )
-    if _look_discrete(action):
+    if yes or no:
+        return bool(yes)
+    if "their integer type" in said or _look_discrete(action):
         raise InputError(
-            f"{where}: its actions are whole numbers, stored as floats: are they choices "
-            "(--discrete=True) or not (--discrete=False)?"
+            f"{where}: its actions are whole numbers: are they choices (--discrete=True) or not "
+            "(--discrete=False)?"
         )
     return False
 
@@ -130,7 +157,8 @@ def _width(action: np.ndarray) -> int:
 
 def _one_hots(action: Sequence[np.ndarray], stored: ActionFormat, where: str) -> list[np.ndarray]:
     """Returns choices, numbered or as one-hots already, as one-hots [T, num_choices] each."""
-    if all(_width(each) > 1 and _are_one_hots(each) for each in action):
+    is_stored_so = stored.units == "scaled" or all(_width(each) > 1 for each in action)
+    if is_stored_so and all(each.ndim == 2 and _are_one_hots(each) for each in action):
         return [each.astype(np.float32, copy=False) for each in action]
     lengths = [len(each) for each in action]
     numbers = np.concatenate([each.astype(np.float64) for each in action]) - stored.first_choice
@@ -153,9 +181,15 @@ def one_hot(action: np.ndarray, num_choices: int | None, where: str) -> np.ndarr
     if chosen.size != len(chosen) or chosen.dtype.kind not in "biuf":
         raise InputError(f"{where}: discrete actions must be a number each, not {chosen.shape}")
     chosen = chosen.reshape(-1)
-    limit = LARGEST if num_choices is None else num_choices
-    if not (np.equal(np.mod(chosen, 1), 0) & (chosen >= 0) & (chosen < limit)).all():
-        raise InputError(f"{where}: discrete actions must be 0, 1, ... below {limit:g}")
+    limit = MAX_CHOICES if num_choices is None else num_choices
+    wrong = ~(np.equal(np.mod(chosen, 1), 0) & (chosen >= 0) & (chosen < LARGEST))
+    if num_choices is not None:
+        wrong |= chosen >= num_choices
+    if wrong.any():
+        raise InputError(
+            f"{where}: one of its discrete actions is {chosen[np.argmax(wrong)]:g}; they must be "
+            f"0, 1, ... below {limit:,}"
+        )
     count = num_choices or int(chosen.max(initial=0)) + 1
     if count > MAX_CHOICES:
         raise InputError(f"{where}: {count:,} discrete actions; {MAX_CHOICES:,} at most are read")
@@ -172,13 +206,13 @@ def one_hot(action: np.ndarray, num_choices: int | None, where: str) -> np.ndarr
 
 def _scale(
     action: Sequence[np.ndarray],
+    bounds: Bounds | None,
     stored: ActionFormat,
     options: ReadOptions,
-    env: str,
     where: str,
-) -> Actions:
+) -> tuple[list[np.ndarray], Bounds | None, list[str]]:
+    """Returns the actions [T, A] scaled by their bounds, those bounds [A], and notes."""
     width = action[0].shape[1]
-    bounds, note = _bounds(stored, options, env)
     if bounds and len(bounds.low) not in (1, width):
         raise InputError(f"{where}: {len(bounds.low)} bounds do not fit actions of {width} numbers")
     if bounds is None and stored.units == "own":
@@ -200,13 +234,11 @@ def _scale(
                 clipped = np.clip(values, -1, 1)
                 values = clipped if options.clip_actions else np.where(is_outside, values, clipped)
             scaled.append(values.astype(np.float32, copy=False))
-    notes = [note] if note else []
-    if options.clip_actions and num_outside:
-        share = num_outside / sum(each.size for each in action)
-        notes.append(
-            f"{num_outside:,} numbers of the actions ({share:.1%}) are clipped to the bounds"
-        )
-    return Actions(scaled, False, bounds, notes)
+    if not (options.clip_actions and num_outside):
+        return scaled, bounds, []
+    share = num_outside / sum(each.size for each in action)
+    note = f"{num_outside:,} numbers of the actions ({share:.1%}) are clipped to the bounds"
+    return scaled, bounds, [note]
 
 
 def _coarser(dtype: np.dtype) -> type[np.floating]:
@@ -214,27 +246,13 @@ def _coarser(dtype: np.dtype) -> type[np.floating]:
     return np.float16 if dtype == np.float16 else np.float32
 
 
-def _bounds(stored: ActionFormat, options: ReadOptions, env: str) -> tuple[Bounds | None, str]:
-    """Returns the bounds of stored actions, None where they are in [-1, 1] or not known; a note."""
-    if bounds := options.bounds or stored.bounds:
-        return bounds, ""
-    if stored.units == "scaled" or not env:
-        return None, ""
-    try:
-        return envs.action_bounds(env), ""
-    except InputError as error:
-        return (
-            None,
-            f"actions are taken for scaled to [-1, 1], as their bounds are not known: {error}",
-        )
-
-
 def known_bounds(data: EpisodeSet) -> Bounds:
     """Returns the bounds of a set's actions: where nothing else is known, -1 and 1."""
     width, bounds = data.episodes[0].action.shape[1], data.bounds
     if bounds is None and data.env:
         with suppress(InputError):  # nothing is known of the environment
-            bounds = envs.action_bounds(data.env)
+            space = envs.action_space(data.env)
+            bounds = space if isinstance(space, Bounds) else None
     if bounds is None or len(bounds.low) not in (1, width):
         bounds = Bounds(np.array([-1.0]), np.array([1.0]))
     return Bounds(*np.broadcast_to(bounds, (2, width)))

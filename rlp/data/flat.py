@@ -104,13 +104,13 @@ class Cuts:
     jumps: int = 0  # rows whose next observation is not that of the next row
     sampled: int = 0  # of them
     elsewhere: int = 0  # of those, whose next observation is that of another row
-    resets: int = 0  # time limits whose next observation is the first of the next episode
+    resets: int = 0  # time limits whose next observation is of the next episode, or zeros
+    idle: int = 0  # rows of an environment that only resets itself in them
 
     def add(self, states: "States", is_end: np.ndarray) -> None:
         """Counts the rows of a file or a trajectory, and where a sample of their successors is."""
         self.num_rows += len(is_end)
         self.flagged += int(is_end.sum())
-        self.resets += int(states.resets.sum())
         jumps = np.flatnonzero(states.jumps)
         self.jumps += len(jumps)
         if len(jumps) <= MANY * len(is_end):
@@ -134,8 +134,14 @@ class Cuts:
         if self.resets:
             found.append(
                 f"at {self.resets:,} time limits the next observation is the first of the next "
-                "episode, as an environment leaves it that resets itself: it is left out, so these "
-                "steps are no transitions"
+                "episode, as an environment leaves it that resets itself, or zeros: it is left "
+                "out, so these steps are no transitions"
+            )
+        if self.idle:
+            found.append(
+                f"{self.idle:,} rows behind the end of an episode, with reward 0, lead from its "
+                "last observation to the first of the next one: gymnasium's vector environments "
+                "reset themselves in a step of its own. They are left out"
             )
         return found
 
@@ -152,7 +158,8 @@ class States(NamedTuple):
 
     rows: np.ndarray  # [N + ends, O]; [N, O] where it is not known what followed
     jumps: np.ndarray  # [N] bool: the next observation is not that of the next row
-    resets: np.ndarray  # [N] bool: a time limit that led to the next row, and that elsewhere
+    meets: np.ndarray  # [N] bool: an end whose next observation is that of the next row
+    lost: np.ndarray  # [N] bool: an end whose next observation cannot be one
 
 
 def cut(
@@ -190,7 +197,10 @@ def cut(
     is_flagged, is_end = is_end, is_end.copy()
     is_end[-1] = True
     states = _read_states(observation, following, terminated, is_end, where)
+    is_idle, unknown = _resets(states, reward, terminated, is_flagged)
     cuts.add(states, is_flagged)
+    cuts.idle += int(is_idle.sum())
+    cuts.resets += int((unknown & ~terminated).sum())
     is_end |= states.jumps
     is_cut = states.jumps.copy()  # where a part ends, and no episode
     is_cut[-1] = not (is_flagged[-1] or ends_whole)
@@ -199,18 +209,39 @@ def cut(
     action = action[:]
     episodes, start, was_cut = [], 0, False
     for number, stop in enumerate((np.flatnonzero(is_end) + 1).tolist()):
-        rows = slice(start + more * number, stop + more * (number + (not states.resets[stop - 1])))
-        episodes.append(
-            Episode(
-                observation=states.rows[rows],
-                action=action[start:stop],
-                reward=reward[start:stop],
-                terminated=bool(terminated[stop - 1]),
-                is_fragment=bool(is_scattered or was_cut or is_cut[stop - 1]),
-            )
+        first = start + int(is_idle[start])
+        rows = slice(first + more * number, stop + more * (number + (not unknown[stop - 1])))
+        episode = Episode(
+            observation=states.rows[rows],
+            action=action[first:stop],
+            reward=reward[first:stop],
+            terminated=bool(terminated[stop - 1]),
+            is_fragment=bool(is_scattered or was_cut or is_cut[stop - 1]),
         )
+        if first < stop:
+            episodes.append(episode)
         start, was_cut = stop, bool(is_cut[stop - 1])
     return episodes
+
+
+def _resets(
+    states: States, reward: np.ndarray, terminated: np.ndarray, is_flagged: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns rows in which an environment only reset itself, and ends of unknown successor, [N].
+
+    An environment that resets itself leaves the first observation of the next episode behind the
+    last step; or, as gymnasium's vector environments, has a row of its own for it, with reward 0,
+    which begins with the last observation.
+    """
+    is_idle, meets, unknown = np.zeros_like(is_flagged), states.meets, states.lost.copy()
+    after = np.flatnonzero(meets[:-1]) + 1
+    always = meets.sum() > MANY * is_flagged[:-1].sum()
+    if always and not reward[after].any() and np.mean(reward != 0) > MANY:
+        is_idle[after] = True
+    else:
+        unknown |= meets & ~terminated
+        unknown[-1] |= always and is_flagged[-1] and not terminated[-1]
+    return is_idle, unknown
 
 
 def _in_precision(observation: np.ndarray) -> np.ndarray:
@@ -222,10 +253,10 @@ def _read_states(
     observation: Any, following: Any, terminated: np.ndarray, is_end: np.ndarray, where: str
 ) -> States:
     """Reads the observations by slices, in float32 where that is precise enough."""
-    jumps, resets = np.zeros((2, len(is_end)), bool)
+    jumps, meets, lost = np.zeros((3, len(is_end)), bool)
     is_read = isinstance(observation, np.ndarray)
     if following is None and is_read:
-        return States(_in_precision(observation), jumps, resets)
+        return States(_in_precision(observation), jumps, meets, lost)
     parts = slices(len(is_end))
     num_rows = len(is_end) + (0 if following is None else int(is_end.sum()) + 1)
     for dtype in (np.float32, np.float64):
@@ -240,9 +271,11 @@ def _read_states(
                 differs = _differ(after[: len(next_rows)], next_rows)
                 within = slice(part.start, part.start + len(differs))  # rows that have a next one
                 jumps[within] = differs & ~is_end[within]
-                same = np.flatnonzero(~differs & is_end[within] & ~terminated[within])
-                resets[part.start + same] = np.any(after[same] != new[same], axis=1)
                 ends = np.flatnonzero(is_end[part] | jumps[part])
+                moved = np.any(after[ends] != new[ends], axis=1)
+                is_met = np.isin(ends, np.flatnonzero(~differs & is_end[within]))
+                meets[part.start + ends] = is_met & moved
+                lost[part.start + ends] = _are_lost(after[ends], terminated[part][ends]) & moved
                 new = new.astype(np.result_type(new, after), copy=False)
                 new = np.insert(new, ends + 1, after[ends], axis=0)
             if filled + len(new) > len(rows):
@@ -254,25 +287,38 @@ def _read_states(
                 low, high = np.minimum(low, new.min(axis=0)), np.maximum(high, new.max(axis=0))
         if not merges_in_float32(low, high):
             break
-    limits = is_end[:-1] & ~terminated[:-1]
-    if resets.sum() <= MANY * limits.sum():
-        resets[:] = False  # chance, as where there are few states
-    return States(rows[:filled], jumps, resets)
+    if (
+        np.array_equal(rows[:filled], np.round(rows[:filled]))
+        and meets.sum() <= MANY * is_end.sum()
+    ):
+        meets[:] = False  # by chance, as where there are few states
+    return States(rows[:filled], jumps, meets, lost)
+
+
+def _are_lost(after: np.ndarray, terminated: np.ndarray) -> np.ndarray:
+    """Returns which observations after the last steps of episodes [N, O] cannot be used, [N] bool.
+
+    Zeros stand for what was not stored. After a termination anything may stand there.
+    """
+    is_zero = ~after.any(axis=1) & ~terminated
+    return is_zero | (terminated & ~np.isfinite(after).all(axis=1))
 
 
 def _differ(after: np.ndarray, next_rows: np.ndarray) -> np.ndarray:
     """Returns in which rows two columns differ by more than rounding, [N] bool.
 
-    They are compared in the precision of the coarser one.
+    They are compared in the precision of the coarser one, at best in float32: what is stored twice
+    may have been rounded before.
     """
     differs = np.any(after != next_rows, axis=1)
     if differs.any():
-        floats = [x.dtype for x in (after, next_rows) if x.dtype.kind == "f"]
-        slack = ROUNDING * max((float(np.finfo(dtype).eps) for dtype in floats), default=0.0)
+        floats = [np.float32, *(x.dtype for x in (after, next_rows) if x.dtype == np.float16)]
+        slack = ROUNDING * float(max(np.finfo(dtype).eps for dtype in floats))
         with np.errstate(invalid="ignore"):  # of NaN, the check of the episode says where
+            size = np.max(np.abs(next_rows), axis=0).astype(np.float64)  # of each feature
             a, b = (x[differs].astype(np.float64) for x in (after, next_rows))
-            is_far = np.abs(a - b) > slack * np.maximum(np.abs(a), np.abs(b))
-        differs[differs] = np.any(is_far | np.isnan(a) | np.isnan(b), axis=1)
+            is_near = np.abs(a - b) <= slack * size
+        differs[differs] = ~is_near.all(axis=1)
     return differs
 
 

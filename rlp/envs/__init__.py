@@ -1,13 +1,18 @@
 """Vector environments by name. A simulator is imported when one of its environments is made."""
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
 from rlp.errors import InputError
 
 GYM = "gym:"  # before the name of an environment of gymnasium
+UNIT_DOMAINS = (  # of dm_control's suite: all but lqr and quadruped
+    "acrobot", "ball_in_cup", "cartpole", "cheetah", "dog", "finger", "fish", "hopper", "humanoid",
+    "humanoid_CMU", "manipulator", "pendulum", "point_mass", "reacher", "stacker", "swimmer",
+    "walker",
+)  # fmt: skip
 
 
 class Bounds(NamedTuple):
@@ -15,6 +20,13 @@ class Bounds(NamedTuple):
 
     low: np.ndarray
     high: np.ndarray
+
+
+class Choices(NamedTuple):
+    """Discrete actions of an environment: how many, and the number of the first."""
+
+    num: int
+    first: int = 0
 
 
 class Outcome(NamedTuple):
@@ -104,22 +116,20 @@ def make(name: str, num_envs: int = 1, bounds: Bounds | None = None) -> VectorEn
         ) from error
 
 
-def action_bounds(name: str) -> Bounds:
-    """Returns the lowest and the highest actions of an environment, [A] or, of all, [1].
+def action_space(name: str) -> Bounds | Choices:
+    """Returns lowest and highest actions of an environment ([A] or, of all, [1]), or its choices.
 
-    The suite's are -1 and 1, but for two domains: no simulator is needed to know them.
+    Those of most domains of the suite are -1 and 1: no simulator is needed to know them.
 
     Raises:
         InputError: if there is no such environment, its simulator is not installed, or its actions
             have no bounds.
     """
     first = name.split("+")[0]  # of several tasks, all are of one body
-    if not first.startswith("gym:") and first.split("-")[0] not in ("lqr", "quadruped"):
+    if first.partition("-")[0] in UNIT_DOMAINS:
         return Bounds(np.array([-1.0]), np.array([1.0]))
-    bounds = getattr(make(first), "action_bounds", None)
-    if bounds is None:
-        raise InputError(f"{name}: its actions are discrete and have no bounds")
-    return bounds
+    made: Any = make(first)
+    return made.action_space
 
 
 def check_widths(

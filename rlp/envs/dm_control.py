@@ -45,8 +45,10 @@ class DmControl:
     def __init__(self, name: str, num_envs: int, bounds: Bounds | None = None) -> None:
         names = ["-".join(task) for task in suite.ALL_TASKS]
         if name not in names:
+            is_gyms = re.search(r"-v\d+$", name)
+            hint = f" (did you mean gym:{name}?)" if is_gyms else nearest(name, names)
             raise InputError(
-                f"no environment {name}{nearest(name, names)}; dm_control has tasks of "
+                f"no environment {name}{hint}; dm_control has tasks of "
                 f"{', '.join(dict.fromkeys(domain for domain, _ in suite.ALL_TASKS))}"
             )
         domain, task = name.split("-", 1)
@@ -78,7 +80,7 @@ class DmControl:
             sum(np.prod(array.shape) for array in first.observation_spec().values())
         )
         self.max_episode_steps = int(first._step_limit)
-        low, high = self.action_bounds = bounds or Bounds(spec.minimum, spec.maximum)
+        low, high = self.action_space = bounds or Bounds(spec.minimum, spec.maximum)
         self._center, self._scale = (high + low) / 2, (high - low) / 2
 
     def reset(self, seeds: Sequence[int] | None = None) -> np.ndarray:

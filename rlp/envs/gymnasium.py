@@ -15,7 +15,7 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete
 
 from rlp import memory
-from rlp.envs import Bounds, Outcome
+from rlp.envs import Bounds, Choices, Outcome
 from rlp.envs.gymnasium_states import LAGGING, candidates
 from rlp.errors import InputError, nearest
 
@@ -40,18 +40,18 @@ class Gymnasium:
         self._envs = [_make(name) for _ in range(num_envs)]
         first = self._envs[0]
         seen, space = first.observation_space, first.action_space
-        self._discrete = isinstance(space, Discrete)
-        if not _is_vector(seen) or not (self._discrete or _is_vector(space)):
+        if not _is_vector(seen) or not (isinstance(space, Discrete) or _is_vector(space)):
             raise InputError(
                 f"{name}: observations must be vectors, actions vectors or discrete, "
                 f"not {seen} and {space}"
             )
         self.observation_dim = seen.shape[0]
-        if self._discrete:
-            self.action_dim, self._first_choice = int(space.n), int(space.start)
+        if isinstance(space, Discrete):
+            self.action_space = Choices(int(space.n), int(space.start))
+            self.action_dim = self.action_space.num
         else:
             self.action_dim = space.shape[0]
-            low, high = self.action_bounds = bounds or Bounds(
+            low, high = self.action_space = bounds or Bounds(
                 np.asarray(space.low, np.float64), np.asarray(space.high, np.float64)
             )
             if not np.isfinite([low, high]).all():
@@ -122,8 +122,8 @@ class Gymnasium:
 
     def _own(self, action: np.ndarray) -> Any:
         """Returns an action [A] as the environment takes it."""
-        if self._discrete:
-            return self._first_choice + int(np.argmax(action))
+        if isinstance(self.action_space, Choices):
+            return self.action_space.first + int(np.argmax(action))
         return self._center + self._scale * np.asarray(action, np.float64)
 
     def _set(self, state: np.ndarray) -> None:

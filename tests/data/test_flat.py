@@ -102,13 +102,18 @@ def test_the_reset_of_an_environment_that_resets_itself_is_no_successor():
     found = columns()
     found["next_observation"][:-1] = found["observation"][1:]
     made, said = read(found)
-    assert "at 3 time limits the next observation is the first of the next episode" in said
+    assert "at 4 time limits the next observation is the first of the next episode" in said
     known = [len(episode.observation) - len(episode.action) for episode in made.episodes]
-    assert known == [0, 0, 0, 1]
+    assert known == [0, 0, 0, 0]  # that of the last one is a reset, too
 
 
-def test_states_that_meet_by_chance_are_successors():
+def test_few_states_may_meet_by_chance():
     found = columns()
+    for name in ("observation", "next_observation"):
+        found[name] = np.round(3 * found[name])
+    found["next_observation"][:-1][~found["truncated"][:-1]] = found["observation"][1:][
+        ~found["truncated"][:-1]
+    ]
     found["next_observation"][LENGTH - 1] = found["observation"][LENGTH]
     made, said = read(found)
     assert said == ""
@@ -198,3 +203,34 @@ def test_warnings_are_of_a_kind_that_can_be_caught():
     found["truncated"][:] = False
     with pytest.warns(DataWarning, match="arrays: 3 cuts"):
         data.from_arrays(**found)
+
+
+def test_rows_in_which_an_environment_only_resets_itself_are_left_out():
+    """As gymnasium's vector environments have them, unless told otherwise."""
+    found, idle = columns(), np.arange(LENGTH, N, LENGTH)
+    last = found["next_observation"][idle - 1]
+    stored = {name: np.insert(column, idle, 0, axis=0) for name, column in found.items()}
+    rows = idle + np.arange(len(idle))
+    stored["observation"][rows] = last
+    stored["next_observation"][rows] = stored["observation"][rows + 1]
+    made, said = read(stored)
+    assert "3 rows behind the end of an episode, with reward 0" in said
+    assert made.lengths.tolist() == [LENGTH] * 4
+    assert transitions(made) == transitions(read(found)[0])
+
+
+def test_zeros_at_a_time_limit_are_no_successor():
+    found = columns()
+    found["next_observation"][found["truncated"]] = 0
+    made, said = read(found)
+    assert "at 4 time limits" in said
+    assert [len(episode.observation) for episode in made.episodes] == [LENGTH] * 4
+
+
+def test_what_stands_behind_a_termination_does_not_matter():
+    found = columns()
+    found["terminated"], found["truncated"] = found["truncated"], found["terminated"]
+    found["next_observation"][found["terminated"]] = np.nan
+    made, said = read(found)
+    assert said == ""
+    assert [len(episode.observation) for episode in made.episodes] == [LENGTH] * 4

@@ -1,5 +1,8 @@
+from typing import Any
+
 import numpy as np
 import pytest
+from dm_control import suite
 
 from rlp import envs
 from rlp.errors import InputError
@@ -138,3 +141,16 @@ def test_widths_that_do_not_fit_are_refused():
         InputError, match=r"my data has observations of 24 .* cheetah-run has 17 and 6"
     ):
         envs.check_widths(env, "cheetah-run", 24, 6, "my data")
+
+
+def test_domains_of_unit_actions_are_known_without_the_suite():
+    unit = set()
+    for domain, task in suite.ALL_TASKS:
+        spec: Any = suite.load(domain, task).action_spec()
+        if np.all(spec.minimum == -1) and np.all(spec.maximum == 1):
+            unit.add(domain)
+    assert set(envs.UNIT_DOMAINS) == unit
+    space: Any = envs.action_space("walker-walk")
+    assert space.high.tolist() == [1]
+    low, high = (np.asarray(bound) for bound in envs.action_space("quadruped-walk"))
+    assert (low[2], high[1]) == pytest.approx((-0.8, 1.1))

@@ -127,10 +127,11 @@ def test_a_clipped_velocity_is_not_known():
 
 
 def test_bounds_of_actions_are_the_environments_or_given():
-    assert envs.action_bounds("gym:Humanoid-v5").high.tolist() == pytest.approx([0.4] * 17)
-    assert envs.action_bounds("walker-walk").high.tolist() == [1]
-    with pytest.raises(InputError, match="its actions are discrete"):
-        envs.action_bounds("gym:CartPole-v1")
+    low, high = (np.asarray(bound) for bound in envs.action_space("gym:Humanoid-v5"))
+    assert (-low).tolist() == high.tolist() == pytest.approx([0.4] * 17)
+    assert envs.action_space("gym:CartPole-v1") == envs.Choices(2, 0)
+    with pytest.raises(InputError, match=r"no environment Humanoid-v5 \(did you mean gym:Humanoid"):
+        envs.action_space("Humanoid-v5")
     narrow = envs.Bounds(np.array([-1.0]), np.array([1.0]))
     wide, half = (envs.make("gym:Pendulum-v1", 1, bounds) for bounds in (None, narrow))
     for env in (wide, half):
