@@ -13,13 +13,15 @@ import numpy as np
 from rlp.data.actions import ActionFormat
 from rlp.data.columnar import column_names, is_columnar
 from rlp.data.episodes import Episode, EpisodeSet, join
-from rlp.data.formats import FORMATS, columns, minari
+from rlp.data.flat import vector
+from rlp.data.formats import FORMATS, columns, d4rl, minari
 from rlp.data.options import AS_STORED, ReadOptions
 from rlp.data.reading import check_file, check_folder
 from rlp.data.stored import Stored, as_set, numbered
 from rlp.errors import DataWarning, InputError, nearest
 
 BUNDLED = Path(__file__).parent / "bundled"
+ARRAYS = ("observation", "action", "reward")  # of an episode
 MINARI = "minari:"  # before the name of a data set of theirs
 MINARI_NAME = re.compile(r"[\w-]+(/[\w-]+)*")
 
@@ -57,6 +59,8 @@ def load_physics(name_or_path: str, options: ReadOptions = AS_STORED) -> list[np
 
 def _finish(data: EpisodeSet, options: ReadOptions) -> EpisodeSet:
     """Returns the set in the environment that the user says, and warns of its notes."""
+    if options.env and data.num_tasks > 1 and data.num_tasks != len(options.env.split("+")):
+        raise InputError(f"--env={options.env}: {data.name} is of the tasks {data.env}")
     for note in data.notes:
         warnings.warn(f"{data.name}: {note}", DataWarning, stacklevel=3)
     return replace(data, env=options.env or data.env)
@@ -106,7 +110,8 @@ def _reader(path: Path, options: ReadOptions) -> Any:
         raise InputError(f"{path}: it could be {found}; name the file or folder that is meant")
     if not fitting and is_columnar(path):
         names = column_names(path)
-        raise InputError(f"{path}: {columns.unexplained(names)}; {columns.hint(names)}")
+        why = d4rl.unexplained(names) or columns.unexplained(names)
+        raise InputError(f"{path}: {why}; {columns.hint(names)}")
     if not fitting:
         looked_for = "".join(f"\n  {reader.LOOKS_FOR}" for reader in FORMATS)
         raise InputError(f"{path}: no data found there; looked for{looked_for}")
@@ -135,12 +140,39 @@ def from_episodes(
     Raises:
         InputError: if anything cannot be right: every problem of every episode, a line each.
     """
-    made = [
-        each._replace(**{name: np.asarray(getattr(each, name)) for name in Episode._fields[:3]})
-        for each in episodes
-    ]
+    made = [_arrays(each, f"{name}, episode {number}") for number, each in enumerate(episodes)]
     stored = Stored(made, numbered(name), ActionFormat("unit"), env)
     return _finish(as_set(stored, options, name, every=True), options)
+
+
+def _arrays(episode: Episode, where: str) -> Episode:
+    """Returns an episode with arrays for what may be lists.
+
+    Raises:
+        InputError: if it is no Episode, or something in it is no array, or no flag.
+    """
+    if not isinstance(episode, Episode):
+        raise InputError(f"{where}: not an Episode but {type(episode).__name__}")
+    arrays = {name: _array(getattr(episode, name), f"{where}, {name}") for name in ARRAYS}
+    arrays["reward"] = vector(arrays["reward"])
+    ended = np.asarray(episode.terminated)
+    if ended.ndim or ended.dtype.kind not in "biuf" or ended not in (0, 1):
+        raise InputError(f"{where}, terminated: one flag, 0 or 1, not {episode.terminated}")
+    return episode._replace(**arrays, terminated=bool(ended))
+
+
+def _array(values: Any, where: str) -> np.ndarray:
+    """Returns an array, or a list as one.
+
+    Raises:
+        InputError: if its rows are not equally long, or some are masked.
+    """
+    if np.ma.is_masked(values):
+        raise InputError(f"{where}: some of its values are masked")
+    try:
+        return np.asarray(values)
+    except ValueError:
+        raise InputError(f"{where}: its rows are not equally long") from None
 
 
 def from_arrays(
@@ -176,6 +208,10 @@ def from_arrays(
         "observation": observation, "action": action, "reward": reward,
         "terminated": terminated, "truncated": truncated, "next_observation": next_observation,
     }  # fmt: skip
-    arrays = {field: np.asarray(column) for field, column in given.items() if column is not None}
+    arrays = {
+        field: _array(column, f"{name}, {field}")
+        for field, column in given.items()
+        if column is not None
+    }
     stored = columns.from_columns(arrays, name, options, {"env": env}, "unit")
     return _finish(as_set(stored, options, name, every=True), options)

@@ -12,7 +12,7 @@ from rlp import cli, data, envs
 from rlp import verify as replay
 from rlp.config import Positive
 from rlp.data import describe
-from rlp.data.episodes import Episode, EpisodeSet, fingerprint
+from rlp.data.episodes import Episode, EpisodeSet, fingerprint, whole_episodes
 from rlp.data.formats import d4rl, exorl, minari, packed
 from rlp.data.options import ReadOptions
 from rlp.errors import DataWarning, InputError
@@ -60,6 +60,8 @@ def convert(given: cli.Given) -> None:
     if out.exists():
         raise InputError(f"{out} exists: choose a new name")
     wanted = data.load(settings.dataset, cli.parse(ReadOptions, given))
+    if form != "npz":
+        wanted = whole_episodes(wanted, f"what --to={form} can keep")
     if wanted.discrete and form != "npz":
         raise InputError(f"{settings.dataset}: its actions are discrete, which only --to=npz keeps")
     if settings.num_episodes:

@@ -281,11 +281,11 @@ def take_bounds(said: MutableMapping[str, Any], where: str) -> Bounds | None:
     Raises:
         InputError: if they are no numbers, or the lowest are not below the highest.
     """
-    low, high = said.pop(LOW, None), said.pop(HIGH, None)
-    if low is None and high is None:
+    given = [said.pop(name, None) for name in (LOW, HIGH)]
+    if given == [None, None]:
         return None
     try:
-        bounds = np.array([low, high], np.float64)
+        bounds = np.array(given, np.float64).reshape(2, -1)
     except (TypeError, ValueError):
         bounds = np.zeros((2, 1))
     if bounds.ndim != 2 or not np.isfinite(bounds).all() or not np.all(bounds[0] < bounds[1]):

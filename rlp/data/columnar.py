@@ -8,7 +8,7 @@ from typing import Any
 from rlp.data import hdf5
 from rlp.data.actions import HIGH, LOW
 from rlp.data.npz import npz_names, read_npz
-from rlp.data.table import is_table, read_table, table_schema
+from rlp.data.table import INDEX, is_table, read_table, table_schema
 
 ABOUT = ("env", LOW, HIGH)  # of all rows: arrays of an npz file, attributes of an HDF5 file
 
@@ -25,7 +25,7 @@ def column_names(path: Path) -> list[str]:
         InputError: if the file is damaged.
     """
     if is_table(path):
-        return table_schema(path).names
+        return [name for name in table_schema(path).names if name not in INDEX]
     if path.suffix == ".npz":
         return [name for name in npz_names(path) if name not in ABOUT]
     with hdf5.open_hdf5(path) as file:

@@ -225,8 +225,14 @@ def join(parts: Sequence[EpisodeSet]) -> EpisodeSet:
     if len({part.discrete for part in parts}) > 1:
         raise InputError("discrete actions cannot be joined with others")
     bounds = next((part.bounds for part in parts if part.bounds), None)
+    is_unit = bounds is None or np.array_equal(np.abs(bounds), np.ones_like(bounds))
     for part in parts:
-        if bounds and part.bounds and not np.array_equal(part.bounds, bounds):
+        if part.bounds is None and not is_unit:
+            raise InputError(
+                f"{part.name}: the bounds of its actions are not known, others' are not -1 and 1: "
+                "give them for all, as --env or --action_low and --action_high"
+            )
+        if part.bounds and bounds and not np.array_equal(part.bounds, bounds):
             raise InputError(f"{part.name}: its actions have other bounds than {parts[0].name}'s")
     name = "+".join(part.name for part in parts)
     episodes = [episode for part in parts for episode in part.episodes]
@@ -240,6 +246,11 @@ def join(parts: Sequence[EpisodeSet]) -> EpisodeSet:
         has_rewards=all(part.has_rewards for part in parts),
         notes=[f"{part.name}: {note}" for part in parts for note in part.notes],
     )
+    if not joined.has_rewards and any(part.has_rewards for part in parts):
+        lacking = ", ".join(part.name for part in parts if not part.has_rewards)
+        raise InputError(
+            f"{lacking}: data without rewards cannot be joined with data that has them"
+        )
     return check_set(joined)
 
 

@@ -4,10 +4,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from rlp.data.actions import ActionFormat, standardize
 from rlp.data.episodes import Episode, EpisodeSet, check_set, in_float32, problems, unify_precision
 from rlp.data.options import ReadOptions
 from rlp.errors import InputError
+
+MOST = 30  # problems that are listed
 
 
 @dataclass
@@ -51,7 +55,8 @@ def as_set(stored: Stored, options: ReadOptions, name: str, every: bool = False)
         else:
             episodes.append(in_float32(made))
     if wrong:
-        raise InputError("\n".join(wrong))
+        more = [f"and {len(wrong) - MOST:,} more"] if len(wrong) > MOST else []
+        raise InputError("\n".join([*wrong[:MOST], *more]))
     data = EpisodeSet(
         name=name,
         env=stored.env,
@@ -68,10 +73,13 @@ def as_set(stored: Stored, options: ReadOptions, name: str, every: bool = False)
 
 def rows_of(episodes: Sequence[Episode], where: str) -> Callable[[int], str]:
     """Returns a function that names episodes of flat columns by their rows."""
+    ends: list[int] = []
 
     def place(number: int) -> str:
-        start = sum(len(episode.action) for episode in episodes[:number])
-        return f"{where}, rows {start} to {start + len(episodes[number].action) - 1}"
+        if not ends:  # only where something is wrong
+            ends.extend(np.cumsum([len(episode.action) for episode in episodes]).tolist())
+        start = ends[number] - len(episodes[number].action)
+        return f"{where}, rows {start} to {ends[number] - 1}"
 
     return place
 

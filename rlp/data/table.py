@@ -11,6 +11,7 @@ from rlp.data.reading import announced_file
 from rlp.errors import InputError
 
 SUFFIXES = (".csv", ".parquet")
+INDEX = ("", "Unnamed: 0", "__index_level_0__")  # pandas' numbers of rows
 BATCH = 100_000  # rows of Parquet that are read at once
 LARGEST_BLOCK = 2**31 - 1  # bytes of CSV; what type a column has is seen by the first block
 

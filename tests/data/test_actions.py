@@ -164,6 +164,37 @@ def test_data_of_other_bounds_is_not_joined(tmp_path: Path):
         data.load(f"{tmp_path}/a.hdf5+{tmp_path}/b.hdf5")
 
 
+def test_data_of_unknown_bounds_is_not_joined_with_data_of_others(tmp_path: Path):
+    write(tmp_path / "a.hdf5", uniform(-2, 2), action_low=[-2.0] * 2, action_high=[2.0] * 2)
+    write(tmp_path / "b.hdf5", uniform(-1, 1))
+    with pytest.raises(InputError, match=r"b.hdf5: the bounds of its actions are not known"):
+        data.load(f"{tmp_path}/a.hdf5+{tmp_path}/b.hdf5")
+
+
+@pytest.mark.parametrize("env", ["Humanoid-v5", "no-such", "gym:antigravity:X-v0"])
+def test_an_environment_that_there_is_not_has_no_bounds(tmp_path: Path, env: str):
+    path = write(tmp_path / "a.hdf5", uniform(-1, 1), env=env)
+    with pytest.warns(DataWarning, match="as their bounds are not known"):
+        assert data.load(path).bounds is None
+    with pytest.raises(InputError, match="stay within"):
+        data.load(write(tmp_path / "b.hdf5", uniform(-0.4, 0.4), env=env))
+
+
+def test_the_environment_says_whether_actions_are_choices(tmp_path: Path):
+    few = write(tmp_path / "a.hdf5", RNG.integers(0, 2, N), env="gym:MountainCar-v0")
+    assert actions(data.load(few)).shape == (N, 3)  # the last was never taken
+    whole = write(tmp_path / "b.hdf5", np.arange(N) % 2.0, env="gym:CartPole-v1")
+    assert data.load(whole).discrete
+    integers = write(tmp_path / "c.hdf5", np.arange(N) % 3 - 1, env="gym:Pendulum-v1")
+    with pytest.raises(
+        InputError, match=r"by their integer type .* discrete, by their environment"
+    ):
+        data.load(integers)
+    assert not data.load(integers, ReadOptions(discrete=False)).discrete
+    with pytest.raises(InputError, match="one of its discrete actions is"):
+        data.load(write(tmp_path / "d.hdf5", uniform(-1, 1)[:, 0], env="gym:CartPole-v1"))
+
+
 def test_choices_that_no_memory_holds(monkeypatch: pytest.MonkeyPatch):
     np.testing.assert_array_equal(one_hot(np.array([2, 0]), None, "a"), [[0, 0, 1], [1, 0, 0]])
     monkeypatch.setattr(memory, "of_machine", lambda: 1_000_000)

@@ -94,3 +94,26 @@ def test_discrete_actions_are_told_and_kept_by_npz(tmp_path: Path, capsys):
     assert data.load(f"{tmp_path}/packed.npz").discrete
     words = ["convert", str(path), f"{tmp_path}/out", "--to=minari"]
     assert "which only --to=npz keeps" in refused(capsys, lambda: main(words))
+
+
+@pytest.mark.filterwarnings("ignore::rlp.errors.DataWarning")
+def test_convert_keeps_what_it_can_and_no_more(tmp_path: Path, capsys):
+    rng = np.random.default_rng(0)
+    columns: dict[str, Any] = {
+        "observation": rng.standard_normal((9, 3)), "action": rng.uniform(-1, 1, (9, 2)),
+        "terminated": np.arange(9) % 4 == 3, "truncated": np.zeros(9, bool),
+    }  # fmt: skip
+    columns["next_observation"] = np.roll(columns["observation"], -1, axis=0) + 0.0
+    columns["next_observation"][[3, 7, 8]] += 1
+    np.savez(tmp_path / "none.npz", **columns)
+    np.savez(tmp_path / "cut.npz", reward=np.ones(9), **columns)
+    words = ["convert", f"{tmp_path}/none.npz", f"{tmp_path}/out.hdf5", "--to=d4rl"]
+    assert "what --to=d4rl can keep cannot be told without" in refused(capsys, lambda: main(words))
+    main(["convert", f"{tmp_path}/cut.npz", f"{tmp_path}/cut.hdf5", "--to=d4rl"])
+    assert data.load(f"{tmp_path}/cut.hdf5").lengths.tolist() == [4, 4]  # not the unfinished end
+    for name in ("none", "cut"):
+        main(["convert", f"{tmp_path}/{name}.npz", f"{tmp_path}/{name}_packed.npz"])
+        before, after = (data.load(f"{tmp_path}/{name}{end}.npz") for end in ("", "_packed"))
+        assert fingerprint(after) == fingerprint(before)
+        assert after.is_whole.tolist() == before.is_whole.tolist() == [True, True, False]
+        assert after.has_rewards == before.has_rewards == (name == "cut")

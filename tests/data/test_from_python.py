@@ -1,5 +1,7 @@
 """Data made in Python: every problem is told at once."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -64,3 +66,29 @@ def test_whole_numbers_are_discrete_actions():
         data.from_arrays(np.zeros((4, 3)), np.array([0, -2, 1, 0]), np.zeros(4), flags, flags)
     with pytest.raises(InputError, match="1,000,001 discrete actions"):
         data.from_arrays(np.zeros((4, 3)), np.array([0, 10**6, 1, 0]), np.zeros(4), flags, flags)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"terminated": "False"}, "episode 0, terminated: one flag, 0 or 1, not False"),
+        ({"terminated": np.nan}, "terminated: one flag, 0 or 1, not nan"),
+        ({"terminated": np.zeros(5, bool)}, "terminated: one flag"),
+        ({"action": [[0.0], [0.0, 1.0]]}, "action: its rows are not equally long"),
+        ({"reward": np.ma.masked_less(np.arange(5.0), 2)}, "reward: some of its values are masked"),
+    ],
+)
+def test_what_an_episode_cannot_have_is_named(change: dict[str, Any], message: str):
+    with pytest.raises(InputError, match=message):
+        data.from_episodes([make_episode(5)._replace(**change)])
+
+
+def test_problems_of_many_episodes_are_counted():
+    made = [make_episode(1)._replace(action=np.full((1, 2), 3.0))] * 100
+    with pytest.raises(InputError, match="and 70 more"):
+        data.from_episodes(made)
+
+
+def test_an_episode_is_an_episode():
+    with pytest.raises(InputError, match="episode 0: not an Episode but dict"):
+        data.from_episodes([{"observation": 1}])  # pyright: ignore[reportArgumentType] - the point

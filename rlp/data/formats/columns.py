@@ -26,7 +26,8 @@ import numpy as np
 
 from rlp.data.actions import ActionFormat, Units, take_bounds
 from rlp.data.columnar import column_names, is_columnar, open_columns
-from rlp.data.flat import Cuts, check_rows, cut, flags, time_limits, vector
+from rlp.data.episodes import Episode
+from rlp.data.flat import Cuts, check_rows, cut, flags, slices, time_limits, vector
 from rlp.data.options import ReadOptions
 from rlp.data.stored import Stored, rows_of
 from rlp.data.table import is_table
@@ -37,6 +38,8 @@ NEEDED = ("observation", "action")
 VECTORS = (*NEEDED, "next_observation")
 ENDS = ("terminated", "truncated", "next_observation", "episode")  # one at least tells of ends
 FIELDS = tuple(dict.fromkeys((*NEEDED, "reward", *ENDS)))
+
+MIN_PADDING = 2  # rows of zeros; a single one may be a step
 
 Names = Mapping[str, Sequence[str]]  # of each field, its columns
 
@@ -74,7 +77,7 @@ def read(path: Path, options: ReadOptions) -> Stored:
     wanted = [name for given in fields.values() for name in given]
     is_layout = not options.columns and not is_table(path)
     with open_columns(path, wanted) as (columns, about):
-        joined = {field: _join(field, columns, given) for field, given in fields.items()}
+        joined = {field: _join(columns, given) for field, given in fields.items()}
         return from_columns(joined, where, options, about, "unit" if is_layout else "own")
 
 
@@ -86,11 +89,13 @@ def from_columns(
     units: Units,
 ) -> Stored:
     """Returns the episodes of columns by the names of their fields; `about` is of all rows."""
+    columns = {field: _as_vectors(field, column) for field, column in columns.items()}
     check_rows(columns, where)
+    columns, notes = _without_padding(columns)
     env = about.get("env", "")
     if not isinstance(env, str):
         raise InputError(f"{where}: env must be the name of an environment, not {env}")
-    num_rows, notes, cuts = columns["action"].shape[0], [], Cuts()
+    num_rows, cuts = columns["action"].shape[0], Cuts()
     zeros = np.zeros(num_rows, bool)
     terminated, truncated = (
         flags(columns[field], f"{where}, {field}") if field in columns else zeros
@@ -99,7 +104,8 @@ def from_columns(
     says_limits = any(field in columns for field in ENDS[1:])
     if "episode" in columns:
         truncated = truncated | _changes(vector(columns["episode"]), where)
-    if not says_limits:
+    takes_length = not says_limits or not (truncated.any() or "episode" in columns)
+    if not says_limits or (takes_length and options.episode_length):
         truncated, note = time_limits(terminated, options.episode_length)
         notes += note
     if "terminated" not in columns:
@@ -117,9 +123,43 @@ def from_columns(
         ActionFormat(units, take_bounds(about, where)),
         env,
         has_rewards=has_rewards,
-        takes_length=not says_limits,
-        notes=[*notes, *cuts.notes()],
+        takes_length=takes_length,
+        notes=[*notes, *cuts.notes(), *_interleaved(episodes)],
     )
+
+
+def _as_vectors(field: str, column: Any) -> Any:
+    """Returns a column of observations as vectors, also where they are one number each."""
+    is_flat = field in ("observation", "next_observation") and len(column.shape) == 1
+    return column[:][:, None] if is_flat else column
+
+
+def _without_padding(columns: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Returns columns without the rows of zeros that a buffer has which is not full; a note."""
+    num_rows = columns["action"].shape[0]
+    kept = num_rows
+    if not any(np.any(column[-1:]) for column in columns.values()):
+        for part in reversed(slices(num_rows)):
+            read = [column[part] for column in columns.values()]
+            is_used = np.any([np.any(rows.reshape(len(rows), -1), axis=1) for rows in read], axis=0)
+            kept = part.start + int(np.max(np.flatnonzero(is_used), initial=-1)) + 1
+            if is_used.any():
+                break
+    if kept == 0 or num_rows - kept < MIN_PADDING:
+        return dict(columns), []
+    note = f"the last {num_rows - kept:,} rows have nothing but zeros and are left out"
+    return {field: column[:kept] for field, column in columns.items()}, [note]
+
+
+def _interleaved(episodes: Sequence[Episode]) -> list[str]:
+    """Returns a note where most episodes have one step, and a successor of none is known."""
+    alone = sum(len(e.action) == 1 == len(e.observation) for e in episodes)
+    if alone <= len(episodes) / 2 or len(episodes) < 4:
+        return []
+    return [
+        f"{alone:,} of {len(episodes):,} episodes have one step: are rows of several environments "
+        "interleaved? Put those of each behind one another"
+    ]
 
 
 def hint(names: Sequence[str]) -> str:
@@ -164,7 +204,16 @@ def _mapped(text: str, names: Sequence[str], where: str) -> dict[str, list[str]]
             matching = _in_order([name for name in names if fnmatch.fnmatchcase(name, pattern)])
             if not matching:
                 raise InputError(f"{where}: no column {pattern}; it has {', '.join(names)}")
+            numbered = [name[len(pattern) - 1 :].isdigit() for name in matching]
+            if pattern.endswith("*") and any(numbered) and not all(numbered):
+                odd = matching[numbered.index(False)]
+                raise InputError(
+                    f"--columns={text}: {pattern} is {odd}, too; numbers are {pattern[:-1]}[0-9]*"
+                )
             found[field] += matching
+    used = [name for given in found.values() for name in given]
+    if twice := next((name for name in used if used.count(name) > 1), None):
+        raise InputError(f"--columns={text}: {twice} is given two meanings")
     return found
 
 
@@ -176,18 +225,22 @@ def _in_order(names: Sequence[str]) -> list[str]:
     return sorted(names, key=lambda name: int(re.findall(r"\d+$", name)[0]))
 
 
-def _join(field: str, columns: Mapping[str, Any], names: Sequence[str]) -> Any:
+def _join(columns: Mapping[str, Any], names: Sequence[str]) -> Any:
     """Returns the column of a field; several are put next to each other."""
     if len(names) > 1:
         return np.column_stack([columns[name][:] for name in names])
     (name,) = names
-    is_flat = field in ("observation", "next_observation") and columns[name].ndim == 1
-    return columns[name][:][:, None] if is_flat else columns[name]
+    return columns[name]
 
 
 def _changes(episode: np.ndarray, where: str) -> np.ndarray:
     """Returns after which rows the number of the episode is another one, [N] bool."""
     changes = np.append(episode[1:] != episode[:-1], True)
     if changes.sum() > len(np.unique(episode)):
-        raise InputError(f"{where}: the rows of an episode are not together: sort them by episode")
+        values, counts = np.unique(episode[changes], return_counts=True)
+        twice = values[np.argmax(counts)]
+        raise InputError(
+            f"{where}: the rows of an episode are not together, as those of {twice:g}: sort them "
+            "by episode, or number them on where files were put together"
+        )
     return changes

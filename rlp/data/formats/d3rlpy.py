@@ -16,6 +16,7 @@ from rlp.data.stored import Stored, numbered, rows_of
 from rlp.errors import InputError
 
 LOOKS_FOR = "a d3rlpy file (.h5)"
+EXTRAS = ("discrete_action", "version")
 FLAT = ("observations", "actions", "rewards", "terminals", "episode_terminals")
 
 
@@ -25,7 +26,7 @@ def matches(path: Path) -> bool:
         return False
     with hdf5.open_hdf5(path) as file:
         here = set(hdf5.names(file))
-    return {"columns", "num_episodes"} <= here or set(FLAT) <= here
+    return {"columns", "num_episodes"} <= here or set(FLAT) <= here <= {*FLAT, *EXTRAS}
 
 
 def read(path: Path, options: ReadOptions) -> Stored:

@@ -7,6 +7,7 @@ With stored next observations (v1, v2) every row is a transition: a time limit b
 limit: `--d4rl_compat` does the same.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,8 +37,17 @@ def matches(path: Path) -> bool:
     """Returns whether `path` is a file of D4RL's columns, and of no others."""
     if not is_columnar(path):
         return False
-    names = {name for name in column_names(path) if name.split("/")[0] not in EXTRAS}
-    return names >= REQUIRED and names <= set(FIELDS)
+    names = column_names(path)
+    return set(names) >= REQUIRED and not unexplained(names)
+
+
+def unexplained(names: Sequence[str]) -> str:
+    """Returns which columns D4RL does not have next to all of those that it has, "" if none."""
+    own = [name for name in names if name.split("/")[0] not in EXTRAS]
+    unknown = [name for name in own if name not in FIELDS]
+    if not unknown or not set(own) >= REQUIRED:
+        return ""
+    return f"{', '.join(unknown)}, whose meaning is not known in a D4RL file"
 
 
 def read(path: Path, options: ReadOptions) -> Stored:

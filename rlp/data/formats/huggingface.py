@@ -14,7 +14,8 @@ from rlp.data.flat import Cuts, check_rows, cut, flags, vector
 from rlp.data.options import ReadOptions
 from rlp.data.reading import announced
 from rlp.data.stored import Stored, numbered
-from rlp.data.table import table_schema
+from rlp.data.table import INDEX, table_schema
+from rlp.errors import InputError
 
 LOOKS_FOR = "trajectories in Parquet (Hugging Face)"
 COLUMNS = ("observations", "actions", "rewards", "dones")
@@ -35,6 +36,13 @@ def read(path: Path, options: ReadOptions) -> Stored:
     """Returns the trajectories in their order, cut where they are done."""
     del options  # the files say all of it
     files, episodes, cuts, count = _files(path), [], Cuts(), 0
+    for file in files:
+        names = table_schema(file).names
+        if unknown := [name for name in names if name not in (*COLUMNS, *INDEX)]:
+            raise InputError(
+                f"{file}: {', '.join(unknown)} is no column of trajectories, which have "
+                f"{', '.join(COLUMNS)}: what it means is not known"
+            )
     for file in announced(files, str(path), sum(file.stat().st_size for file in files)):
         for batch in read_batches(file, COLUMNS):
             for row in range(batch.num_rows):

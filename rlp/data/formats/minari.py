@@ -233,12 +233,10 @@ def _action_format(space: dict[str, Any], where: str) -> ActionFormat:
         low, high = np.array([space["low"], space["high"]], np.float64)
     except (KeyError, ValueError, TypeError) as error:
         raise InputError(f"{where}: the bounds of the actions are damaged ({error})") from error
+    if not np.isfinite([low, high]).all():  # written as Infinity
+        return ActionFormat("own", discrete=False)
     if low.shape != tuple(space["shape"]) or not (low < high).all():
         raise InputError(f"{where}: the bounds of the actions do not fit their shape")
-    if not np.isfinite([low, high]).all():
-        raise InputError(
-            f"{where}: the actions have no bounds: give them as --action_low and --action_high"
-        )
     return ActionFormat("own", Bounds(low, high), discrete=False)
 
 

@@ -40,4 +40,7 @@ def read(path: Path, options: ReadOptions) -> Stored:
         done = ~flags(arrays["masks"], f"{where}, masks")
         reward = vector(arrays["rewards"])
     episodes = cut(arrays["observations"], arrays["actions"], reward, done, last & ~done)
+    starts = np.cumsum([0, *(len(episode.action) for episode in episodes)])[:-1]
+    goes_on = np.append(False, done & ~last)[starts]  # it begins where the one before was done
+    episodes = [e._replace(is_fragment=bool(on)) for e, on in zip(episodes, goes_on, strict=True)]
     return Stored(episodes, rows_of(episodes, where), has_rewards=has_rewards)

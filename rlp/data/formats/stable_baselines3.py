@@ -39,14 +39,14 @@ def read(path: Path, options: ReadOptions) -> Stored:
     names = COLUMNS if shared else (*COLUMNS, FOLLOWING)
     columns = {name: state[name] for name in names if isinstance(state.get(name), np.ndarray)}
     missing = [name for name in names if name not in columns]
-    if missing or not isinstance(state.get("pos"), int):
+    if missing or not isinstance(state.get("pos"), int | np.integer):
         raise InputError(f"{path}: a replay buffer without {', '.join(missing) or 'pos'}")
     if shared:
         columns[FOLLOWING] = np.roll(columns["observations"], -1, axis=0)
     shapes = {name: column.shape[:2] for name, column in columns.items()}
     if len(set(shapes.values())) > 1 or any(len(shape) < 2 for shape in shapes.values()):
         raise InputError(f"{path}: the arrays need rows and an axis of environments, not {shapes}")
-    rows = _rows(state["pos"], bool(state.get("full")), len(columns["dones"]), shared)
+    rows = _rows(int(state["pos"]), bool(state.get("full")), len(columns["dones"]), shared)
     if not len(rows):
         raise InputError(f"{path}: a replay buffer without a row")
     episodes: list[Episode] = []

@@ -15,7 +15,7 @@ import numpy as np
 
 from rlp.data.episodes import Episode
 from rlp.data.flat import Cuts, check_rows, cut, flags, vector
-from rlp.data.formats import columns
+from rlp.data.formats import columns, d4rl
 from rlp.data.options import ReadOptions
 from rlp.data.pickles import begins_with, is_pickle, read_pickle
 from rlp.data.reading import check_names
@@ -45,7 +45,10 @@ def read(path: Path, options: ReadOptions) -> Stored:
     found, where = read_pickle(path), str(path)
     if isinstance(found, dict):
         fields = _fields(found, f"{where}: not a list of trajectories, and as one dict of rows")
-        return columns.from_columns(fields, where, options, {}, "own")
+        stored = columns.from_columns(fields, where, options, {}, "own")
+        if "dones" in found:
+            stored.notes.append("dones are read as terminations, also where a time limit cut")
+        return stored
     if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
         raise InputError(f"{where}: not a list of trajectories, each a dict of arrays")
     trajectories = [_fields(each, f"{where}, trajectory {i}") for i, each in enumerate(found)]
@@ -83,7 +86,8 @@ def _fields(trajectory: Mapping[str, Any], where: str) -> dict[str, np.ndarray]:
             found[field] = _array(trajectory[given[0]], f"{where}: {given[0]}")
     used = {name for names in NAMES.values() for name in names}
     check_names(used, [*map(str, trajectory)], where)
-    unknown = [key for key in trajectory if key not in used and FLAG.search(str(key))]
+    own = [key for key in trajectory if str(key).split("/")[0] not in d4rl.EXTRAS]
+    unknown = [key for key in own if key not in used and FLAG.search(str(key))]
     if unknown:
         raise InputError(f"{where}: what {', '.join(map(str, unknown))} means is not known")
     return found
@@ -108,16 +112,18 @@ def _mark_time_limits(
     trajectories: Sequence[dict[str, np.ndarray]],
     episode_length: int,
 ) -> list[str]:
-    """Reads the terminals of CS285's longest trajectories as time limits; returns a note if it did.
+    """Reads the terminals of the longest trajectories as time limits; returns a note if it did.
+
+    So where they are CS285's `terminal` or `dones`, and set at the end of every trajectory.
 
     Args:
         found: the trajectories as stored.
         trajectories: their fields, which are changed.
         episode_length: steps of the time limit; 0: as many as the longest has.
     """
-    is_singular = all("terminal" in each for each in found)
+    is_vague = all("terminal" in each or "dones" in each for each in found)
     marks_ends = all(np.all(each["terminated"][-1:]) for each in trajectories)
-    if not (trajectories and is_singular and marks_ends):
+    if not (trajectories and is_vague and marks_ends):
         return []
     lengths = [len(each["terminated"]) for each in trajectories]
     limit = episode_length or max(lengths)
@@ -126,10 +132,11 @@ def _mark_time_limits(
             terminated = fields["terminated"].copy()
             terminated[-1] = 0
             fields["terminated"] = terminated
+    num_cut = lengths.count(limit)
     return [
-        f"terminal is set at the end of every trajectory: {lengths.count(limit)} of {limit} steps "
-        f"are read as cut by a time limit, {sum(n != limit for n in lengths)} as terminated; "
-        "--episode_length says another limit"
+        f"terminal or dones is set at the end of every trajectory: {num_cut} of {limit} steps are "
+        f"read as cut by a time limit, {len(lengths) - num_cut} as terminated; --episode_length "
+        "says another limit"
     ]
 
 

@@ -185,3 +185,54 @@ def test_numbers_that_begin_as_whole_ones_are_read(tmp_path: Path):
     with pytest.warns(DataWarning, match="where the MDP terminated"):
         read = data.load(path)
     assert read.episodes[-1].observation[-1] == 0.5
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".h5"])
+def test_rows_of_zeros_behind_the_last_are_padding(tmp_path: Path, suffix: str):
+    with np.load(write(tmp_path / "a.npz", action=np.linspace(-1, 1, 6)[:, None])) as stored:
+        columns = {name: stored[name] for name in stored}
+    padded = {
+        k: np.concatenate([v, np.zeros((5, *v.shape[1:]), v.dtype)]) for k, v in columns.items()
+    }
+    path = table(tmp_path / f"b{suffix}", padded)
+    with pytest.warns(DataWarning, match="the last 5 rows have nothing but zeros"):
+        read = data.load(path)
+    assert fingerprint(read) == fingerprint(data.load(str(tmp_path / "a.npz")))
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ("observation=obs_*,action=act", r"obs_\* is obs_next_0, too; numbers are obs_\[0-9\]\*"),
+        ("observation=obs_[0-9]*,action=act,terminated=over,truncated=over", "over is given two"),
+    ],
+)
+def test_a_mapping_that_takes_too_much_is_refused(tmp_path: Path, columns: str, message: str):
+    path = table(tmp_path / "a.csv", {**COLUMNS, "obs_next_0": np.ones(ROWS)})
+    with pytest.raises(InputError, match=message):
+        data.load(path, ReadOptions(columns=columns))
+
+
+def test_the_index_of_pandas_is_no_column(tmp_path: Path):
+    path = table(tmp_path / "a.csv", {"": np.arange(ROWS), **COLUMNS})
+    assert len(data.load(path, ReadOptions(columns=MAPPED)).episodes) == 3
+
+
+def test_rows_of_several_environments_may_be_interleaved(tmp_path: Path):
+    cut = np.repeat(np.arange(8) % 4 == 3, 4)  # four environments, all of which end together
+    columns = {
+        "observation": np.arange(32.0), "action": np.linspace(-1, 1, 32), "reward": np.ones(32),
+        "terminated": np.zeros(32, bool), "truncated": cut,
+    }  # fmt: skip
+    with pytest.warns(DataWarning, match="6 of 8 episodes have one step: are rows of several"):
+        data.load(table(tmp_path / "a.npz", columns))
+
+
+def test_observations_of_one_number_need_no_second_axis(tmp_path: Path):
+    columns = {
+        "observation": np.arange(6.0), "action": np.linspace(-1, 1, 6), "reward": np.ones(6),
+        "terminated": np.arange(6) == 5, "truncated": np.zeros(6, bool),
+        "next_observation": np.arange(1.0, 7),
+    }  # fmt: skip
+    for name in ("a.npz", "b.h5"):
+        assert data.load(table(tmp_path / name, columns)).episodes[0].observation.shape == (7, 1)

@@ -38,6 +38,7 @@ def test_a_single_task_has_rewards_and_ends_where_it_is_done(tmp_path: Path):
     assert read.lengths.tolist() == [3, 1, 3]
     assert [e.terminated for e in read.episodes] == [True, False, False]
     assert read.returns.tolist() == [3, 3, 15]
+    assert read.is_whole.tolist() == [True, False, True]  # the second begins where the first ends
 
 
 def test_columns_of_other_lengths_are_refused(tmp_path: Path):
