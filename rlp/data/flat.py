@@ -287,11 +287,9 @@ def _read_states(
                 low, high = np.minimum(low, new.min(axis=0)), np.maximum(high, new.max(axis=0))
         if not merges_in_float32(low, high):
             break
-    if (
-        np.array_equal(rows[:filled], np.round(rows[:filled]))
-        and meets.sum() <= MANY * is_end.sum()
-    ):
-        meets[:] = False  # by chance, as where there are few states
+    is_rare = 0 < meets.sum() <= MANY * is_end.sum()
+    if is_rare and np.array_equal(rows[:filled], np.round(rows[:filled])):
+        meets[:] = False  # by chance: there may be few states
     return States(rows[:filled], jumps, meets, lost)
 
 
