@@ -313,8 +313,8 @@ def _differ(after: np.ndarray, next_rows: np.ndarray) -> np.ndarray:
         floats = [np.float32, *(x.dtype for x in (after, next_rows) if x.dtype == np.float16)]
         slack = ROUNDING * float(max(np.finfo(dtype).eps for dtype in floats))
         with np.errstate(invalid="ignore"):  # of NaN, the check of the episode says where
-            size = np.max(np.abs(next_rows), axis=0).astype(np.float64)  # of each feature
             a, b = (x[differs].astype(np.float64) for x in (after, next_rows))
+            size = np.max(np.abs(b), axis=0)  # of each feature
             is_near = np.abs(a - b) <= slack * size
         differs[differs] = ~is_near.all(axis=1)
     return differs
