@@ -87,8 +87,6 @@ def fit(run: Run, schedule: Schedule, task: Task, wandb: bool, screen: Screen) -
     """
     end, env, stopped = run.configs[0].num_updates, task.env, 0
     step = checkpoint.latest_step(run.checkpoints, warn=screen.warn) or 0
-    if step > end:
-        raise InputError(f"{run.checkpoints}/{step}: the run ends at update {end}")
     if devices.is_first():
         checkpoint.forget_after(run.checkpoints, step)  # those that are not whole
     saved = _restored(run, step) if step else None
@@ -248,6 +246,9 @@ def policy_of(run: Run, saved: Saved) -> Policy:
 
 
 def _restored(run: Run, step: int) -> Saved:
+    end = run.configs[0].num_updates
+    if "schedule" in run.record and step > end:
+        raise InputError(f"{run.checkpoints}/{step}: the run ends at update {end}")
     members = population.shapes(run.algo, run.configs, run.seeds, run.spec)
     normalizer = jax.eval_shape(lambda: unit_normalizer(run.spec.observation_dim))
     never = np.full(len(run.seeds), NEVER, np.int32)

@@ -55,7 +55,9 @@ Limits = Annotated[
     Any,
     "the lowest and the highest value, each a number or null, or the highest alone",
     lambda value: (
-        len(several := value if isinstance(value, list) else [value]) <= 2 and _are_numbers(several)
+        _are_numbers(value) and len(value) == 2
+        if isinstance(value, list)
+        else _are_numbers([value])
     ),
 ]
 Number = Annotated[Any, "a number or null", lambda value: _are_numbers([value])]

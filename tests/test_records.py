@@ -61,13 +61,14 @@ CHANGES = [  # keys that lead to a value, what is put there, what is said of it
     (("schedule", "log_every"), -1, "schedule, log_every is -1"),
     (("schedule", "other"), 1, 'schedule: "other" is not known'),
     (("target_returns",), [1, 2], "target_returns: not one for each task"),
-    (("data", "returns"), [], "data, returns is []"),
+    (("data", "returns"), ["a"], 'data, returns is ["a"]'),
     (("members",), [], "members is []"),
     (("members", 0, "seed"), 2**32, "members[0], seed is 4294967296"),
     (("members", 1, "seed"), 0, "members: two of them are the same"),
     (("members", 1, "config", "hidden_dims"), [9], "members[1], config, hidden_dims: members"),
     (("members", 1, "config", "head"), "a", "members[1], config, head is"),
     (("members", 0, "limits", "max_q"), "a", 'members[0], limits, "max_q" is "a"'),
+    (("members", 0, "limits", "max_q"), [1], 'members[0], limits, "max_q" is [1]'),
 ]
 
 
