@@ -2,7 +2,7 @@
 
 import hashlib
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -88,17 +88,6 @@ class EpisodeSet:
         return np.array([len(episode.action) for episode in self.episodes])
 
 
-def check(episode: Episode, place: Callable[[], str]) -> Episode:
-    """Returns the episode in float32, but for observations that need float64.
-
-    Raises:
-        InputError: if anything in it cannot be right, naming its place and all that is wrong.
-    """
-    if found := problems(episode):
-        raise InputError(f"{place()}: {'; '.join(found)}")
-    return in_float32(episode)
-
-
 def in_float32(episode: Episode) -> Episode:
     """Returns the episode in float32, not checked; observations stay float64 where they need it."""
     observation, action, reward = episode[:3]
@@ -150,8 +139,8 @@ def unify_precision(episodes: Sequence[Episode]) -> list[Episode]:
     return [e._replace(observation=e.observation.astype(dtype, copy=False)) for e in episodes]
 
 
-def problems(episode: Episode) -> list[str]:
-    """Returns all that cannot be right in an episode, in words."""
+def problems(episode: Episode, bounds: Bounds | None = None) -> list[str]:
+    """Returns in words all that cannot be right in an episode, whose actions bounds have scaled."""
     arrays = dict(zip(Episode._fields, episode[:3], strict=False))
     if wrong := [
         f"{k} is not numbers but {v.dtype}" for k, v in arrays.items() if v.dtype.kind not in "biuf"
@@ -178,10 +167,14 @@ def problems(episode: Episode) -> list[str]:
             found.append(f"{name} has {bad.sum()} NaN or infinite values, first in row {row}")
     beyond = np.abs(action[np.isfinite(action)]).max(initial=0)
     if beyond > 1:
-        found.append(
-            f"actions reach {beyond:.3g}, outside [-1, 1]: give their environment (--env), their "
-            "bounds (--action_low, --action_high), or --clip_actions=True"
-        )
+        hint = "give their environment (--env), their bounds (--action_low, --action_high)"
+        if bounds:
+            low, high = bounds.low.min(), bounds.high.max()
+            hint = (
+                f"they were scaled by bounds from {low:.4g} to {high:.4g}; give others, -1 and 1 "
+                "if they are scaled already (--action_low, --action_high)"
+            )
+        found.append(f"actions reach {beyond:.6g}, outside [-1, 1]: {hint}, or --clip_actions=True")
     return found
 
 

@@ -48,7 +48,7 @@ def as_set(stored: Stored, options: ReadOptions, name: str, every: bool = False)
     episodes, wrong = [], []
     for number, (episode, action) in enumerate(zip(stored.episodes, actions.action, strict=True)):
         made = episode._replace(action=action)
-        if found := problems(made):
+        if found := problems(made, actions.bounds):
             wrong += [f"{stored.place(number)}: {problem}" for problem in found]
             if not every:
                 raise InputError(f"{stored.place(number)}: {'; '.join(found)}")

@@ -200,3 +200,13 @@ def test_choices_that_no_memory_holds(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(memory, "of_machine", lambda: 1_000_000)
     with pytest.raises(InputError, match=r"a: 1,000 actions of 900 choices take 0.0 GB as one-hot"):
         one_hot(np.full(1000, 899), None, "a")
+
+
+def test_actions_that_are_scaled_already_are_told(tmp_path: Path):
+    path = write(tmp_path / "a.hdf5", uniform(-1, 1, 17), env="gym:Humanoid-v5")
+    with pytest.raises(
+        InputError, match=r"scaled by bounds from -0.4 to 0.4; give others, -1 and 1"
+    ):
+        data.load(path)
+    options = ReadOptions(action_low="-1", action_high="1")
+    assert data.load(path, options).bounds is not None
