@@ -196,7 +196,8 @@ def cut(
         observation, following = observation[:-1], observation[1:]
     is_flagged, is_end = is_end, is_end.copy()
     is_end[-1] = True
-    states = _read_states(observation, following, terminated, is_end, where)
+    with np.errstate(all="ignore"):  # NaN and what float32 cannot hold are refused by the check
+        states = _read_states(observation, following, terminated, is_end, where)
     is_idle, unknown = _resets(states, reward, terminated, is_flagged)
     cuts.add(states, is_flagged)
     cuts.idle += int(is_idle.sum())
@@ -280,8 +281,7 @@ def _read_states(
                 new = np.insert(new, ends + 1, after[ends], axis=0)
             if filled + len(new) > len(rows):
                 rows = np.concatenate([rows, np.empty_like(rows)])
-            with np.errstate(all="ignore"):  # what float32 cannot hold is refused as infinite
-                rows[filled : filled + len(new)] = new
+            rows[filled : filled + len(new)] = new
             filled += len(new)
             if new.dtype.itemsize > 4:
                 low, high = np.minimum(low, new.min(axis=0)), np.maximum(high, new.max(axis=0))
@@ -312,10 +312,9 @@ def _differ(after: np.ndarray, next_rows: np.ndarray) -> np.ndarray:
     if differs.any():
         floats = [np.float32, *(x.dtype for x in (after, next_rows) if x.dtype == np.float16)]
         slack = ROUNDING * float(max(np.finfo(dtype).eps for dtype in floats))
-        with np.errstate(invalid="ignore"):  # of NaN, the check of the episode says where
-            a, b = (x[differs].astype(np.float64) for x in (after, next_rows))
-            size = np.max(np.abs(b), axis=0)  # of each feature
-            is_near = np.abs(a - b) <= slack * size
+        a, b = (x[differs].astype(np.float64) for x in (after, next_rows))
+        size = np.max(np.abs(b), axis=0)  # of each feature
+        is_near = np.abs(a - b) <= slack * size
         differs[differs] = ~is_near.all(axis=1)
     return differs
 
