@@ -65,9 +65,9 @@ def latest_step(*directories: Path, warn: Callable[[str], None] = lambda _: None
     Raises:
         InputError: if checkpoints are there, but none is whole.
     """
-    steps = set.intersection(*({step for step, _ in _steps(each)} for each in directories))
+    common = set.intersection(*(set(steps(each)) for each in directories))
     damaged: list[str] = []
-    for step in sorted(steps, reverse=True):
+    for step in sorted(common, reverse=True):
         reasons = {path: _damage(path) for path in (each / str(step) for each in directories)}
         if not any(reasons.values()):
             for each in damaged:
@@ -84,6 +84,11 @@ def forget_after(directory: Path, step: int) -> None:
     for later, path in _steps(directory):
         if later > step:
             shutil.rmtree(path)
+
+
+def steps(directory: Path) -> list[int]:
+    """Returns the numbers of updates of all checkpoints, whole or not, in their order."""
+    return sorted(step for step, _ in _steps(directory))
 
 
 def _steps(directory: Path) -> list[tuple[int, Path]]:

@@ -151,6 +151,7 @@ def _start(given: cli.Given, held: ExitStack) -> Run:
     }
     name = settings.name or runs.default_name("collect", settings.env)
     directory = Path(settings.runs) / name
+    runs.check_new(directory)
     held.enter_context(locked(directory))
     return runs.create(directory, record)
 

@@ -57,7 +57,7 @@ def evaluate_run(given: cli.Given) -> None:
         for doubt in filter(None, map(run.doubt, settings.target_return)):
             screen.warn(doubt)
         screen.say(f"{run.directory} at update {step:,}, {settings.num_episodes} episodes a member")
-        with screen.bar("evaluating", run.spec.max_episode_steps, COMPILING) as show:
+        with screen.bar("evaluating", env.max_episode_steps, COMPILING) as show:
             starts = seeds * len(aims)
             found = evaluate(
                 run.algo, run.spec, policy, env, starts, show, np.concatenate(aims),

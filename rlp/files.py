@@ -147,7 +147,8 @@ def check_plain(folder: Path, except_in: str) -> None:
     """
     for root, folders, names in os.walk(folder):
         for path in (Path(root, name) for name in folders + names):
-            if path.is_symlink() or not (path.is_file() or path.is_dir()):
+            is_gone = not os.path.lexists(path)  # another process may be writing the folder
+            if path.is_symlink() or not (is_gone or path.is_file() or path.is_dir()):
                 raise InputError(f"{path} is a link or a device: remove it, or copy what it means")
         if root == str(folder):
             folders[:] = [name for name in folders if name != except_in]

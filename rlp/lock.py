@@ -7,6 +7,7 @@ holds it, however that ends. On NFS it holds between machines too (Linux since 2
 import fcntl
 import os
 import socket
+import stat
 import sys
 import time
 from collections.abc import Iterator
@@ -29,6 +30,8 @@ def locked(directory: Path) -> Iterator[None]:
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     file = os.open(directory / "lock", flags, 0o666)
     try:
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            raise InputError(f"{directory / 'lock'} is not a file: remove it")
         _take(file, directory)
         os.ftruncate(file, 0)
         os.pwrite(file, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)

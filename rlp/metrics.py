@@ -104,6 +104,7 @@ class MetricsLog:
             InputError: if metrics.jsonl or returns.json has less than there was at the checkpoint.
         """
         points = list(self._run.points(up_to_step=step))
+        self._run.curves(up_to_step=step)  # checks that no point is missing or there twice
         if not points or points[-1][0] < step:
             raise InputError(f"{self._path}: nothing of update {step}, which has a checkpoint")
         evaluated = {entry["step"] for entry in self._evaluations}
@@ -135,10 +136,11 @@ class MetricsLog:
         self.write(step, {name: each.mean(axis=0) for name, each in by_task.items()})
         invalid = self._run.by_member(returns.invalid)
         for name, values in self._run.by_member(returns.values).items():
-            entry = {"step": step, "member": name, "returns": to_json(values)}
+            entry = {"step": step, "member": name, "returns": values.tolist()}
             episodes = np.flatnonzero(invalid[name]).tolist()
             self._evaluations.append({**entry, "invalid": episodes} if episodes else entry)
-        write_json(self._run.directory / "returns.json", self._evaluations)
+        entries = [{**e, "returns": to_json(np.array(e["returns"]))} for e in self._evaluations]
+        write_json(self._run.directory / "returns.json", entries)
 
     def sync(self) -> None:
         """Returns when the disk has the log points: a checkpoint counts on those before it."""

@@ -99,6 +99,8 @@ def fit(run: Run, schedule: Schedule, task: Task, wandb: bool, screen: Screen) -
     is_over = step == end or NEVER not in diverged
     if saved:
         screen.say(f"going on from update {step:,}")
+    elif (run.directory / "metrics.jsonl").exists():
+        screen.warn(f"{run.directory} has no checkpoint: it begins again at update 0")
     if is_over and not is_missing:
         return Ended(0, diverged)
     with (
@@ -189,7 +191,7 @@ def _evaluate(
     actors = policy_of(run, saved)
     seeds = evaluation_seeds(num_episodes, len(run.tasks))
     targets = np.tile(run.target_returns, num_episodes)
-    with screen.bar("evaluating", run.spec.max_episode_steps, COMPILING) as show:
+    with screen.bar("evaluating", env.max_episode_steps, COMPILING) as show:
         acts = saved.diverged == NEVER
         returns = evaluate(run.algo, run.spec, actors, env, seeds, show, targets, acts)
     log.write_returns(step, returns)
@@ -218,15 +220,22 @@ def _at_once(run: Run, num_updates: int, task: Task, screen: Screen) -> int:
 def load(run: Run, warn: Callable[[str], None] = lambda _: None) -> tuple[Saved, int]:
     """Returns a run's last checkpoint and its step.
 
-    `warn` gets a line for each checkpoint that is passed over.
+    `warn` gets a line for each checkpoint that is passed over. A process that trains may remove one
+    while it is read: then the last one is looked for again.
 
     Raises:
         InputError: if there is no checkpoint, or it is damaged.
     """
-    step = checkpoint.latest_step(run.checkpoints, warn=warn)
-    if step is None:
-        raise InputError(f"{run.directory} has no checkpoint yet")
-    return _restored(run, step), step
+    while True:
+        there = checkpoint.steps(run.checkpoints)
+        try:
+            step = checkpoint.latest_step(run.checkpoints, warn=warn)
+            if step is None:
+                raise InputError(f"{run.directory} has no checkpoint yet")
+            return _restored(run, step), step
+        except (InputError, OSError):
+            if checkpoint.steps(run.checkpoints) == there:
+                raise
 
 
 def load_policy(run: Run) -> tuple[Policy, int]:

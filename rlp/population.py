@@ -218,7 +218,7 @@ def _alarms(metrics: Metrics, limits: Limits, steps: jax.Array) -> Alarms:
     raised = {NOT_FINITE: ~finite}
     for name, (low, high) in limits.items():
         sizes = (jnp.where(jnp.isfinite(bound), jnp.abs(bound), 0) for bound in (low, high))
-        slack = TOLERATED * jnp.maximum(*sizes)
+        slack = jnp.maximum(TOLERATED * jnp.maximum(*sizes), START)
         raised[f"{name} a fifth above its bound"] = metrics[name] > high + slack
-        raised[f"{name} far below its bound"] = metrics[name] < low - jnp.maximum(slack, START)
+        raised[f"{name} far below its bound"] = metrics[name] < low - slack
     return {what: jnp.min(jnp.where(when, steps, NEVER)) for what, when in raised.items()}

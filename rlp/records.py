@@ -161,6 +161,9 @@ def check_run(record: Mapping[str, Any], path: Path) -> None:
     for name, values in of_numbers.items():
         if values is not None and len(values) != record["spec"][widths[name]]:
             raise InputError(f"{path}, {name} does not fit the spec, {record['spec']}")
+    for name, value in record["spec"].items():
+        if value < 1:
+            raise InputError(f"{path}, spec, {name} is {value}, not at least 1")
     num_tasks = len(record["env"].split("+"))
     if len(record.get("target_returns", [0] * num_tasks)) != num_tasks:
         raise InputError(f"{path}, target_returns: not one for each task in {record['env']}")

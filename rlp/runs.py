@@ -9,6 +9,7 @@ events/          TensorBoard
 report.html      the returns as a page, with its pictures in plots/
 """
 
+import itertools
 import os
 import platform
 import re
@@ -213,20 +214,23 @@ class Run:
         """Returns whether there is an evaluation after that many updates."""
         return any(entry["step"] == step for entry in self.evaluations())
 
-    def curves(self) -> Curves:
+    def curves(self, up_to_step: int = sys.maxsize) -> Curves:
         """Returns what metrics.jsonl holds of every metric, at the same steps of all members.
 
         Raises:
             InputError: if it is damaged.
         """
         curves: Curves = defaultdict(lambda: {label: [] for label in self.labels})
-        for step, member, values in self.points():
+        for step, member, values in self.points(up_to_step):
             for name, value in values.items():
                 curves[name][member].append((step, value))
         for name, of_members in curves.items():
-            if len({tuple(step for step, _ in points) for points in of_members.values()}) > 1:
-                path = self.directory / "metrics.jsonl"
+            steps = {tuple(step for step, _ in points) for points in of_members.values()}
+            path, first = self.directory / "metrics.jsonl", next(iter(steps))
+            if len(steps) > 1:
                 raise InputError(f"{path}: {name} is not at the same steps of all members")
+            if any(before >= after for before, after in itertools.pairwise(first)):
+                raise InputError(f"{path}: the steps of {name} are not one after the other")
         return curves
 
 
@@ -247,15 +251,26 @@ def create(directory: Path, record: Mapping[str, Any]) -> Run:
     Raises:
         InputError: if there is something at that path already.
     """
+    check_new(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    begun = ("lock", "config.json.partial")  # what is there of a start that was killed
-    if any(path.name not in begun for path in directory.iterdir()):
-        raise InputError(
-            f"{directory} exists: choose another --name, or go on with --resume={directory}"
-        )
     run = Run(directory, {"layout": LAYOUT, **record, **environment()})
     write_json(directory / "config.json", run.record)
     return run
+
+
+def check_new(directory: Path) -> None:
+    """Checks that there is nothing where a new run is to be, but what a killed start has left.
+
+    Raises:
+        InputError: if there is.
+    """
+    begun = ("lock", "config.json.partial")
+    if directory.is_dir() and all(path.name in begun for path in directory.iterdir()):
+        return
+    if directory.exists():
+        raise InputError(
+            f"{directory} exists: choose another --name, or go on with --resume={directory}"
+        )
 
 
 def load(directory: Path) -> Run:

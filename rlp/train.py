@@ -163,6 +163,7 @@ def _start(algo_name: str, given: cli.Given, held: ExitStack) -> tuple[Run, Epis
     directory = Path(settings.runs) / name
     if not devices.is_first():
         return Run(directory, record), data_set, task
+    runs.check_new(directory)
     held.enter_context(locked(directory))
     return runs.create(directory, record), data_set, task
 
@@ -196,7 +197,8 @@ def _record(
         for seed in range(settings.seed, settings.seed + settings.num_seeds)
     ]
     tasks = np.unique(data_set.tasks)
-    best = [_returns(data_set, task).max(initial=0.0) for task in tasks]
+    found = [_returns(data_set, task) for task in tasks]
+    best = [float(returns.max()) if len(returns) else 0.0 for returns in found]
     bounds = data_set.bounds
     return {
         "algo": algo_name,
@@ -212,7 +214,7 @@ def _record(
         "data": {
             "name": settings.dataset,
             "fingerprint": fingerprint(data_set),
-            "returns": np.concatenate([_returns(data_set, task) for task in tasks]).tolist(),
+            "returns": np.concatenate(found).tolist(),
         },
     }
 

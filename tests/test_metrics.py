@@ -47,10 +47,14 @@ def test_each_member_has_its_lines_and_its_events(run: Run):
 
 def test_what_came_after_the_checkpoint_is_dropped(run: Run):
     path = run.directory / "metrics.jsonl"
-    lines = [f'{{"step": {step}, "member": "seed=3", "loss": 0.5}}\n' for step in (10, 20, 30)]
+    lines = [
+        f'{{"step": {step}, "member": "seed={seed}", "loss": 0.5}}\n'
+        for step in (10, 20, 30)
+        for seed in (3, 4)
+    ]
     path.write_text("".join(lines) + '{"ste')
     MetricsLog(run, 20, wandb=False).close()
-    assert path.read_text() == "".join(lines[:2])
+    assert path.read_text() == "".join(lines[:4])
 
 
 def test_tensorboard_has_every_point_once_after_a_kill(run: Run):

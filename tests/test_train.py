@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -344,3 +345,38 @@ def test_returns_to_go_are_learned_from_whole_episodes(capsys: Any):
     assert "as no episode is whole" in refused(
         capsys, lambda: train.main(["dt", *words, "--name=b", *transformer])
     )
+
+
+def test_a_transformer_aims_for_the_best_return_also_below_zero(command: Callable[..., None]):
+    command(columns(Path("a.npz")), "--action_low=-2", "--action_high=2", "--name=a")
+    record = runs.load(Path("runs/a")).record
+    assert record["target_returns"] == [max(record["data"]["returns"])]
+    assert record["target_returns"][0] < 0
+
+
+def test_a_refused_start_changes_nothing(command: Callable[..., None], capsys: Any):
+    folder = Path("runs/a")
+    folder.mkdir(parents=True)
+    for name in ("lock", "notes"):
+        (folder / name).write_text("mine")
+    assert "runs/a exists" in refused(capsys, lambda: command("--name=a"))
+    assert (folder / "lock").read_text() == "mine"
+
+
+def test_metrics_that_are_there_twice_are_named(command: Callable[..., None], capsys: Any):
+    command("--name=a", "--checkpoint_every=20")
+    metrics = Path("runs/a/metrics.jsonl")
+    metrics.write_text(2 * metrics.read_text())
+    error = refused(
+        capsys, lambda: command("--resume=runs/a", "--num_updates=60", "--extend", "--quiet")
+    )
+    assert "metrics.jsonl: the steps of actor_loss are not one after the other" in error
+
+
+def test_a_run_without_a_checkpoint_begins_again_and_says_so(
+    command: Callable[..., None], capsys: Any
+):
+    command("--name=a")
+    shutil.rmtree("runs/a/checkpoints")
+    command("--resume=runs/a")
+    assert "has no checkpoint: it begins again at update 0" in capsys.readouterr().err
