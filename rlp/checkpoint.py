@@ -35,7 +35,9 @@ class Saved(NamedTuple):
     diverged: Any = None  # [M] int32, the update that ended a member, or NEVER
 
 
-ADDED = ("diverged", "lowest_reward", "highest_reward", "origin")  # which older checkpoints lack
+ADDED = (  # which older checkpoints lack
+    "diverged", "lowest_reward", "highest_reward", "return_range", "origin",
+)  # fmt: skip
 
 
 def save(directory: Path, step: int, saved: Any, keep: int | None = 2) -> None:

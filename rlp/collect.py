@@ -41,7 +41,7 @@ from rlp.errors import InputError
 from rlp.lock import locked
 from rlp.online import Plan
 from rlp.policy import Policy
-from rlp.rollout import OnStep, Recorded, actor, record
+from rlp.rollout import OnStep, Recorded, actor, num_simulators, record
 from rlp.runs import Run
 from rlp.screen import Screen
 from rlp.types import Spec
@@ -93,7 +93,7 @@ def _collect(given: cli.Given, held: ExitStack) -> Run:
     run = _resume(given, held) if handling.resume else _start(given, held)
     settings, plan = run.part("settings", Settings), run.part("plan", Plan)
     env = envs.make(settings.env, len(run.seeds) * plan.num_envs)
-    eval_env = envs.make(settings.env, len(run.seeds) * plan.num_episodes)
+    eval_env = envs.make(settings.env, num_simulators(len(run.seeds), plan.num_episodes))
     with Screen(handling.quiet) as screen:
         screen.say(f"SAC on {settings.env}  {run.size}")
         screen.say(f"run   {run.directory}")
@@ -132,6 +132,9 @@ def _start(given: cli.Given, held: ExitStack) -> Run:
         num_updates=round(plan.num_steps * plan.updates_per_step),
         num_actions=0,
         backup_entropy=True,
+        init="flax",
+        log_std_min=-20.0,
+        bc_updates=0,
         hidden_dims=learning.hidden_dims,
         batch_size=learning.batch_size,
         actor_rate=learning.learning_rate,

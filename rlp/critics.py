@@ -48,11 +48,12 @@ def _reward_scale(config: Any, dataset: Dataset) -> jax.Array:
     """Returns the factor of the rewards.
 
     With `normalize_reward` they are in units of the data's mean |r|. What is weighed against Q, as
-    CQL's penalty or an entropy, then means the same whatever size they have.
+    CQL's penalty or an entropy, then means the same whatever size they have. With `return_range`
+    the best and the worst return of the data differ by that, as in IQL's code.
     """
-    if config.normalize_reward:
-        return config.reward_scale / jnp.maximum(dataset.mean_abs_reward, 1e-6)
-    return config.reward_scale
+    unit = jnp.maximum(dataset.mean_abs_reward, 1e-6) if config.normalize_reward else 1.0
+    of_returns = config.return_range / jnp.maximum(dataset.return_range, 1e-6)
+    return config.reward_scale * jnp.where(config.return_range > 0, of_returns, 1 / unit)
 
 
 def q_bound(config: Any, dataset: Dataset) -> jax.Array:

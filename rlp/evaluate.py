@@ -14,7 +14,13 @@ import numpy as np
 from rlp import cli, envs, files, offline, runs
 from rlp.config import Distinct, Positive
 from rlp.errors import InputError
-from rlp.rollout import EVALUATION_SEED, evaluate, evaluation_seeds
+from rlp.rollout import (
+    EVALUATION_SEED,
+    evaluate,
+    evaluation_seeds,
+    most_steps,
+    num_simulators,
+)
 from rlp.runs import Run
 from rlp.screen import COMPILING, Screen
 from rlp.types import NEVER, no_memory
@@ -25,7 +31,7 @@ class Settings:
     """The evaluation."""
 
     run: str  # the directory of a run
-    num_episodes: Positive = 10  # episodes of each member
+    num_episodes: Positive = 100  # episodes of each member
     seed: int = EVALUATION_SEED  # of the first episode's initial state; the others follow
     env: str = ""  # environment (default: the one the run was evaluated in)
     target_return: Distinct[float] = ()  # returns to aim for (default: the one of the training)
@@ -45,8 +51,9 @@ def evaluate_run(given: cli.Given) -> None:
     policy = offline.policy_of(run, saved)
     env_name = settings.env or run.record["env"]
     num_aims = len(settings.target_return) or 1
-    num_episodes = settings.num_episodes * len(run.tasks)
-    env = envs.make(env_name, len(run.seeds) * num_aims * num_episodes, run.action_bounds)
+    num_members, num_tasks = len(run.seeds), len(run.tasks)
+    num_envs = num_simulators(num_members, settings.num_episodes * num_aims, num_tasks)
+    env = envs.make(env_name, num_envs, run.action_bounds)
     seeds = evaluation_seeds(settings.num_episodes, len(run.tasks), settings.seed)
     aims = [np.full(len(seeds), target) for target in settings.target_return]
     aims = aims or [np.tile(run.target_returns, settings.num_episodes)]
@@ -57,8 +64,9 @@ def evaluate_run(given: cli.Given) -> None:
         for doubt in filter(None, map(run.doubt, settings.target_return)):
             screen.warn(doubt)
         screen.say(f"{run.directory} at update {step:,}, {settings.num_episodes} episodes a member")
-        with screen.bar("evaluating", env.max_episode_steps, COMPILING) as show:
-            starts = seeds * len(aims)
+        starts = seeds * len(aims)
+        total = most_steps(env, num_members, len(starts))
+        with screen.bar("evaluating", total, COMPILING) as show:
             found = evaluate(
                 run.algo, run.spec, policy, env, starts, show, np.concatenate(aims),
                 saved.diverged == NEVER,
@@ -76,10 +84,12 @@ def evaluate_run(given: cli.Given) -> None:
         marks = {name: int(each[0]) for name, each in firsts.items() if each[0] != NEVER}
         invalid = named(found.invalid.reshape(shape))
         screen.invalid(invalid)
+        data = run.record.get("data", {"returns": []})  # a collection has none
+        best = max(data["returns"], default=0.0)
         if settings.target_return:
-            screen.returns(rows, diverged=marks)
+            screen.returns(rows, diverged=marks, best=best)
         else:
-            screen.returns(rows, run.over_members(rows), env_name, marks)
+            screen.returns(rows, run.over_members(rows), env_name, marks, best)
         path = run.directory / "evaluation.json"
         result: dict[str, Any] = {"step": step, "env": env_name, "first_seed": settings.seed}
         result["returns"] = {name: runs.to_json(values) for name, values in rows.items()}

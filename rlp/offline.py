@@ -20,7 +20,7 @@ from rlp.errors import InputError
 from rlp.members import Columns, Members, room
 from rlp.metrics import MetricsLog
 from rlp.policy import Policy
-from rlp.rollout import evaluate, evaluation_seeds
+from rlp.rollout import evaluate, evaluation_seeds, most_steps
 from rlp.runs import Run
 from rlp.screen import COMPILING, Screen, spread
 from rlp.signals import stop_requests
@@ -33,7 +33,8 @@ class Schedule:
 
     log_every: int = 1000  # updates between log points
     eval_every: int = 5000  # updates between evaluations; 0: never, and no simulator is needed
-    num_episodes: Positive = 10  # episodes of each member in an evaluation
+    num_episodes: Positive = 10  # episodes of each member in an evaluation while training
+    final_episodes: Positive = 100  # and in the last one, whose returns are the result
     checkpoint_every: int = 5000  # updates between checkpoints; 0: only at the end
 
     def next_stop(self, step: int, end: int) -> int:
@@ -44,6 +45,10 @@ class Schedule:
     def is_due(self, step: int) -> bool:
         """Returns whether more than going on is due after `step` updates."""
         return any(step % every == 0 for every in self._intervals)
+
+    def episodes(self, is_over: bool) -> int:
+        """Returns how many episodes of each member and task an evaluation has."""
+        return self.final_episodes if is_over else self.num_episodes
 
     @property
     def _intervals(self) -> list[int]:
@@ -67,7 +72,7 @@ class Task(NamedTuple):
 
     dataset: Dataset
     normalizer: Normalizer
-    env: VectorEnv | None  # one environment a member, episode and task; None: no evaluation
+    env: VectorEnv | None  # as many environments for each member and task; None: no evaluation
     placement: Placement  # of the members and the data
     at_once: int  # members that train together; 0: as many as is best
 
@@ -109,7 +114,7 @@ def fit(run: Run, schedule: Schedule, task: Task, wandb: bool, screen: Screen) -
         stop_requests() as received,
     ):
         if saved and env and is_missing:  # the process ended between the two
-            aside.do(_evaluate, run, schedule.num_episodes, env, screen, step, saved)
+            aside.do(_evaluate, run, schedule.episodes(is_over), env, screen, step, saved)
         if is_over:
             return Ended(0, diverged)
         dataset = devices.place(task.dataset, task.placement.everywhere)
@@ -149,7 +154,7 @@ def fit(run: Run, schedule: Schedule, task: Task, wandb: bool, screen: Screen) -
                 if saves:
                     aside.do(_save, run, step, saved)
                 if env and evaluates:
-                    aside.do(_evaluate, run, schedule.num_episodes, env, screen, step, saved)
+                    aside.do(_evaluate, run, schedule.episodes(is_over), env, screen, step, saved)
             move(step, note)
     return Ended(0 if is_over else stopped, diverged)
 
@@ -191,7 +196,8 @@ def _evaluate(
     actors = policy_of(run, saved)
     seeds = evaluation_seeds(num_episodes, len(run.tasks))
     targets = np.tile(run.target_returns, num_episodes)
-    with screen.bar("evaluating", env.max_episode_steps, COMPILING) as show:
+    total = most_steps(env, len(run.seeds), len(seeds))
+    with screen.bar("evaluating", total, COMPILING) as show:
         acts = saved.diverged == NEVER
         returns = evaluate(run.algo, run.spec, actors, env, seeds, show, targets, acts)
     log.write_returns(step, returns)

@@ -28,7 +28,15 @@ from rlp.errors import InputError
 from rlp.metrics import MetricsLog
 from rlp.policy import Policy
 from rlp.population import Alarms, Population
-from rlp.rollout import Recorded, Taken, by_member, evaluate, evaluation_seeds, split
+from rlp.rollout import (
+    Recorded,
+    Taken,
+    by_member,
+    evaluate,
+    evaluation_seeds,
+    most_steps,
+    split,
+)
 from rlp.runs import Run
 from rlp.screen import COMPILING, Screen, spread
 from rlp.signals import stop_requests
@@ -180,8 +188,8 @@ def _evaluate(
     """Keeps the actors after `step` steps, and writes and says their returns."""
     run, actors = collection.run, _actors(collection, learner.states)
     checkpoint.save(run.directory / "snapshots", step, actors, keep=None)
-    with screen.bar("evaluating", env.max_episode_steps) as show:
-        seeds = evaluation_seeds(collection.plan.num_episodes)
+    seeds = evaluation_seeds(collection.plan.num_episodes)
+    with screen.bar("evaluating", most_steps(env, len(run.seeds), len(seeds))) as show:
         acts = learner.diverged == NEVER
         found = evaluate(run.algo, run.spec, actors, env, seeds, show, acts=acts)
     log.write_returns(step, found)

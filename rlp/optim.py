@@ -51,7 +51,11 @@ def step(
 
 
 def grad(
-    loss: Callable[..., tuple[jax.Array, Metrics]], params: Params, *batch: Any, rows: int = 1
+    loss: Callable[..., tuple[jax.Array, Metrics]],
+    params: Params,
+    *batch: Any,
+    rows: int = 1,
+    whole: bool = False,
 ) -> tuple[Params, Metrics]:
     """Returns the gradient of a loss that is a mean over the batch, and its metrics.
 
@@ -64,17 +68,18 @@ def grad(
 
     Args:
         loss: from the parameters and a batch to the mean over its items, and metrics that are means
-            too, or extremes where their names say so. What it needs of the whole batch is
-            `mean_of_all` of it.
+            too, or extremes where their names say so.
         params: of the networks.
         *batch: pytrees of [B, ...].
         rows: that each item becomes in the networks.
+        whole: whether the loss needs a value of the whole batch, `mean_of_all` of something. Then
+            there are no blocks, each of which would have a value of its own.
     """
     num_parts = jax.sharding.get_abstract_mesh().shape.get(BATCH, 1)
     if num_parts == 1 or len(jax.tree.leaves(batch)[0]) % num_parts:
-        return _grad_in_blocks(loss, params, batch, rows)
+        return _grad_in_blocks(loss, params, batch, rows, whole)
     of_parts = jax.vmap(
-        lambda *part: _grad_in_blocks(loss, params, part, rows),
+        lambda *part: _grad_in_blocks(loss, params, part, rows, whole),
         axis_name=BATCH,
         spmd_axis_name=BATCH,
     )
@@ -86,7 +91,10 @@ def grad(
 
 
 def mean_of_all(x: jax.Array) -> jax.Array:
-    """Returns the mean over the whole batch, within a loss of `grad`; no gradient flows into it."""
+    """Returns the mean over the whole batch, within a loss of `grad` that says it is `whole`.
+
+    No gradient flows into it.
+    """
     mean = jnp.mean(jax.lax.stop_gradient(x))
     try:
         return jax.lax.pmean(mean, BATCH)
@@ -114,10 +122,15 @@ def _as_maxima(extremes: Metrics) -> Metrics:
 
 
 def _grad_in_blocks(
-    loss: Callable[..., tuple[jax.Array, Metrics]], params: Params, batch: Any, rows: int
+    loss: Callable[..., tuple[jax.Array, Metrics]],
+    params: Params,
+    batch: Any,
+    rows: int,
+    whole: bool,
 ) -> tuple[Params, Metrics]:
     size = len(jax.tree.leaves(batch)[0])
-    num_blocks = _num_blocks(size, rows) if jax.default_backend() == "cpu" else 1
+    at_once = whole or jax.default_backend() != "cpu"
+    num_blocks = 1 if at_once else _num_blocks(size, rows)
     if num_blocks == 1:
         return jax.grad(loss, has_aux=True)(params, *batch)
 

@@ -21,6 +21,11 @@ class Policy(NamedTuple):
     normalizer: Normalizer  # shared by all members
     origin: Any = ZERO  # [O], subtracted from observations before they become float32
 
+    @property
+    def num_members(self) -> int:
+        """How many policies these are, M."""
+        return len(jax.tree.leaves(self.params)[0])
+
 
 def from_states(
     algo: Algo, configs: Any, states: State, normalizer: Normalizer, origin: Any = ZERO

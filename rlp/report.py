@@ -14,6 +14,7 @@ import numpy as np
 
 from rlp.files import json_text, write_text
 from rlp.runs import Run
+from rlp.stats import SUMMARY, mean_interval, summary
 from rlp.types import NOT_FINITE, Params
 
 PAGE = """<!doctype html>
@@ -25,10 +26,10 @@ img {{ max-width: 100%; }} pre {{ background: #f4f4f4; padding: 1rem; overflow: 
 </style></head><body>
 <h1>{title}</h1>
 <p><code>{command}</code></p>
-<table><tr><th>return of an episode</th><th>mean</th><th>std</th><th>min</th><th>max</th>
-<th>of</th></tr>
+<table><tr><th>return of an episode</th>{columns}<th>of</th></tr>
 {rows}
 </table>
+<p>{intervals}</p>
 {images}
 <h2>The actor of a member</h2>
 <pre>{parameters}</pre>
@@ -74,13 +75,19 @@ def write(
         else _row(name, values, "episodes")
         for name, values in rows.items()
     ]
+    intervals = []
     for name, values in run.over_members(rows).items():
         if len(values) > 1:
             told.append(_row(f"members' means{name}", values, "members"))
+            low, high = mean_interval(values)
+            of_what = html.escape(f"mean of the members{name}")
+            intervals.append(f"95 % interval of the {of_what}: {low:.0f} to {high:.0f} (Student's)")
     page = PAGE.format(
         title=html.escape(run.directory.name),
         command=html.escape(str(run.record["command"])),
+        columns="".join(f"<th>{name}</th>" for name in SUMMARY),
         rows="\n".join(told),
+        intervals="<br>\n".join(intervals),
         images="\n".join(map(_image, shown)),
         parameters=html.escape(_overview(params)),
         record=html.escape(json_text(record, indent=1)),
@@ -99,13 +106,13 @@ def _image(metric: str) -> str:
 
 
 def _row(name: str, values: np.ndarray, what: str) -> str:
-    numbers = (values.mean(), values.std(), values.min(), values.max())
-    cells = "".join(f"<td>{number:.0f}</td>" for number in numbers)
+    numbers = ["" if np.isnan(number) else f"{number:.0f}" for number in summary(values)]
+    cells = "".join(f"<td>{number}</td>" for number in numbers)
     return f"<tr><td>{html.escape(name)}</td>{cells}<td>{values.size} {what}</td></tr>"
 
 
 def _empty_row(name: str, why: str) -> str:
-    return f"<tr><td>{html.escape(name)}</td><td colspan=5>{why}</td></tr>"
+    return f"<tr><td>{html.escape(name)}</td><td colspan={len(SUMMARY) + 1}>{why}</td></tr>"
 
 
 def _overview(params: Params) -> str:

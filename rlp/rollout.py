@@ -1,6 +1,7 @@
 """Episodes in lockstep: every environment of every member takes its next step together."""
 
 import itertools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from rlp.policy import Policy
 from rlp.types import Algo, Spec
 
 EVALUATION_SEED = 1_000_000  # of the first episode's initial state, whatever the training seeds
+MOST_SIMULATORS = 256  # at once; each of dm_control's takes 13 MB
 
 OnStep = Callable[[int], None]  # told how many steps have been taken
 Act = Callable[[np.ndarray, np.ndarray], np.ndarray]  # observation [N, O], reward [N] -> [N, A]
@@ -165,6 +167,17 @@ def by_member(array: np.ndarray, num_members: int) -> np.ndarray:
     return array.reshape(num_members, -1, *array.shape[1:]).astype(np.float32)
 
 
+def num_simulators(num_members: int, num_episodes: int, num_tasks: int = 1) -> int:
+    """Returns how many environments `evaluate` is to have for episodes of each member and task."""
+    at_once = MOST_SIMULATORS // (num_members * num_tasks)
+    return num_members * num_tasks * min(num_episodes, max(1, at_once))
+
+
+def most_steps(env: VectorEnv, num_members: int, num_episodes: int) -> int:
+    """Returns how many steps `evaluate` takes at most for so many episodes of each member."""
+    return math.ceil(num_episodes * num_members / env.num_envs) * env.max_episode_steps
+
+
 def evaluate(
     algo: Algo,
     spec: Spec,
@@ -181,22 +194,57 @@ def evaluate(
         algo: the algorithm that acts.
         spec: the sizes it was built with.
         policy: the policies of M members.
-        env: M * N environments.
+        env: as many environments for each member; they take the initial states in rounds.
         seeds: [N] initial states, the same for every member: differences are paired.
         on_step: called after every step of the environments, with the number of steps so far.
         target: return to aim for, or [N]; of effect on policies that take one.
         acts: which members do, [M]; the others have no return.
     """
-    num_members = env.num_envs // len(seeds)
+    num_members = policy.num_members
     keys = jax.random.split(jax.random.key(0), num_members)  # of no effect at temperature 0
-    act = actor(algo, spec, policy, np.broadcast_to(target, len(seeds)), keys)
-    takes_part = np.repeat(np.broadcast_to(acts, num_members), len(seeds))
-    found = rollout(act, env, list(seeds) * num_members, on_step, takes_part)
-    return Returns(*(each.reshape(num_members, len(seeds)) for each in found))
+    targets, acting = np.broadcast_to(target, len(seeds)), np.broadcast_to(acts, num_members)
+
+    def play(which: np.ndarray, counts: np.ndarray, on_step: OnStep) -> Returns:
+        act = actor(algo, spec, policy, targets[which], keys)
+        starts = [seeds[i] for i in which] * num_members
+        return rollout(act, env, starts, on_step, (acting[:, None] & counts[None]).ravel())
+
+    return _in_rounds(play, env, num_members, len(seeds), on_step)
 
 
-def evaluate_random(env: VectorEnv, seeds: Sequence[int]) -> Returns:
+def evaluate_random(
+    env: VectorEnv, seeds: Sequence[int], on_step: OnStep = lambda _: None
+) -> Returns:
     """Returns the outcomes [N] of uniformly random actions, the floor of every comparison."""
     rng = np.random.default_rng(seeds)
     size = (env.num_envs, env.action_dim)
-    return rollout(lambda *_: rng.uniform(-1, 1, size), env, seeds)
+
+    def play(which: np.ndarray, counts: np.ndarray, on_step: OnStep) -> Returns:
+        starts = [seeds[i] for i in which]
+        return rollout(lambda *_: rng.uniform(-1, 1, size), env, starts, on_step, counts)
+
+    found = _in_rounds(play, env, 1, len(seeds), on_step)
+    return Returns(*(each[0] for each in found))
+
+
+def _in_rounds(
+    play: Callable[[np.ndarray, np.ndarray, OnStep], Returns],
+    env: VectorEnv,
+    num_members: int,
+    num_episodes: int,
+    on_step: OnStep,
+) -> Returns:
+    """Returns the outcomes [M, N] of episodes that the environments take in rounds.
+
+    `play` gets the numbers of a round's episodes, and which of them count: the last round may have
+    fewer than there are environments.
+    """
+    at_once, rounds = env.num_envs // num_members, []
+    for first in range(0, num_episodes, at_once):
+        before = len(rounds) * env.max_episode_steps
+        numbers = np.arange(first, first + at_once)
+        counts = numbers < num_episodes
+        which = np.minimum(numbers, num_episodes - 1)
+        found = play(which, counts, lambda count, before=before: on_step(before + count))
+        rounds.append([each.reshape(num_members, -1)[:, counts] for each in found])
+    return Returns(*(np.concatenate(each, axis=1) for each in zip(*rounds, strict=True)))

@@ -14,7 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from rlp.stats import d4rl_score
+from rlp.stats import SUMMARY, d4rl_score, falls, mean_interval, summary
 from rlp.tables import WHOLE, OnScreen
 from rlp.types import NEVER, NOT_FINITE
 
@@ -153,39 +153,50 @@ class Screen:
         means: Mapping[str, np.ndarray] = MappingProxyType({}),
         env: str = "",
         diverged: Mapping[str, int] = MappingProxyType({}),
+        best: float = 0.0,
     ) -> None:
-        """Prints a table of returns.
+        """Prints a table of returns, and the interval of the members' mean.
 
         Args:
             rows: the returns of the episodes of each name.
             means: those of the members of each setting and task; shown from two members on.
             env: the environment; the mean has a column of D4RL's scores where it has those.
             diverged: the update from which on a name is not finite; it has no return.
+            best: return of the data's best episode; where it is above 0 there is a column of the
+                episodes below a fifth of it.
         """
         scored = d4rl_score(env, np.zeros(1)) is not None
-        columns = ("return", "mean", "std", "min", "max", "n", *(["D4RL score"] * scored))
+        columns = ("return", *SUMMARY, *["falls"] * (best > 0), "n", *["D4RL score"] * scored)
         table = OnScreen(columns)
 
-        def add(name: str, values: np.ndarray, what: str) -> None:
+        def add(name: str, values: np.ndarray, what: str, share: str) -> None:
             scores = d4rl_score(env, values)
             score = [] if scores is None else [f"{scores.mean():.1f}"]
-            table.add_row(name, *_summary(values), f"{values.size} {what}", *score)
+            fallen = [share] * (best > 0)
+            table.add_row(name, *_summary(values), *fallen, f"{values.size} {what}", *score)
 
         for name, values in rows.items():
             if name in diverged:
-                table.add_row(name, "", "", "", "", f"{NOT_FINITE} from update {diverged[name]:,}")
+                nothing = [""] * (columns.index("n") - 1)
+                table.add_row(name, *nothing, f"{NOT_FINITE} from update {diverged[name]:,}")
             else:
-                add(name, values, "episodes")
+                add(name, values, "episodes", f"{falls(values, best):.0%}")
+        several = {name: values for name, values in means.items() if len(values) > 1}
         table.add_section()
-        for name, values in means.items():
-            if len(values) > 1:
-                add(f"members' means{name}", values, "members")
+        for name, values in several.items():
+            add(f"members' means{name}", values, "members", "")
         self._console.print(table)
+        for name, values in several.items():
+            low, high = mean_interval(values)
+            told = f"mean of the members{name}: {values.mean():.0f}"
+            self._console.print(f"{told}, 95 % interval {low:.0f} to {high:.0f} (Student's)")
+        if best > 0:
+            self._console.print("falls: episodes that earn less than a fifth of the data's best")
 
 
 def spread(values: np.ndarray) -> str:
     """Returns `871 +- 40 (820 to 905)`, or `871` of a single value."""
-    mean, std, low, high = _summary(values)
+    mean, std, _, low, high = _summary(values)
     return f"{mean} +- {std} ({low} to {high})" if values.size > 1 else mean
 
 
@@ -195,4 +206,4 @@ def _clock(seconds: float | None) -> str:
 
 
 def _summary(values: np.ndarray) -> list[str]:
-    return [f"{value:.0f}" for value in (values.mean(), values.std(), values.min(), values.max())]
+    return ["" if np.isnan(value) else f"{value:.0f}" for value in summary(values)]

@@ -1,8 +1,9 @@
-"""Aggregates of returns over runs and tasks, with bootstrap intervals (2108.13264).
+"""Statistics of returns: of a few runs, and of many runs and tasks (2108.13264).
 
-Scores are [R, T]: a run's final mean return in each task; runs of different tasks are independent.
-As rliable's, whose generator cannot be seeded. D4RL (2004.07219) compares returns on a scale of its
-own.
+A few runs have Student's interval of their mean, which covers what it says where they are about
+normal: each is itself a mean over a hundred episodes. Aggregates over runs and tasks are rliable's,
+whose generator cannot be seeded; scores are [R, T] there, a run's mean return in each task, and
+runs of different tasks are independent. D4RL (2004.07219) compares returns on a scale of its own.
 """
 
 from collections.abc import Callable
@@ -11,6 +12,8 @@ import numpy as np
 import scipy  # loads scipy.stats when it is used: half a second
 
 NUM_RESAMPLES = 2000
+FALL = 0.2  # of the data's best return: a walker that earns less lies on the ground
+SUMMARY = ("mean", "std", "median", "min", "max")
 Statistic = Callable[..., float]  # from scores [R, T], one array or two
 D4RL_REFERENCES = {  # returns of a random policy and of an expert, d4rl/infos.py
     "gym:HalfCheetah": (-280.178953, 12135.0),
@@ -29,6 +32,37 @@ def d4rl_score(env: str, returns: np.ndarray) -> np.ndarray | None:
         return None
     random, expert = D4RL_REFERENCES[name]
     return 100 * (returns - random) / (expert - random)
+
+
+def summary(values: np.ndarray) -> list[float]:
+    """Returns the SUMMARY of values [N]; the standard deviation is over N - 1, NaN of one."""
+    std = values.std(ddof=1) if values.size > 1 else np.nan
+    return [values.mean(), std, np.median(values), values.min(), values.max()]
+
+
+def mean_interval(values: np.ndarray, confidence: float = 0.95) -> tuple[float, float]:
+    """Returns Student's interval of the mean of values [N], NaN of one alone.
+
+    Of differences between runs of the same seeds it is the paired interval. It covers the mean as
+    often as it says of normal values, and of means over many episodes of which a few are falls; of
+    runs that fall each as often as it likes (shares of falls from an exponential distribution) in
+    88 % where it says 95, with four or five of them.
+    """
+    if values.size < 2:
+        return np.nan, np.nan
+    error = values.std(ddof=1) / np.sqrt(values.size)
+    half = error * scipy.stats.t.ppf((1 + confidence) / 2, values.size - 1)
+    return float(values.mean() - half), float(values.mean() + half)
+
+
+def falls(returns: np.ndarray, best: float) -> float:
+    """Returns the share of episodes below a fifth of the data's best, NaN if that is not above 0.
+
+    Args:
+        returns: of any shape, one an episode.
+        best: the return of the data's best episode.
+    """
+    return float((returns < FALL * best).mean()) if best > 0 else np.nan
 
 
 def mean(scores: np.ndarray) -> float:
@@ -58,7 +92,8 @@ def interval(
 ) -> tuple[float, float]:
     """Returns a stratified bootstrap percentile interval of a statistic.
 
-    In every resample, the runs of each task are drawn with replacement on their own.
+    In every resample, the runs of each task are drawn with replacement on their own. Of few runs it
+    is too narrow: an interval of 95 % of the mean of four covers it in 80 %, see `mean_interval`.
 
     Args:
         statistic: a function of as many arrays as there are scores.

@@ -9,20 +9,20 @@ picture.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from rlp import cli, config, files, records, runs, stats, tables
 from rlp.errors import InputError
+from rlp.offline import Schedule
 from rlp.train import parse, train
 
-FALL = 0.2  # of the data's best return
-LEGEND = """A member counts by the mean of its episodes; n is the number of members, ± gives their
-standard deviation (over n). IQM is their interquartile mean, with the interval of a bootstrap. An
-episode that earns less than a fifth of the data's best is a fall: a walker on the ground."""
+LEGEND = """A member counts by the mean of its episodes, and n is the number of members. ± is half
+of Student's 95 % interval of their mean (by the standard error, over n - 1). An episode that earns
+less than a fifth of the data's best is a fall: a walker on the ground."""
 
 Rows = Mapping[str, tuple[str, Mapping[str, str]]]  # name -> algorithm and its flags
 ALGORITHMS: Rows = {  # light presets, CQL's for longer: 5 seeds take half an hour on 2 cores or so
@@ -44,6 +44,7 @@ class Study(NamedTuple):
     rows: Rows
     sets: Mapping[str, str]  # name -> data set
     num_seeds: int
+    pairs: Mapping[str, str] = MappingProxyType({})  # rows, and what each is compared with
 
 
 @dataclass(frozen=True)
@@ -64,19 +65,32 @@ class Cell(NamedTuple):
     random: np.ndarray  # returns of episodes of a random policy
 
     @property
+    def is_finite(self) -> np.ndarray:
+        """Which members did not diverge, [M] bool."""
+        return np.isfinite(self.episodes.mean(axis=1))
+
+    @property
     def members(self) -> np.ndarray:
         """The means of the episodes of each member that did not diverge."""
-        means = self.episodes.mean(axis=1)
-        return means[np.isfinite(means)]
+        return self.episodes.mean(axis=1)[self.is_finite]
+
+    @property
+    def falls(self) -> float:
+        """The share of the members' episodes that are falls, NaN where that means nothing."""
+        return stats.falls(self.episodes[self.is_finite], self.data.max())
 
     @property
     def told(self) -> str:
-        """Mean and standard deviation of the members, and how many diverged."""
+        """Mean of the members and half its interval, the share of falls, how many diverged."""
         lost = len(self.episodes) - len(self.members)
         if not len(self.members):
             return "diverged"
-        spread = f"{self.members.mean():.0f} ± {self.members.std():.0f}"
-        return f"{spread} ({lost} diverged)" if lost else spread
+        told = f"{self.members.mean():.0f}"
+        if len(self.members) > 1:
+            _, high = stats.mean_interval(self.members)
+            told += f" ± {high - self.members.mean():.0f}"
+        told += f" ({_percent(self.falls)} fall)" if self.falls > 0 else ""
+        return f"{told} ({lost} diverged)" if lost else told
 
 
 def main(prog: str, doc: str, study: Study, argv: Sequence[str] | None = None) -> None:
@@ -101,6 +115,8 @@ def main(prog: str, doc: str, study: Study, argv: Sequence[str] | None = None) -
                     print(f"{record}: {'; '.join(changed)}. Delete it to run the cell anew")
         _write_page(study, doc)
         print(f"{table(study)}\n\n{details(study)}")
+        if study.pairs:
+            print(f"\n{differences(study)}")
 
     cli.main(prog, cli.Command(run, (Settings,), doc.splitlines()[0]), argv)
 
@@ -113,9 +129,12 @@ def changes(study: Study, row: str, name: str) -> list[str]:
 
 def _changes(study: Study, row: str, name: str, run: runs.Run) -> list[str]:
     """Returns how the settings of a cell differ from those of a run."""
-    settings, configs = parse(study.rows[row][0], _given(study, row, name))
-    was = {**run.record["settings"], **config.to_dict(run.configs[0])}
-    now = {**asdict(settings), **config.to_dict(configs[0])}
+    given = _given(study, row, name)
+    settings, configs = parse(study.rows[row][0], given)
+    schedule = asdict(cli.parse(Schedule, given))
+    was = {**run.record.get("schedule", {}), **run.record["settings"]}
+    was |= config.to_dict(run.configs[0])
+    now = {**schedule, **asdict(settings), **config.to_dict(configs[0])}
     elsewhere = ("name", "runs", "preset")  # where the run was; hyperparameters tell of the preset
     told = [k for k in now if k in was and k not in elsewhere]
     return [f"{k} was {was[k]}, is {now[k]}" for k in told if was[k] != now[k]]
@@ -204,11 +223,13 @@ def page(study: Study, doc: str) -> str:
         "![returns of all cells](returns.png)",
         table(study),
     ]
-    return "\n\n".join([*parts, LEGEND, details(study)]) + "\n"
+    parts += [LEGEND, details(study)]
+    parts += ["Differences between members of one seed:", differences(study)] * bool(study.pairs)
+    return "\n\n".join(parts) + "\n"
 
 
 def table(study: Study) -> str:
-    """Returns mean and standard deviation over the members of all cells so far, in markdown."""
+    """Returns the mean over the members of all cells, its interval, and falls, in markdown."""
     found = cells(study)
     lines = [["random policy"], ["data"], *([row] for row in _rows(study, found))]
     for column in found.values():
@@ -222,26 +243,57 @@ def table(study: Study) -> str:
 
 
 def details(study: Study) -> str:
-    """Returns a line a cell: statistics of the members, and two counts of all their episodes."""
-    header = ["", "data", "n", "mean", "std", "IQM", "of it: 95 % from", "to", "min", "max"]
-    header += ["episodes", "above the data's best", "falls"]
+    """Returns a line a cell: statistics of the members, and of all their episodes."""
+    header = ["", "data", "n", "mean", "standard error", "95 % from", "to", "min", "max"]
+    header += ["episodes", "their median", "falls", "above the data's best"]
     lines = []
     for name, column in cells(study).items():
         for row, cell in column.items():
-            members, best = cell.members, cell.data.max()
+            members, episodes = cell.members, cell.episodes[cell.is_finite]
             if not len(members):
                 lines.append([row, name, "0", *[""] * (len(header) - 3)])
                 continue
-            numbers = [len(members), members.mean(), members.std(), stats.iqm(members)]
-            numbers += [*_interval(tuple(members)), members.min(), members.max()]
-            numbers += [len(members) * cell.episodes.shape[1], (cell.episodes > best).sum()]
-            numbers += [(cell.episodes < FALL * best).sum()]
-            lines.append([row, name, *(f"{number:.0f}" for number in numbers)])
+            error = stats.summary(members)[1] / np.sqrt(len(members))
+            numbers = [len(members), members.mean(), error, *stats.mean_interval(members)]
+            numbers += [members.min(), members.max(), episodes.size, np.median(episodes)]
+            shares = [cell.falls, (episodes > cell.data.max()).mean()]
+            lines.append([row, name, *map(_whole, numbers), *map(_percent, shares)])
     return tables.markdown(header, lines)
 
 
+def differences(study: Study) -> str:
+    """Returns a line for each cell of a pair: how much its members earn beyond their partners.
+
+    Members of one seed are partners: they see the same batches and the same initial states.
+    """
+    header = ["", "less", "data", "n", "difference", "95 % from", "to", "of the latter's mean"]
+    lines = []
+    for name, column in cells(study).items():
+        for row, other in study.pairs.items():
+            if row in column and other in column:
+                left, right = (column[each] for each in (row, other))
+                both = left.is_finite & right.is_finite
+                ours, theirs = (cell.episodes.mean(axis=1)[both] for cell in (left, right))
+                found = ours - theirs
+                numbers = [len(found), found.mean(), *stats.mean_interval(found)]
+                share = _percent(found.mean() / theirs.mean())
+                lines.append([row, other, name, *map(_whole, numbers), share])
+    return tables.markdown(header, lines)
+
+
+def _whole(number: float) -> str:
+    return "" if np.isnan(number) else f"{number:.0f}"
+
+
+def _percent(share: float) -> str:
+    """Returns `4 %`, `0.4 %` below one."""
+    if np.isnan(share):
+        return ""
+    return f"{100 * share:.{1 if 0 < abs(share) < 0.01 else 0}f} %"
+
+
 def picture(study: Study) -> Any:
-    """Returns a figure with a panel a column: members of all rows, and intervals of their IQM."""
+    """Returns a figure with a panel a column: members of all rows, and intervals of their mean."""
     from matplotlib.figure import Figure  # a second that start-up need not wait
 
     found = cells(study)
@@ -254,9 +306,9 @@ def picture(study: Study) -> Any:
             if not len(members):
                 continue
             axes.plot(members, [height] * len(members), "|k", alpha=0.5, label="members")
-            axes.plot(stats.iqm(members), height, "oC0", label="their IQM")
+            axes.plot(members.mean(), height, "oC0", label="their mean")
             axes.plot(
-                _interval(tuple(members)), [height] * 2, "C0", linewidth=8, alpha=0.4, zorder=1,
+                stats.mean_interval(members), [height] * 2, "C0", linewidth=8, alpha=0.4, zorder=1,
                 solid_capstyle="butt", label="its 95 % interval",
             )  # fmt: skip
         returns = _of_whole_data(column).data
@@ -271,11 +323,6 @@ def picture(study: Study) -> Any:
     told = dict(zip(labels, handles, strict=True))
     figure.legend(told.values(), told.keys(), loc="outside lower center", ncols=len(found) + 1)
     return figure
-
-
-@cache
-def _interval(members: tuple[float, ...]) -> tuple[float, float]:
-    return stats.interval(stats.iqm, np.array(members)[:, None])
 
 
 def _rows(study: Study, found: Mapping[str, Mapping[str, Cell]]) -> list[str]:

@@ -26,7 +26,14 @@ from rlp import (
 )
 from rlp.algos import ALGOS, presets
 from rlp.config import Fraction, Name, Positive
-from rlp.data.dataset import Dataset, fit_normalizer, hide_task, make_dataset, unit_normalizer
+from rlp.data.dataset import (
+    Dataset,
+    fit_normalizer,
+    hide_task,
+    make_dataset,
+    return_range,
+    unit_normalizer,
+)
 from rlp.data.episodes import (
     EpisodeSet,
     drop_last_successors,
@@ -40,7 +47,7 @@ from rlp.data.options import AS_STORED, ReadOptions
 from rlp.errors import InputError
 from rlp.lock import locked
 from rlp.offline import Schedule, Task
-from rlp.rollout import evaluate_random, evaluation_seeds
+from rlp.rollout import evaluate_random, evaluation_seeds, most_steps, num_simulators
 from rlp.runs import Run
 from rlp.screen import Screen
 from rlp.types import Algo, Precision, Spec, no_memory
@@ -92,7 +99,7 @@ def _train(algo_name: str, given: cli.Given, held: ExitStack) -> Run:
         devices.join(handling.distributed)
     begin = _resume if handling.resume else _start
     run, data_set, task = begin(algo_name, given, held)
-    schedule = run.part("schedule", Schedule)
+    schedule = _schedule(run)
     with Screen(handling.quiet or not devices.is_first()) as screen:
         screen.say(_introduction(run, data_set, task))
         for doubt in filter(None, map(run.doubt, run.target_returns)):
@@ -125,16 +132,20 @@ def _show(
         if len(returns := _returns(data_set, number))
     }
     if task.env:
-        seeds = evaluation_seeds(schedule.num_episodes, len(run.tasks))
-        env = envs.make(run.record["env"], len(seeds), run.action_bounds)
-        found = evaluate_random(env, seeds)
+        num_tasks = len(run.tasks)
+        seeds = evaluation_seeds(schedule.final_episodes, num_tasks)
+        num_envs = num_simulators(1, schedule.final_episodes, num_tasks)
+        env = envs.make(run.record["env"], num_envs, run.action_bounds)
+        with screen.bar("random policy", most_steps(env, 1, len(seeds))) as show:
+            found = evaluate_random(env, seeds, show)
         screen.invalid(run.by_task("random policy", found.invalid))
         rows |= run.by_task("random policy", found.values)
     last = run.evaluations()[-len(run.seeds) * len(run.tasks) :]
     rows.update((entry["member"], np.array(entry["returns"])) for entry in last)
     marks = {name + task: first for name, first in diverged.items() for task in run.tasks}
     rows.update(dict.fromkeys(marks, np.array([np.nan])))
-    screen.returns(rows, run.over_members(rows), run.record["env"], marks)
+    best = max(run.record["data"]["returns"], default=0.0)
+    screen.returns(rows, run.over_members(rows), run.record["env"], marks, best)
     returns = {name: runs.to_json(values) for name, values in rows.items()}
     result = {"returns": returns, "diverged": diverged, **run.record}
     files.write_json(run.directory / "result.json", result)
@@ -152,7 +163,7 @@ def _start(algo_name: str, given: cli.Given, held: ExitStack) -> tuple[Run, Epis
     """Returns a new run; its directory is made last, when everything has been checked."""
     (settings, configs), schedule = parse(algo_name, given), cli.parse(Schedule, given)
     data_set = _load(algo_name, settings)
-    _check_data(algo_name, configs[0], data_set)
+    _check_data(algo_name, configs, data_set)
     handling, num_members = cli.parse(Handling, given), len(configs) * settings.num_seeds
     task = _task(settings, schedule, handling, data_set, ALGOS[algo_name], configs[0], num_members)
     if settings.target_return and ALGOS[algo_name].remember is no_memory:
@@ -173,8 +184,11 @@ def parse(algo_name: str, given: cli.Given) -> tuple[Settings, list[Any]]:
     settings = cli.parse(Settings, given)
     algo = ALGOS[algo_name]
     settings = replace(settings, preset=_preset(algo_name, settings.preset))
-    values = {name: [value] for name, value in presets(algo)[settings.preset].items()}
-    return settings, config.sweep(algo.Config, values | cli.parse_sweep(algo.Config, given))
+    values = presets(algo)[settings.preset]
+    of_run = {name: values[name] for name in values.keys() & asdict(settings).keys()}
+    settings = replace(settings, **{k: v for k, v in of_run.items() if k not in given})
+    chosen = {name: [value] for name, value in values.items() if name not in of_run}
+    return settings, config.sweep(algo.Config, chosen | cli.parse_sweep(algo.Config, given))
 
 
 def _record(
@@ -230,11 +244,18 @@ def _returns(data_set: EpisodeSet, task: int) -> np.ndarray:
     return data_set.returns[is_told]
 
 
-def _check_data(algo_name: str, setting: Any, data_set: EpisodeSet) -> None:
-    """Checks that an algorithm with this setting takes the rewards and actions of the data."""
+def _check_data(algo_name: str, configs: list[Any], data_set: EpisodeSet) -> None:
+    """Checks that an algorithm with these settings takes the rewards and actions of the data."""
+    setting = configs[0]
     if ALGOS[algo_name].NEEDS_REWARDS and not data_set.has_rewards:
         raise InputError(
             f"{data_set.name}: it has no rewards, which {algo_name} learns from; bc clones without"
+        )
+    span = max(getattr(each, "return_range", 0.0) for each in configs)
+    if span and not return_range(data_set, np.ones(data_set.num_tasks)):
+        raise InputError(
+            f"--return_range={span:g}: {data_set.name} has not two whole episodes of different "
+            "returns to scale its rewards by; --return_range=0 leaves them as they are"
         )
     takes_choices = getattr(setting, "head", "") == "categorical"
     if data_set.discrete and not takes_choices:
@@ -282,7 +303,7 @@ def _resume(algo_name: str, given: cli.Given, held: ExitStack) -> tuple[Run, Epi
     if "schedule" not in run.record:
         raise InputError(f"{run.directory} is a collection; go on with python -m rlp.collect")
     settings = run.part("settings", Settings, added=asdict(AS_STORED))
-    schedule = run.part("schedule", Schedule)
+    schedule = _schedule(run)
     if settings.preset not in presets(run.algo):
         raise InputError(
             f"{run.directory / 'config.json'}, settings, preset: {algo_name} has no such"
@@ -311,6 +332,12 @@ def _resume(algo_name: str, given: cli.Given, held: ExitStack) -> tuple[Run, Epi
             raise InputError(f"--num_updates={end}: {run.directory} has made {done} already")
         run = runs.extend(run, num_updates=end)
     return run, data_set, task
+
+
+def _schedule(run: Run) -> Schedule:
+    """Returns what a run does between its updates; older ones end with as few episodes as ever."""
+    added = {"final_episodes": run.record["schedule"].get("num_episodes")}
+    return run.part("schedule", Schedule, added)
 
 
 def _refuse_changes(run: Run, given: cli.Given, allow_length: bool) -> None:
@@ -379,7 +406,8 @@ def _task(
                 f"{settings.dataset} does not say which environment it is from: give --env=NAME, "
                 "or --eval_every=0 to train without evaluation"
             )
-        num_envs = num_members * schedule.num_episodes * data_set.num_tasks
+        num_episodes = max(schedule.num_episodes, schedule.final_episodes)
+        num_envs = num_simulators(num_members, num_episodes, data_set.num_tasks)
         env = envs.make(env_name, num_envs, data_set.bounds)
         spec = _spec(data_set)
         envs.check_widths(env, env_name, spec.observation_dim, spec.action_dim, settings.dataset)
@@ -415,8 +443,9 @@ def _introduction(run: Run, data_set: EpisodeSet, task: Task) -> str:
         lines.insert(2, f"tasks {data_set.env}: rewards times {factors}, to one mean size; {hint}")
     preset = settings["preset"]
     if preset != "paper":
+        members = [{**settings, **config.to_dict(each)} for each in run.configs]
         values = presets(run.algo)[preset].items()
-        kept = {k: v for k, v in values if all(getattr(c, k) == v for c in run.configs)}
+        kept = {k: v for k, v in values if all(member[k] == v for member in members)}
         hint = "--preset=paper has the authors' setting"
         lines.insert(1, f"preset {preset}: {_flags(kept)}; {hint}")
     return "\n".join(lines)

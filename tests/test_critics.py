@@ -57,6 +57,21 @@ def test_bounds_are_those_of_the_lowest_and_the_highest_reward(
         assert doubled == pytest.approx((2 * low, 2 * high), rel=1e-5)
 
 
+@pytest.mark.parametrize("normalize_reward", [True, False])
+def test_returns_have_the_range_that_is_asked_for(normalize_reward: bool):
+    made = [
+        Episode(np.ones((3, 1)), np.zeros((2, 2)), np.array(rewards, np.float32), False)
+        for rewards in ([1, 2], [-1, 0.5], [2, 3])
+    ]
+    fragment = Episode(
+        np.ones((3, 1)), np.zeros((2, 2)), np.full(2, 50, np.float32), False, is_fragment=True
+    )
+    dataset = make_dataset(EpisodeSet("", "", [*made, fragment]), unit_normalizer(1))
+    config = iql.Config(return_range=11.0, normalize_reward=normalize_reward)
+    scaled = critics._reward_scale(config, dataset)
+    assert scaled == pytest.approx(11 / 5.5)  # the best return is 5, the worst -0.5
+
+
 def limits(algo: Any, dataset: Dataset, **setting: Any) -> dict[str, tuple[float, ...]]:
     found = algo.limits(algo.Config(discount=0.9, **setting), dataset)
     return {name: tuple(map(float, pair)) for name, pair in found.items()}

@@ -56,7 +56,7 @@ def test_four_devices_learn_what_one_does_and_go_on_with_it(tmp_path: Path):
         ("cqlsac", "--hidden_dims=16 --num_penalised=32"),
         ("cqlsac", "--hidden_dims=16 --num_penalised=30 --lagrange"),  # 30 states are not shared
         ("td3bc", "--hidden_dims=16"),
-        ("dt", "--embed_dim=16 --dropout=0"),
+        ("dt", "--embed_dim=16"),
     ],
 )
 def test_devices_share_the_batch_of_a_member(tmp_path: Path, algo: str, flags: str):

@@ -15,14 +15,26 @@ def normal(seed: int, *shape: int) -> jax.Array:
     return jax.random.normal(jax.random.key(seed), shape)
 
 
+def keys(seed: int, number: int) -> jax.Array:
+    return jax.random.split(jax.random.key(seed), number)
+
+
 def test_dropout_drops_its_share_keeps_the_mean_and_depends_on_the_key():
     x = jnp.full((101, 99), 2.0)
-    first, second = (layers.dropout(jax.random.key(seed), x, 0.25) for seed in (0, 1))
+    first, second = (layers.dropout(keys(seed, 101), x, 0.25) for seed in (0, 1))
     assert float(jnp.mean(first == 0)) == pytest.approx(0.25, abs=0.015)
     assert float(jnp.mean(first)) == pytest.approx(2, abs=0.05)
     assert np.unique(first).size == 2
     assert float(jnp.mean(first == second)) == pytest.approx(0.25**2 + 0.75**2, abs=0.02)
-    np.testing.assert_array_equal(layers.dropout(jax.random.key(0), x, 0.0), x)
+    assert float(jnp.mean(first[0] == first[1])) == pytest.approx(0.25**2 + 0.75**2, abs=0.2)
+    np.testing.assert_array_equal(layers.dropout(keys(0, 101), x, 0.0), x)
+
+
+def test_what_is_dropped_of_an_item_does_not_depend_on_the_others():
+    x = normal(0, 5, 7, 3)
+    whole = layers.dropout(keys(0, 7), x, 0.5, axis=1)
+    part = layers.dropout(keys(0, 7)[2:4], x[:, 2:4], 0.5, axis=1)
+    np.testing.assert_array_equal(whole[:, 2:4], part)
 
 
 def test_the_gradients_of_a_layer_are_those_of_a_plain_one():

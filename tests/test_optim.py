@@ -38,6 +38,12 @@ def test_the_gradient_in_blocks_is_the_gradient(rows: int):
     chex.assert_trees_all_close(actual, expected, rtol=1e-5, atol=1e-6)
 
 
+def test_a_value_of_the_whole_batch_is_the_same_for_all_its_items():
+    actual = optim.grad(loss, *batch(60), rows=100, whole=True)  # else blocks of 10
+    expected = jax.grad(loss, has_aux=True)(*batch(60))
+    chex.assert_trees_all_close(actual, expected, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("size", [60, 61])  # 61 items are not shared
 def test_the_gradient_of_devices_that_share_a_batch_is_the_gradient(size: int):
     mesh = AbstractMesh((1, 4), (MEMBERS, BATCH), axis_types=(AxisType.Auto, AxisType.Auto))
@@ -45,7 +51,7 @@ def test_the_gradient_of_devices_that_share_a_batch_is_the_gradient(size: int):
     @jax.jit
     def shared_grad(*arguments: jax.Array) -> tuple[jax.Array, Metrics]:
         with jax.sharding.use_abstract_mesh(mesh):
-            return optim.grad(loss, *arguments)
+            return optim.grad(loss, *arguments, whole=True)
 
     actual = shared_grad(*batch(size))
     expected = jax.grad(loss, has_aux=True)(*batch(size))

@@ -31,8 +31,11 @@ def a_run(directory: Path, discounts: tuple[float, float] = (0.9, 0.9)) -> Run:
 def test_the_page_shows_returns_and_every_metric(tmp_path: Path):
     rows = {"data": np.array([1.0, 3.0]), "seed=0": np.array([5.0]), "seed=1": np.array([7.0])}
     page = report.write(a_run(tmp_path), rows, {"kernel": np.zeros((2, 3))}).read_text()
-    assert "<td>data</td><td>2</td><td>1</td><td>1</td><td>3</td><td>2 episodes</td>" in page
+    assert (
+        "<td>data</td><td>2</td><td>1</td><td>2</td><td>1</td><td>3</td><td>2 episodes</td>" in page
+    )
     assert "<td>members' means</td><td>6</td>" in page.replace("&#x27;", "'")
+    assert "95 % interval of the mean of the members: -7 to 19 (Student" in page
     assert "a &lt;command&gt;" in page
     for name in ("return", "max_q"):
         assert f'src="plots/{name}.png"' in page
@@ -67,7 +70,7 @@ def test_a_member_that_is_over_is_named_and_not_counted(tmp_path: Path):
     lost, kept = run.labels
     rows = {lost: np.full(2, np.nan), kept: np.array([7.0, 9.0])}
     page = report.write(run, rows, {"kernel": np.zeros((2, 3))}, {lost: 1234}).read_text()
-    assert f"<td>{lost}</td><td colspan=5>NaN or infinite from update 1,234</td>" in page
+    assert f"<td>{lost}</td><td colspan=6>NaN or infinite from update 1,234</td>" in page
     assert "nan" not in page
     curves = {lost: [(1, 3.0), (2, float("nan"))], kept: [(1, 5.0), (2, 6.0)]}
     axes = report._figure("q", {"": [lost, kept], "other": [kept]}, curves, {}).axes[0]

@@ -46,7 +46,16 @@ def test_a_setting_has_a_row_of_means_from_two_members_on(capsys: pytest.Capture
     with Screen(quiet=True) as screen:
         screen.returns({}, {" discount=0.9": np.array([1.0, 5.0]), " discount=0.8": np.ones(1)})
     out = capsys.readouterr().out
-    assert " ".join(out.split()).endswith("members' means discount=0.9 3 2 1 5 2 members")
+    told = " ".join(out.split())
+    assert "members' means discount=0.9 3 3 3 1 5 2 members" in told
+    assert told.endswith("mean of the members discount=0.9: 3, 95 % interval -22 to 28 (Student's)")
+
+
+def test_falls_are_counted_where_the_data_has_a_best(capsys: pytest.CaptureFixture[str]):
+    with Screen(quiet=True) as screen:
+        screen.returns({"seed=0": np.array([1.0, 30.0, 40.0, 50.0])}, best=100.0)
+    told = " ".join(capsys.readouterr().out.split())
+    assert "seed=0 30 21 35 1 50 25% 4 episodes falls: episodes that earn less" in told
 
 
 def test_an_alarm_is_told_once(capsys: pytest.CaptureFixture[str]):
@@ -73,7 +82,7 @@ def test_the_others_go_on_only_where_there_are_others_that_do(capsys: pytest.Cap
 
 def test_a_single_value_has_no_spread():
     assert spread(np.array([871.2])) == "871"
-    assert spread(np.array([820.0, 905.0])) == "862 +- 42 (820 to 905)"
+    assert spread(np.array([820.0, 905.0])) == "862 +- 60 (820 to 905)"
 
 
 @pytest.mark.parametrize(
@@ -129,7 +138,7 @@ def test_returns_fit_a_terminal_with_every_number(
     terminal = Terminal(num_columns).show(stdout.getvalue())
     assert terminal.num_wraps == 0
     text = " ".join(terminal.lines)
-    assert text.count("12345") == text.count("98765") == 3  # mean, lowest, highest
+    assert text.count("12345") == text.count("98765") == 4  # mean, median, lowest, highest
     for part in label.split(","):
         assert part in text
 
@@ -147,7 +156,7 @@ def test_without_a_terminal_there_are_plain_lines(
     assert "\x1b" not in out
     assert "training" not in out
     assert f"{NOTE * 3}\n" in out
-    assert f" {label}      1     0     1     1   2 episodes \n" in out
+    assert f" {label}      1     0        1     1     1   2 episodes \n" in out
 
 
 def test_a_dumb_terminal_gets_no_control_codes(monkeypatch: pytest.MonkeyPatch):

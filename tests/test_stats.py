@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from rlp import stats
 
@@ -24,3 +25,28 @@ def test_d4rl_scores_are_0_for_random_and_100_for_expert():
     np.testing.assert_allclose(scores, [0, 100], atol=1e-9)
     for env in ("gym:Hopper-v5", "walker-walk", "gym:Hopper-v2+gym:Hopper-v3", ""):
         assert stats.d4rl_score(env, returns) is None
+
+
+def test_intervals_of_few_runs_cover_as_often_as_they_say():
+    rng = np.random.default_rng(0)
+
+    def of_falls(number: int) -> np.ndarray:
+        """Returns means of 100 episodes, of which each falls with a chance of 0.05."""
+        return 950 - 900 * rng.binomial(100, 0.05, size=number) / 100
+
+    for number in (3, 4, 5, 10):
+        for draw, mean in ((rng.standard_normal, 0.0), (of_falls, 905.0)):
+            intervals = [stats.mean_interval(draw(number)) for _ in range(4000)]
+            covered = np.mean([low <= mean <= high for low, high in intervals])
+            assert covered == pytest.approx(0.95, abs=0.02)
+
+
+def test_a_single_run_has_neither_interval_nor_spread():
+    assert np.isnan(stats.mean_interval(np.ones(1))).all()
+    assert np.isnan(stats.summary(np.ones(1))[1])
+    assert stats.summary(np.array([1.0, 3.0, 8.0]))[:3] == [4, pytest.approx(13**0.5), 3]
+
+
+def test_falls_are_told_by_the_data_s_best():
+    assert stats.falls(np.array([[1.0, 19.0], [21.0, 100.0]]), 100.0) == 0.5
+    assert np.isnan(stats.falls(np.ones(3), -5.0))

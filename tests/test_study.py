@@ -41,8 +41,8 @@ def test_the_table_has_the_mean_and_spread_of_members(made: Study):
         "| --- | --- | --- | --- |",
         "| random policy | 1 | 1 | 2 |",
         "| data | 6 (best 7) | 5 (best 5) | 8 (best 8) |",
-        "| a | 5 ± 2 |  |  |",
-        "| b |  | 15 ± 5 | 30 ± 0 |",
+        "| a | 5 ± 25 (25 % fall) |  |  |",
+        "| b |  | 15 ± 64 | 30 ± 0 |",
     ]
 
 
@@ -55,7 +55,7 @@ def test_the_data_of_a_column_is_the_whole_of_it(made: Study):
 
 def test_the_details_have_a_line_a_cell(made: Study):
     lines = study.details(made).splitlines()
-    assert lines[2] == "| a | walk | 2 | 5 | 2 | 5 | 3 | 7 | 3 | 7 | 4 | 1 | 1 |"
+    assert lines[2] == "| a | walk | 2 | 5 | 2 | -20 | 30 | 3 | 7 | 4 | 6 | 25 % | 25 % |"
     assert [line.split(" | ")[1] for line in lines[2:]] == ["walk", "both walk", "both run"]
 
 
@@ -63,11 +63,24 @@ def test_members_without_a_return_are_not_counted(made: Study):
     record = json.loads((made.results / "a_walk.json").read_text())
     record["returns"]["seed=0"] = None
     (made.results / "a_walk.json").write_text(json.dumps(record))
-    assert "| a | 7 ± 0 (1 diverged) |" in study.table(made)
-    assert study.details(made).splitlines()[2].startswith("| a | walk | 1 | 7 | 0 |")
+    assert "| a | 7 (1 diverged) |" in study.table(made)
+    assert study.details(made).splitlines()[2].startswith("| a | walk | 1 | 7 |  |")
     record["returns"]["seed=1"] = None
     (made.results / "a_walk.json").write_text(json.dumps(record))
     assert "| a | diverged |" in study.table(made)
+
+
+def test_differences_are_between_members_of_one_seed(made: Study):
+    record = json.loads((made.results / "a_walk.json").read_text())
+    record["returns"] |= {"seed=0": [2, 6], "seed=1": [7, 11]}
+    (made.results / "b_walk.json").write_text(json.dumps(record))
+    paired = made._replace(pairs={"b": "a", "c": "a"})
+    line = "| b | a | walk | 2 | 2 | -5 | 8 | 30 % |"  # of 1 and 2, whose mean is of 5 and 6.5
+    assert study.differences(paired).splitlines()[2:] == [line]
+    assert line in study.page(paired, "A study.")
+    record["returns"]["seed=0"] = None
+    (made.results / "b_walk.json").write_text(json.dumps(record))
+    assert study.differences(paired).splitlines()[2] == "| b | a | walk | 1 | 2 |  |  | 29 % |"
 
 
 def test_only_missing_cells_are_run(made: Study, monkeypatch: pytest.MonkeyPatch, capsys: Any):
@@ -78,10 +91,10 @@ def test_only_missing_cells_are_run(made: Study, monkeypatch: pytest.MonkeyPatch
     study.main("study", "A study.", made, ["--sets=walk"])
     study.main("study", "A study.", made, ["--rows=a"])
     assert ran == [("b", "walk"), ("a", "both")]
-    assert "| a | 5 ± 2 |" in capsys.readouterr().out
+    assert "| a | 5 ± 25 (25 % fall) |" in capsys.readouterr().out
     page = (made.results / "README.md").read_text()
     assert page.startswith("# A study\n")
-    assert "| a | 5 ± 2 |" in page
+    assert "| a | 5 ± 25 (25 % fall) |" in page
     assert "| a | walk | 2 | 5 |" in page
     assert (made.results / "returns.png").stat().st_size > 1000
     error = refused(capsys, lambda: study.main("study", "A study.", made, ["--rows=aa"]))
@@ -124,7 +137,7 @@ def test_the_page_has_what_was_done_before_an_interruption(
     monkeypatch.setattr(study, "_run_cell", run_cell)
     with pytest.raises(SystemExit):
         study.main("study", "A study.", made, [])
-    assert "| b | 5 ± 2 |" in (made.results / "README.md").read_text()
+    assert "| b | 5 ± 25 (25 % fall) |" in (made.results / "README.md").read_text()
 
 
 def test_a_cell_is_a_run_of_the_seeds(made: Study, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
@@ -171,8 +184,9 @@ def test_a_member_that_diverged_is_counted_and_not_averaged(made: Study):
     record = json.loads(path.read_text())
     record["returns"]["seed=0"] = [None, None]
     path.write_text(json.dumps(record))
-    assert "| a | 7 ± 0 (1 diverged) |" in study.table(made)
-    assert "| a | walk | 1 | 7 | 0 | 7 | 7 | 7 | 7 | 7 | 2 | 1 | 0 |" in study.details(made)
+    assert "| a | 7 (1 diverged) |" in study.table(made)
+    line = "| a | walk | 1 | 7 |  |  |  | 7 | 7 | 2 | 7 | 0.0 % | 50 % |"
+    assert line.replace("0.0", "0") in study.details(made)
     record["returns"]["seed=1"] = [None, None]
     path.write_text(json.dumps(record))
     assert "| a | diverged |" in study.table(made)

@@ -185,6 +185,27 @@ def test_a_preset_gives_what_is_not_given(
     assert runs.load(Path("runs/b")).configs[0].hidden_dims == (256, 256)
 
 
+def test_the_authors_setting_says_what_the_data_is_to_be_too(
+    exorl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+):
+    monkeypatch.chdir(tmp_path)
+    words = ["--eval_every=0", "--num_updates=2", "--batch_size=4", "--preset=paper"]
+    train.main(["iql", f"--dataset={exorl}", *words, "--name=a"])
+    assert not runs.load(Path("runs/a")).record["settings"]["normalize"]
+    assert runs.load(Path("runs/a")).configs[0].return_range == 1000
+    train.main(["iql", f"--dataset={exorl}", *words, "--name=b", "--normalize=True"])
+    assert runs.load(Path("runs/b")).record["settings"]["normalize"]
+    train.main(["iql", "--resume=runs/a", "--preset=paper"])
+
+    one = tmp_path / "one.npz"
+    columns = {"observation": np.zeros((9, 4)), "action": np.zeros((9, 2)), "reward": np.ones(9)}
+    ends = {"terminated": np.arange(9) == 8, "truncated": np.zeros(9, bool)}
+    np.savez(one, **columns, **ends, action_low=-1, action_high=1)
+    error = refused(capsys, lambda: train.main(["iql", f"--dataset={one}", *words]))
+    assert "--return_range=1000: " in error
+    assert "has not two whole episodes of different returns" in error
+
+
 def test_the_precision_asked_for_is_that_of_training_and_resuming(
     command: Callable[..., None], capsys: Any
 ):

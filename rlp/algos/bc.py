@@ -29,6 +29,7 @@ class Config:
     num_updates: Positive = 20_000  # gradient updates
     batch_size: Positive = 256  # steps in a batch
     hidden_dims: tuple[Positive, ...] = (256, 256)  # widths of the hidden layers
+    init: networks.Init = "torch"  # of the weights: torch.nn.Linear's, as CORL's
     head: Literal["deterministic", "stochastic", "categorical"] = "deterministic"  # of the actor
     learning_rate: NonNegativeFloat = 1e-3  # Adam's
     input_noise: NonNegativeFloat = 0.0  # standard deviation of noise on normalised observations
@@ -55,7 +56,7 @@ def sample(config: Config, key: jax.Array, dataset: Dataset) -> Step:
 def init(config: Config, key: jax.Array, spec: Spec) -> State:
     """Returns the state before the first update."""
     heads = 2 if config.head == "stochastic" else 1
-    network = networks.mlp(config.hidden_dims, heads * spec.action_dim)
+    network = networks.mlp(config.hidden_dims, heads * spec.action_dim, config.init)
     actor = network.init(key, jnp.zeros(spec.observation_dim))
     return State(actor, optim.adam(config.learning_rate).init(actor))
 

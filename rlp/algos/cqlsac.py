@@ -34,6 +34,7 @@ class Config:
     batch_size: Positive = 256  # transitions in a batch
     hidden_dims: tuple[Positive, ...] = (256, 256, 256)  # widths of the hidden layers
     num_critics: Positive = 2  # critics in the ensemble
+    init: networks.Init = "rlkit"  # of the weights
     layer_norm: networks.NormSide = "none"  # in the critics, before or after the activations
     actor_rate: NonNegativeFloat = 1e-4  # Adam's for the actor and alpha
     critic_rate: NonNegativeFloat = 3e-4  # Adam's for the critics and alpha'
@@ -41,6 +42,7 @@ class Config:
     tau: Share = 0.005  # Polyak step of the target critics
     actor_tau: Share = 1.0  # Polyak step of the actor that acts (not in the paper); 1: no average
     reward_scale: PositiveFloat = 1.0  # factor of the rewards
+    return_range: NonNegativeFloat = 0.0  # that the data's returns are to have; 0: as they are
     normalize_reward: bool = False  # rewards in units of the data's mean |r| (not the paper's)
     # SAC
     alpha: PositiveFloat = 1.0  # temperature of the entropy, at the start where it is learned
@@ -48,7 +50,7 @@ class Config:
     alpha_multiplier: NonNegativeFloat = 1.0  # CORL's factor of the learned alpha
     target_entropy: float = -1.0  # of an action, per dimension: -1 is -A, 0 is 0
     backup_entropy: bool = False  # subtract alpha log pi in the backup, as SAC does
-    log_std_min: float = -20.0  # clip of the policy's log standard deviation
+    log_std_min: float = -5.0  # clip of the policy's log standard deviation
     log_std_max: float = 2.0  # clip of the policy's log standard deviation
     learn_log_std_scale: bool = False  # CORL's: multiplier and offset of the log std are learned
     log_std_multiplier: NonNegativeFloat = 1.0  # CORL's factor of the network's log std
@@ -65,7 +67,8 @@ class Config:
     bound_q: bool = False  # critics bend to stay within max |r| / (1 - discount) (not the paper's)
     clip_gap_min: float = -1e9  # clip of logsumexp - Q, for each state
     clip_gap_max: float = 1e9  # clip of logsumexp - Q, for each state
-    bc_updates: int = 0  # first updates in which the actor clones the data instead of maximising Q
+    bc_updates: int = 40_000  # first updates, in which the actor clones instead of maximising Q
+    actor_bc: NonNegativeFloat = 0.0  # cloning's weight against Q (not the authors'; TD3+BC's: 0.4)
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -77,6 +80,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "actor_rate": 3e-4,
         "critic_rate": 1e-3,
         "discount": 0.97,
+        "bc_updates": 0,
         "num_actions": 4,
         "num_penalised": 64,
         "cql_weight": 2.0,
@@ -84,7 +88,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "bound_q": True,
         "clip_gap_min": 0.0,
     },
-    "paper": {},
+    "paper": {"normalize": False},
 }
 
 
@@ -138,7 +142,7 @@ def init(config: Config, key: jax.Array, spec: Spec) -> State:
     actor_key, critic_key = jax.random.split(key)
     observation, action = jnp.zeros(spec.observation_dim), jnp.zeros(spec.action_dim)
     actor = {
-        "mlp": networks.mlp(config.hidden_dims, 2 * spec.action_dim).init(actor_key, observation),
+        "mlp": _mlp(config, 2 * spec.action_dim).init(actor_key, observation),
         "log_std_multiplier": jnp.asarray(config.log_std_multiplier),
         "log_std_offset": jnp.asarray(config.log_std_offset),
     }
@@ -191,6 +195,7 @@ def _update(
             actor, config, state.critic, alpha, step, Batch(part, batch.bound), *noise
         ),
         state.actor, transition, noise.policy,
+        whole=True,
     )  # fmt: skip
     critic_grads, critic_metrics = optim.grad(
         lambda critic, part, *backup: _critic_loss(
@@ -342,7 +347,11 @@ def _actor_loss(
     batch: Batch,
     noise: jax.Array,
 ) -> tuple[jax.Array, Metrics]:
-    """Returns alpha log pi - min Q; in the first `bc_updates`, minus the data's log-likelihood."""
+    """Returns alpha log pi - min Q; in the first `bc_updates`, minus the data's log-likelihood.
+
+    With `actor_bc` the squared distance to the data's action is added, in units of mean |Q|: as
+    TD3+BC's loss (2106.06860, equation 5) times mean |Q| / 2.5 where it is 1 / 2.5.
+    """
     observation = batch.transition.observation
     action, log_prob = _sample(config, actor, observation, noise[:, None])  # [B, 1, ...]
     objective = lowest(_q(config, critic, batch.bound, observation, action))
@@ -350,8 +359,10 @@ def _actor_loss(
         head = _head(config, actor, observation)
         likelihood = tanh_normal_log_prob(*head, batch.transition.action)
         objective = jnp.where(step < config.bc_updates, likelihood[:, None], objective)
-    loss = jnp.mean(alpha * log_prob - objective)
-    return loss, {"actor_loss": loss, "log_prob": jnp.mean(log_prob)}
+    error = jnp.mean(jnp.square(action[:, 0] - batch.transition.action))
+    cloning = config.actor_bc * optim.mean_of_all(jnp.abs(objective)) * error
+    loss = jnp.mean(alpha * log_prob - objective) + cloning
+    return loss, {"actor_loss": loss, "log_prob": jnp.mean(log_prob), "error": error}
 
 
 def _alpha_loss(log_alpha: jax.Array, log_prob: jax.Array, target_entropy: jax.Array) -> jax.Array:
@@ -359,7 +370,7 @@ def _alpha_loss(log_alpha: jax.Array, log_prob: jax.Array, target_entropy: jax.A
 
 
 def _critics(config: Config) -> networks.Network:
-    return networks.critics(config.hidden_dims, config.num_critics, config.layer_norm)
+    return networks.critics(config.hidden_dims, config.num_critics, config.init, config.layer_norm)
 
 
 def _q(
@@ -373,11 +384,15 @@ def _q(
 
 def _head(config: Config, actor: Params, observation: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Returns mean (before the tanh) and log standard deviation, [..., A] each."""
-    network = networks.mlp(config.hidden_dims, networks.output_dim(actor["mlp"]))
+    network = _mlp(config, networks.output_dim(actor["mlp"]))
     mean, raw = jnp.split(network.apply(actor["mlp"], observation), 2, axis=-1)
     scale = actor["log_std_multiplier"], actor["log_std_offset"]
     multiplier, offset = scale if config.learn_log_std_scale else jax.lax.stop_gradient(scale)
     return mean, jnp.clip(multiplier * raw + offset, config.log_std_min, config.log_std_max)
+
+
+def _mlp(config: Config, output_dim: int) -> networks.Network:
+    return networks.mlp(config.hidden_dims, output_dim, config.init)
 
 
 def _sample(

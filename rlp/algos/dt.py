@@ -96,10 +96,10 @@ def update(
 ) -> tuple[State, Metrics]:
     """Returns the state after one update of the transformer."""
     weight = batch.mask * (batch.mask.shape[0] / jnp.sum(batch.mask))
-    numbers = jnp.arange(len(weight))
+    keys = jax.random.split(key, len(weight))
     grads, metrics = optim.grad(
-        lambda actor, *part: _loss(actor, config, key, *part),
-        state.actor, batch, weight, numbers,
+        lambda actor, *part: _loss(actor, config, *part),
+        state.actor, batch, weight, keys,
         rows=3 * config.context,
     )  # fmt: skip
     tx = _tx(config, step)
@@ -113,32 +113,27 @@ def _tx(config: Config, step: jax.Array) -> Any:
 
 
 def _loss(
-    actor: Params,
-    config: Config,
-    key: jax.Array,
-    batch: Segment,
-    weight: jax.Array,
-    numbers: jax.Array,
+    actor: Params, config: Config, batch: Segment, weight: jax.Array, keys: jax.Array
 ) -> tuple[jax.Array, Metrics]:
     """Returns the squared error of the actions, with weights [B, K], and its metrics.
 
     The weights are 0 for padding and such that the mean is one over the real steps of the batch.
-    Dropout depends on the key and the first segment's number.
+    The keys [B] are those of dropout.
     """
-    action = _predict(config, actor, batch, jax.random.fold_in(key, numbers[0]))
+    action = _predict(config, actor, batch, keys)
     error = jnp.mean(jnp.square(action - batch.action), axis=-1)
     loss = jnp.mean(jnp.sum(weight * error, axis=1))
     return loss, {"actor_loss": loss}
 
 
 def _predict(
-    config: Config, actor: Params, segment: Segment, key: jax.Array | None = None
+    config: Config, actor: Params, segment: Segment, keys: jax.Array | None = None
 ) -> jax.Array:
-    """Returns the actions [..., K, A] of segments; without a key there is no dropout."""
+    """Returns the actions [..., K, A] of segments; without keys [B] there is no dropout."""
     num_timesteps = len(actor["embed_timestep"]["embedding"])
     network = _network(config, actor["action"]["bias"].shape[-1], num_timesteps)
     segment = segment._replace(return_to_go=segment.return_to_go / config.return_scale)
-    return network.apply(actor, segment, key, config.dropout)
+    return network.apply(actor, segment, keys, config.dropout)
 
 
 def _network(config: Config, action_dim: int, num_timesteps: int) -> networks.Network:

@@ -31,6 +31,7 @@ class Config:
     num_updates: Positive = 1_000_000  # gradient updates
     batch_size: Positive = 256  # transitions in a batch
     hidden_dims: tuple[Positive, ...] = (256, 256)  # widths of the hidden layers
+    init: networks.Init = "orthogonal"  # of the weights, with a gain of sqrt 2
     layer_norm: networks.NormSide = "none"  # in the critics, before or after the activations
     actor_rate: NonNegativeFloat = 3e-4  # Adam's
     value_rate: NonNegativeFloat = 3e-4  # Adam's
@@ -41,7 +42,8 @@ class Config:
     expectile: Share = 0.7  # of Q over actions that V is (tau in the paper)
     temperature: NonNegativeFloat = 3.0  # inverse: weights are exp(temperature * advantage), beta
     weight_max: PositiveFloat = 100.0  # clip of the weights
-    reward_scale: PositiveFloat = 1.0  # of the rewards (the authors': 1000 / range of returns)
+    reward_scale: PositiveFloat = 1.0  # factor of the rewards
+    return_range: NonNegativeFloat = 0.0  # that the data's returns are to have; 0: as they are
     normalize_reward: bool = False  # rewards in units of the data's mean |r| (not the paper's)
 
 
@@ -50,7 +52,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "num_updates": 30_000,
         "normalize_reward": True,
     },
-    "paper": {},
+    "paper": {"normalize": False, "return_range": 1000.0},
 }
 
 
@@ -76,10 +78,10 @@ def init(config: Config, key: jax.Array, spec: Spec) -> State:
     actor_key, value_key, critic_key = jax.random.split(key, 3)
     observation, action = jnp.zeros(spec.observation_dim), jnp.zeros(spec.action_dim)
     actor = {
-        "mlp": networks.mlp(config.hidden_dims, spec.action_dim).init(actor_key, observation),
+        "mlp": _mlp(config, spec.action_dim).init(actor_key, observation),
         "log_std": jnp.zeros(spec.action_dim),
     }
-    value = networks.mlp(config.hidden_dims, 1).init(value_key, observation)
+    value = _mlp(config, 1).init(value_key, observation)
     critic = _critics(config).init(critic_key, observation, action)
     return State(
         actor=actor,
@@ -167,7 +169,7 @@ def _critic_loss(
 
 
 def _critics(config: Config) -> networks.Network:
-    return networks.critics(config.hidden_dims, NUM_CRITICS, config.layer_norm)
+    return networks.critics(config.hidden_dims, NUM_CRITICS, config.init, config.layer_norm)
 
 
 def _q(config: Config, critic: Params, batch: Transition) -> jax.Array:
@@ -177,15 +179,18 @@ def _q(config: Config, critic: Params, batch: Transition) -> jax.Array:
 
 def _value(config: Config, value: Params, observation: jax.Array) -> jax.Array:
     """Returns V [B]."""
-    return networks.mlp(config.hidden_dims, 1).apply(value, observation)[..., 0]
+    return _mlp(config, 1).apply(value, observation)[..., 0]
 
 
 def _head(config: Config, actor: Params, observation: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Returns mean and log standard deviation [..., A] of a normal that is not squashed."""
     log_std = actor["log_std"]
-    network = networks.mlp(config.hidden_dims, log_std.shape[-1])
-    mean = jnp.tanh(network.apply(actor["mlp"], observation))
+    mean = jnp.tanh(_mlp(config, log_std.shape[-1]).apply(actor["mlp"], observation))
     return mean, jnp.broadcast_to(jnp.clip(log_std, LOG_STD_MIN, LOG_STD_MAX), mean.shape)
+
+
+def _mlp(config: Config, output_dim: int) -> networks.Network:
+    return networks.mlp(config.hidden_dims, output_dim, config.init)
 
 
 limits = q_limits

@@ -2,8 +2,9 @@
 
 TD3 with a penalty on the squared distance to the data's action in actor and critic, each weight its
 own (equations 3 and 4), LayerNorm in the critics, three layers and large batches. Actor and
-targets move in every second update. Where the data ends without terminating, the next action is not
-known, and the critic's penalty is left out; the authors drop those steps.
+targets move in every second update, the first among them, and the target actor towards the actor
+from before its step, as in their code. Where the data ends without terminating, the next action is
+not known, and the critic's penalty is left out; the authors drop those steps.
 """
 
 import functools
@@ -40,6 +41,7 @@ class Config:
     batch_size: Positive = 1024  # transitions in a batch
     hidden_dims: tuple[Positive, ...] = (256, 256, 256)  # widths of the hidden layers
     num_critics: Positive = 2  # whose lowest Q counts
+    init: networks.Init = "edac"  # of the weights: as in EDAC's code
     layer_norm: networks.NormSide = "after"  # in the critics, before or after the activations
     actor_rate: NonNegativeFloat = 1e-3  # Adam's
     critic_rate: NonNegativeFloat = 1e-3  # Adam's
@@ -53,6 +55,7 @@ class Config:
     critic_penalty: NonNegativeFloat = 1.0  # weight of the squared distance in the backup (beta 2)
     normalize_q: bool = True  # divide the actor's Q by its mean magnitude
     reward_scale: PositiveFloat = 1.0  # factor of the rewards
+    return_range: NonNegativeFloat = 0.0  # that the data's returns are to have; 0: as they are
     normalize_reward: bool = False  # rewards in units of the data's mean |r| (not the paper's)
 
 
@@ -66,7 +69,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "actor_penalty": 0.1,  # less where the data has actions of all kinds
         "critic_penalty": 0.01,
     },
-    "paper": {},
+    "paper": {"normalize": False},
 }
 
 
@@ -129,7 +132,7 @@ def _update(
     tx = optim.adam(config.critic_rate * decay)
     critic, critic_opt = optim.step(tx, grads, state.critic_opt, state.critic)
     state = state._replace(critic=critic, critic_opt=critic_opt)
-    is_due = step % config.policy_every == config.policy_every - 1
+    is_due = step % config.policy_every == 0
     move_actor = functools.partial(_move_actor, config, decay)
     state, actor_metrics = jax.lax.cond(is_due, move_actor, _keep_actor, state, transition)
     return state, {**critic_metrics, **actor_metrics}
@@ -169,13 +172,15 @@ def _move_actor(
 ) -> tuple[State, Metrics]:
     """Returns the state after a step of the actor on the new critics, and one of all targets."""
     grads, metrics = optim.grad(
-        lambda actor, part: _actor_loss(actor, config, state.critic, part), state.actor, batch
-    )
+        lambda actor, part: _actor_loss(actor, config, state.critic, part),
+        state.actor, batch,
+        whole=True,
+    )  # fmt: skip
     tx = optim.adam(config.actor_rate * decay)
     actor, actor_opt = optim.step(tx, grads, state.actor_opt, state.actor)
     state = state._replace(
         actor=actor,
-        target_actor=optim.polyak(actor, state.target_actor, config.tau),
+        target_actor=optim.polyak(state.actor, state.target_actor, config.tau),  # as it was
         target_critic=optim.polyak(state.critic, state.target_critic, config.tau),
         actor_opt=actor_opt,
     )
@@ -201,9 +206,7 @@ def _actor_loss(
 
 
 def _critics(config: Config) -> networks.Network:
-    return networks.critics(
-        config.hidden_dims, config.num_critics, config.layer_norm, output_bound=3e-3
-    )
+    return networks.critics(config.hidden_dims, config.num_critics, config.init, config.layer_norm)
 
 
 def _q(config: Config, critic: Params, observation: jax.Array, action: jax.Array) -> jax.Array:
@@ -218,7 +221,7 @@ def _policy(config: Config, actor: Params, observation: jax.Array) -> jax.Array:
 
 
 def _actor(config: Config, action_dim: int) -> networks.Network:
-    return networks.mlp(config.hidden_dims, action_dim, output_bound=1e-3)
+    return networks.mlp(config.hidden_dims, action_dim, config.init)
 
 
 def limits(config: Config, dataset: Dataset) -> Limits:

@@ -28,6 +28,7 @@ class Config:
     num_updates: Positive = 1_000_000  # gradient updates
     batch_size: Positive = 256  # transitions in a batch
     hidden_dims: tuple[Positive, ...] = (256, 256)  # widths of the hidden layers
+    init: networks.Init = "torch"  # of the weights: torch.nn.Linear's
     layer_norm: networks.NormSide = "none"  # in the critics, before or after the activations
     actor_rate: NonNegativeFloat = 3e-4  # Adam's
     critic_rate: NonNegativeFloat = 3e-4  # Adam's
@@ -38,6 +39,7 @@ class Config:
     policy_every: Positive = 2  # updates of the critics for one of actor and targets (d)
     alpha: NonNegativeFloat = 2.5  # weight of Q against cloning
     reward_scale: PositiveFloat = 1.0  # factor of the rewards
+    return_range: NonNegativeFloat = 0.0  # that the data's returns are to have; 0: as they are
     normalize_reward: bool = False  # rewards in units of the data's mean |r| (not the paper's)
 
 
@@ -75,7 +77,7 @@ def init(config: Config, key: jax.Array, spec: Spec) -> State:
     """Returns the state before the first update."""
     actor_key, critic_key = jax.random.split(key)
     observation, action = jnp.zeros(spec.observation_dim), jnp.zeros(spec.action_dim)
-    actor = networks.mlp(config.hidden_dims, spec.action_dim).init(actor_key, observation)
+    actor = _actor(config, spec.action_dim).init(actor_key, observation)
     critic = _critics(config).init(critic_key, observation, action)
     return State(
         actor=actor,
@@ -131,8 +133,10 @@ def _critic_loss(
 def _move_actor(config: Config, state: State, batch: Transition) -> tuple[State, Metrics]:
     """Returns the state after a step of the actor on the new critics, and one of all targets."""
     grads, metrics = optim.grad(
-        lambda actor, part: _actor_loss(actor, config, state.critic, part), state.actor, batch
-    )
+        lambda actor, part: _actor_loss(actor, config, state.critic, part),
+        state.actor, batch,
+        whole=True,
+    )  # fmt: skip
     tx = optim.adam(config.actor_rate)
     actor, actor_opt = optim.step(tx, grads, state.actor_opt, state.actor)
     state = state._replace(
@@ -164,7 +168,7 @@ def _actor_loss(
 
 
 def _critics(config: Config) -> networks.Network:
-    return networks.critics(config.hidden_dims, NUM_CRITICS, config.layer_norm)
+    return networks.critics(config.hidden_dims, NUM_CRITICS, config.init, config.layer_norm)
 
 
 def _q(config: Config, critic: Params, observation: jax.Array, action: jax.Array) -> jax.Array:
@@ -174,8 +178,12 @@ def _q(config: Config, critic: Params, observation: jax.Array, action: jax.Array
 
 def _policy(config: Config, actor: Params, observation: jax.Array) -> jax.Array:
     """Returns the action [..., A]."""
-    network = networks.mlp(config.hidden_dims, networks.output_dim(actor))
+    network = _actor(config, networks.output_dim(actor))
     return jnp.tanh(network.apply(actor, observation))
+
+
+def _actor(config: Config, action_dim: int) -> networks.Network:
+    return networks.mlp(config.hidden_dims, action_dim, config.init)
 
 
 limits = q_limits

@@ -55,6 +55,7 @@ class Dataset(NamedTuple):
     sum_abs_reward: jax.Array  # []
     lowest_reward: jax.Array  # [], bounds Q from below
     highest_reward: jax.Array  # [], and from above
+    return_range: jax.Array  # [], best less worst of the whole episodes' returns; 0: not known
 
     @property
     def mean_abs_reward(self) -> jax.Array:
@@ -102,7 +103,8 @@ def make_dataset(
     Raises:
         InputError: if an observation is too large for `dtype`.
     """
-    rows = _rows(data, np.ones(data.num_tasks) if factors is None else factors)
+    factors = np.ones(data.num_tasks) if factors is None else factors
+    rows = _rows(data, factors)
     observation = _normalized(normalizer, rows.pop("observation"), dtype)
     if not jnp.isfinite(observation).all():
         raise InputError(f"{data.name}: an observation is too large for {observation.dtype}")
@@ -119,7 +121,19 @@ def make_dataset(
         sum_abs_reward=jnp.float32(np.abs(rows["reward"]).sum(dtype=np.float64)),
         lowest_reward=jnp.float32(rows["reward"][rows["is_step"]].min()),
         highest_reward=jnp.float32(rows["reward"][rows["is_step"]].max()),
+        return_range=jnp.float32(return_range(data, factors)),
     )
+
+
+def return_range(data: EpisodeSet, factors: np.ndarray) -> float:
+    """Returns the best less the worst return of the whole episodes; 0 where there is none.
+
+    Args:
+        data: the episodes.
+        factors: of each task's rewards, [K].
+    """
+    returns = (factors[data.tasks] * data.returns)[data.is_whole]
+    return float(np.ptp(returns)) if len(returns) else 0.0
 
 
 @functools.partial(jax.jit, static_argnames="dtype")

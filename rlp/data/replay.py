@@ -54,6 +54,7 @@ def empty_replay(layout: Layout, spec: Spec, num_members: int) -> Dataset:
         sum_abs_reward=zeros(),
         lowest_reward=zeros() + jnp.inf,
         highest_reward=zeros() - jnp.inf,
+        return_range=zeros(),
     )
 
 

@@ -8,15 +8,19 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
+from jax.sharding import AbstractMesh, AxisType
 
-from rlp import population
+from rlp import optim, population
 from rlp.algos import ALGOS, presets
 from rlp.config import float_names, to_dict
 from rlp.data.dataset import Dataset, make_dataset, unit_normalizer
 from rlp.data.episodes import EpisodeSet
+from rlp.devices import BATCH, MEMBERS
 from rlp.types import Algo, Spec
 from tests.conftest import make_episode
+from tests.rounding import of_sums
 
 SPEC = Spec(observation_dim=4, action_dim=2, max_episode_steps=12)
 SMALL = {
@@ -28,7 +32,7 @@ SMALL = {
 def small(algo: Algo, **changed: Any) -> Any:
     """Returns a setting that compiles fast, of whatever the algorithm has of these fields."""
     fields = {field.name for field in dataclasses.fields(algo.Config)}
-    return algo.Config(**{k: v for k, v in SMALL.items() if k in fields}, **changed)
+    return algo.Config(**{k: v for k, v in SMALL.items() if k in fields} | changed)
 
 
 @pytest.fixture(params=ALGOS)
@@ -44,8 +48,10 @@ def dataset() -> Dataset:
 
 def test_presets_change_fields_that_exist(algo: Algo):
     for values in presets(algo).values():
-        assert to_dict(algo.Config(**values)) == {**to_dict(algo.Config()), **values}
-    assert presets(algo)["paper"] == {}  # the defaults are the authors'
+        own = {name: value for name, value in values.items() if name != "normalize"}
+        assert to_dict(algo.Config(**own)) == {**to_dict(algo.Config()), **own}
+    of_data = {"normalize", "return_range"}
+    assert presets(algo)["paper"].keys() <= of_data  # the other defaults are the authors'
 
 
 @partial(jax.jit, static_argnames="algo")
@@ -141,6 +147,32 @@ def test_other_floats_do_not_trace_again(algo: Algo, dataset: Dataset):
         state = jax.jit(algo.init, static_argnums=2)(config, jax.random.key(0), SPEC)
         batch = algo.sample(config, jax.random.key(1), dataset)
         update(config, state, jnp.int32(0), jax.random.key(2), batch)
+
+
+@pytest.mark.parametrize("parts", [1, 4])
+def test_however_a_batch_is_cut_it_has_one_gradient(
+    algo: Algo, dataset: Dataset, parts: int, monkeypatch: pytest.MonkeyPatch
+):
+    def steepest(*_: Any) -> optax.GradientTransformation:
+        return optax.sgd(1.0)  # Adam's first step has the gradient's sign only
+
+    monkeypatch.setattr(optim, "adam", steepest)
+    monkeypatch.setattr(optim, "adamw", steepest)
+    config = small(algo, batch_size=4096)
+    mesh = AbstractMesh((1, parts), (MEMBERS, BATCH), axis_types=(AxisType.Auto, AxisType.Auto))
+
+    def gradient() -> Any:
+        state, key = algo.init(config, jax.random.key(0), SPEC), jax.random.key(1)
+        batch = algo.sample(config, jax.random.key(2), dataset)
+        after, metrics = jax.jit(algo.update)(config, state, jnp.int32(0), key, batch)
+        return jax.tree.map(jnp.subtract, state, after), metrics
+
+    with jax.sharding.use_abstract_mesh(mesh):
+        in_pieces = gradient()
+    monkeypatch.setattr(optim, "CACHED_ROWS", 10**6)
+    for piece, whole in zip(*map(jax.tree.leaves, (in_pieces, gradient())), strict=True):
+        bounds = of_sums(100, size=float(jnp.abs(whole).max()))  # partial sums cancel their errors
+        np.testing.assert_allclose(piece, whole, **bounds)
 
 
 @pytest.mark.parametrize("num_members", [1, 2])

@@ -110,6 +110,8 @@ def read_config(vectors: Any, case: str, action_dim: int) -> Config:
         alpha_multiplier=hp("alpha_multiplier", 1.0),
         target_entropy=hp("target_entropy", None) / action_dim,
         backup_entropy=hp("backup_entropy", False),
+        log_std_min=-20.0,
+        bc_updates=0,
         learn_log_std_scale=hp("learn_scalars", False),
         num_actions=hp("cql_n_actions", None),
         cql_weight=hp("cql_alpha", None),

@@ -54,7 +54,8 @@ def read_batch(vectors: Any) -> Segment:
 
 def loss(params: Params, config: Config, batch: Segment) -> jax.Array:
     weight = batch.mask * (len(batch.mask) / jnp.sum(batch.mask))
-    return dt._loss(params, config, jax.random.key(0), batch, weight, jnp.arange(len(weight)))[0]
+    keys = jax.random.split(jax.random.key(0), len(weight))  # of a dropout of 0
+    return dt._loss(params, config, batch, weight, keys)[0]
 
 
 @pytest.mark.parametrize(("model", "position"), [("hf", True), ("nopos", False), ("kzl", False)])
