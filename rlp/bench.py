@@ -33,6 +33,7 @@ class Settings:
     algos: str = ",".join(ALGOS)  # which, separated by commas
     members: Distinct[Positive] = (1, 4)  # population sizes
     precisions: Distinct[Precision] = ("float32",)  # of matrix products; or bf16, on a GPU tf32
+    batch_devices: Distinct[Positive] = (1, 2)  # that share the batches of one member, each way
     num_rounds: Positive = 5  # measurements of a few seconds each; the median counts
     json: NewFile = ""  # file to write the figures to
     against: str = ""  # d3rlpy: measure it beside us, at the same work
@@ -53,7 +54,8 @@ def bench(given: cli.Given) -> None:
     console = screen.console()
     for number, case in enumerate(cases, start=1):
         with console.status(f"{case.name} ({number} of {len(cases)})"):
-            results.append(_in_new_process(case.measure, *case.arguments))
+            found = _in_new_process(case.measure, *case.arguments)
+        results += [found] if found else []  # a way that there are no devices for
         if settings.json:  # now, as there may be no end
             files.write_json(Path(settings.json), results)
     console.print(figures.on_screen(results))
@@ -64,6 +66,8 @@ def bench(given: cli.Given) -> None:
         "first s: from the start of the process to its first finished update\n"
         f"ceilings: {figures.ceilings(results)}"
     )
+    if ways := figures.faster_ways(results):
+        console.print(ways)
     if settings.against:
         console.print(figures.times_the_peer(results, settings.against))
     if settings.json:
@@ -74,7 +78,7 @@ class Case(NamedTuple):
     """What is measured in a process of its own."""
 
     name: str
-    measure: Callable[..., dict[str, Any]]
+    measure: Callable[..., dict[str, Any] | None]
     arguments: tuple[Any, ...]
 
 
@@ -93,8 +97,11 @@ def _cases(settings: Settings) -> list[Case]:
         most = max(settings.members)
         memory.check_members(ALGOS[algo_name], work.setting(algo_name), work.SPEC, most)
         for precision, num_members in itertools.product(settings.precisions, settings.members):
-            name = f"{algo_name}, {precision}, {num_members} members"
-            cases.append(Case(name, measure, (algo_name, precision, num_members, rounds)))
+            for sharing in settings.batch_devices if num_members == 1 else (1,):
+                name = f"{algo_name}, {precision}, {num_members} members"
+                name += f" on {sharing} devices each" * (sharing > 1)
+                arguments = (algo_name, precision, num_members, sharing, rounds)
+                cases.append(Case(name, measure, arguments))
         if settings.against and algo_name in peers.D3RLPY:
             name = f"{algo_name}, {settings.against}"
             cases.append(Case(name, measure_d3rlpy, (algo_name, rounds)))
@@ -115,16 +122,35 @@ def _compare(text: str) -> None:
     console.print(f"of {paths[0]} and {paths[1]}; ratio: of the fractions of the ceiling")
 
 
-def _in_new_process(function: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
+def _in_new_process(
+    function: Callable[..., dict[str, Any] | None], *arguments: Any
+) -> dict[str, Any] | None:
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(function, *arguments, began=time.time()).result()
 
 
 def measure(
-    algo_name: str, precision: Precision, num_members: int, num_rounds: int, began: float
-) -> dict[str, Any]:
-    """Returns the figures of one case; `began` is when its process was started (unix time)."""
-    training = work.Training(algo_name, num_members, precision)
+    algo_name: str,
+    precision: Precision,
+    num_members: int,
+    batch_devices: int,
+    num_rounds: int,
+    began: float,
+) -> dict[str, Any] | None:
+    """Returns the figures of one case, None where there are too few devices for it.
+
+    Args:
+        algo_name: of what.
+        precision: of the matrix products.
+        num_members: how many train together.
+        batch_devices: that share the batches of each.
+        num_rounds: how often its speed is measured.
+        began: when its process was started (unix time).
+    """
+    try:
+        training = work.Training(algo_name, num_members, precision, batch_devices)
+    except InputError:
+        return None
     one_update = training.compiled(1)
     training.seconds(one_update)
     first_update_seconds = time.time() - began
@@ -142,6 +168,7 @@ def measure(
         "library": "rlp",
         "precision": precision,
         "members": num_members,
+        "batch_devices": batch_devices,
         "compile_seconds": compile_seconds,
         "first_update_seconds": first_update_seconds,
         **_speed(run, algo_name, num_members * num_updates, num_rounds),

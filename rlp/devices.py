@@ -33,6 +33,11 @@ class Placement(NamedTuple):
     batch: NamedSharding | None  # a member's batch, where several devices share it
 
     @property
+    def batch_devices(self) -> int:
+        """Devices that share each member's batches."""
+        return self.members.mesh.shape[BATCH]
+
+    @property
     def num_groups(self) -> int:
         """Members that are computed at the same time, each by a device or several."""
         return self.members.mesh.shape[MEMBERS]
@@ -71,7 +76,7 @@ def is_first() -> bool:
     return jax.process_index() == 0
 
 
-def split_cpu(num_members: int, num_bytes: int) -> None:
+def split_cpu(num_members: int, num_bytes: int, batch_devices: int = 0) -> None:
     """Makes a CPU count as several devices, each with members of its own.
 
     Members of a core of their own make more updates than where XLA shares every product out to
@@ -84,13 +89,15 @@ def split_cpu(num_members: int, num_bytes: int) -> None:
     Args:
         num_members: how many there are.
         num_bytes: of the data, which every device has.
+        batch_devices: parts that share each member's batches (0: as many as is best).
     """
     is_set = "JAX_NUM_CPU_DEVICES" in os.environ or "device_count" in os.getenv("XLA_FLAGS", "")
     if not (is_set or jax.distributed.is_initialized()):
         num_cores, fitting = _num_cores(), int(DATA_SHARE * memory.of_machine() / num_bytes)
         most = max(1, min(MOST_PARTS * num_cores, fitting))
         with suppress(RuntimeError):  # it has begun
-            jax.config.update("jax_num_cpu_devices", parts_of_cpu(num_members, num_cores, most))
+            parts = parts_of_cpu(num_members, num_cores, most, batch_devices)
+            jax.config.update("jax_num_cpu_devices", parts)
 
 
 def _num_cores() -> int:
@@ -100,13 +107,15 @@ def _num_cores() -> int:
     return os.cpu_count() or 1
 
 
-def parts_of_cpu(num_members: int, num_cores: int, most: int) -> int:
+def parts_of_cpu(num_members: int, num_cores: int, most: int, batch_devices: int = 0) -> int:
     """Returns as many as there are cores, or the next number that members can be shared out to.
 
-    Where there are cores for it, every member has parts that share its batches.
+    Where there are cores for it, every member has parts that share its batches: `batch_devices`,
+    or SHARING where that is 0.
     """
-    if num_members * SHARING <= min(num_cores, most):
-        return num_members * SHARING
+    sharing = batch_devices or SHARING
+    if sharing > 1 and num_members * sharing <= min(num_cores, most):
+        return num_members * sharing
     shares = [n for n in range(1, most + 1) if num_members % n == 0]
     return min((n for n in shares if n >= num_cores), default=shares[-1])
 
@@ -136,7 +145,10 @@ def placement(num_members: int, batch_devices: int = 0) -> Placement:
         is_one_cpu = jax.default_backend() == "cpu" and jax.process_count() == 1
         batch_devices = SHARING if is_one_cpu and num_members * SHARING <= num_devices else 1
     if batch_devices > num_devices:
-        raise InputError(f"--batch_devices={batch_devices}: there are {num_devices} devices")
+        raise InputError(
+            f"--batch_devices={batch_devices}: there are {num_devices} devices here; "
+            "--batch_devices=1 needs one, and differs by rounding"
+        )
     groups = num_devices // batch_devices
     used = max(n for n in range(1, groups + 1) if num_members % n == 0)
     if jax.process_count() > 1 and used * batch_devices < num_devices:

@@ -12,7 +12,7 @@ from rlp.errors import InputError
 from rlp.tables import OnScreen
 
 Figures = dict[str, Any]  # of one case
-Case = tuple[str, str, int]  # algorithm, precision, members
+Case = tuple[str, str, int, int]  # algorithm, precision, members, devices that share a batch
 
 
 def read(path: Path) -> list[Figures]:
@@ -34,7 +34,10 @@ def read(path: Path) -> list[Figures]:
 def _ours(figures: Sequence[Figures]) -> dict[Case, Figures]:
     """Returns the cases that are not another library's."""
     ours = [r for r in figures if r["library"] == "rlp"]
-    return {(r["algo"], r["precision"], r["members"]): r for r in ours}
+    return {
+        (r["algo"], r["precision"], r["members"], r.get("batch_devices", 1)): r
+        for r in ours  # older figures do not say how many devices share
+    }
 
 
 def on_screen(figures: Sequence[Figures]) -> OnScreen:
@@ -47,7 +50,8 @@ def on_screen(figures: Sequence[Figures]) -> OnScreen:
 
 def side_by_side(before: Sequence[Figures], after: Sequence[Figures]) -> OnScreen:
     """Returns a row for every case that both have, and how they differ."""
-    columns = ("algorithm", "precision", "members", "updates/s", "", "of ceiling", "", "ratio")
+    columns = ("algorithm", "precision", "members", "devices each", "updates/s", "")
+    columns += ("of ceiling", "", "ratio")
     table = OnScreen(columns)
     both = _ours(before), _ours(after)
     for case in [each for each in both[0] if each in both[1]]:
@@ -74,14 +78,14 @@ def markdown(figures: Sequence[Figures]) -> str:
     if not ours:
         raise InputError("none of these figures is of float32")
     peers = {r["algo"]: r for r in figures if r["library"] != "rlp"}
-    sizes = sorted({members for *_, members in ours})
-    ends = f"({', '.join(map(str, dict.fromkeys((sizes[0], sizes[-1]))))})"
-    header = ["", "GFLOP an update", *(f"{n} member{'s' * (n > 1)}" for n in sizes)]
+    sizes = sorted({(members, sharing) for *_, members, sharing in ours})
+    ends = f"({', '.join(map(str, dict.fromkeys((sizes[0][0], sizes[-1][0]))))})"
+    header = ["", "GFLOP an update", *(_population(*size) for size in sizes)]
     header += [f"first update after {ends}", f"peak memory {ends}"]
     header += sorted({r["library"] for r in peers.values()})
     rows = []
     for algo in dict.fromkeys(algo for algo, *_ in ours):
-        populations = [ours.get((algo, "float32", size)) for size in sizes]
+        populations = [ours.get((algo, "float32", *size)) for size in sizes]
         measured = [r for r in populations if r]
         smallest_and_largest = measured[:1] + measured[1:][-1:]
         row = [algo, f"{measured[0]['gflop_per_update']:.2f}", *map(_speed_of_ceiling, populations)]
@@ -92,19 +96,32 @@ def markdown(figures: Sequence[Figures]) -> str:
     return tables.markdown(header, rows)
 
 
+def faster_ways(figures: Sequence[Figures]) -> str:
+    """Returns which way one member is faster, "" where only one was measured."""
+    ours, lines = _ours(figures), []
+    for (algo, precision, members, sharing), shared in ours.items():
+        alone = ours.get((algo, precision, members, 1))
+        if sharing > 1 and alone:
+            times = shared["fraction_of_ceiling"] / alone["fraction_of_ceiling"]
+            better = f"--batch_devices={sharing if times > 1 else 1}"
+            lines.append(f"{algo} ({precision}) {max(times, 1 / times):.2f} times with {better}")
+    return f"one member is faster: {', '.join(lines)}" if lines else ""
+
+
 def times_the_peer(figures: Sequence[Figures], library: str) -> str:
     """Returns how many times the library's fraction of the ceiling one of our members makes."""
-    fractions = {
-        (r["algo"], r["library"]): r["fraction_of_ceiling"]
-        for r in figures
-        if (r["members"], r["precision"]) == (1, "float32")
-    }
+    fractions: dict[tuple[str, str], float] = {}
+    for r in figures:
+        if (r["members"], r["precision"]) == (1, "float32"):
+            case = r["algo"], r["library"]
+            fractions[case] = max(r["fraction_of_ceiling"], fractions.get(case, 0.0))
     times = [
         f"{algo} {fractions[algo, 'rlp'] / fraction:.1f}"
         for (algo, name), fraction in fractions.items()
         if name != "rlp" and (algo, "rlp") in fractions
     ]
-    return f"times {library}'s fraction of the ceiling, one member: {', '.join(times) or 'none'}"
+    told = ", ".join(times) or "none"
+    return f"times {library}'s fraction of the ceiling, one member at its faster way: {told}"
 
 
 def ceilings(figures: Sequence[Figures]) -> str:
@@ -116,6 +133,11 @@ def ceilings(figures: Sequence[Figures]) -> str:
     copies = max(result["copy_gigabytes_per_second"] for result in ours)
     words = [f"{speed:,.0f} GFLOP/s of {name} products" for name, speed in products.items()]
     return ", ".join([*words, f"{copies:,.0f} GB/s read and written by copies"])
+
+
+def _population(num_members: int, sharing: int) -> str:
+    """Returns `4 members`, or `1 member on 2` where devices share its batches."""
+    return f"{num_members} member{'s' * (num_members > 1)}{f' on {sharing}' * (sharing > 1)}"
 
 
 def _speed(speed: float) -> str:
@@ -134,6 +156,7 @@ COLUMNS: dict[str, Callable[[Figures], str]] = {
     "algorithm": lambda r: r["algo"] + (f" ({r['library']})" if r["library"] != "rlp" else ""),
     "precision": lambda r: r["precision"],
     "members": lambda r: str(r["members"]),
+    "devices each": lambda r: str(r.get("batch_devices", "")),
     "updates/s": lambda r: _speed(r["updates_per_second"]),
     "a member": lambda r: _speed(r["updates_per_second"] / r["members"]),
     "GFLOP each": lambda r: f"{r['gflop_per_update']:.2f}",

@@ -64,6 +64,9 @@ class Settings(ReadOptions):
     d4rl_compat: bool = False  # drop each last transition before a time limit, as D4RL's loader
     normalize: bool = True  # observations to mean 0 and standard deviation 1
     precision: Precision = "float32"  # of matrix products; tf32 is an accelerator's
+    batch_devices: int = (
+        0  # that share each member's batches (0: two parts of a CPU with the cores)
+    )
     float16: bool = False  # keep observations in half precision, where memory is short
     show_task: bool = True  # of several tasks, which one it is
     balance_tasks: bool = True  # of several tasks, bring the rewards to the same mean size
@@ -80,7 +83,6 @@ class Handling:
 
     resume: str = ""  # a run to go on with, exactly: --resume=runs/NAME
     distributed: str = ""  # join processes: auto (SLURM, MPI, TPU), or HOST:PORT,N,I for the Ith
-    batch_devices: int = 0  # devices that share each member's batches (0: 2 where a CPU has cores)
     members_at_once: int = 0  # the others wait in memory (0: as many as fit the devices)
     extend: bool = False  # with --resume, allow another --num_updates (schedules depend on it)
     wandb: bool = False  # log to wandb too, offline unless WANDB_MODE says otherwise
@@ -169,6 +171,7 @@ def _start(algo_name: str, given: cli.Given, held: ExitStack) -> tuple[Run, Epis
     if settings.target_return and ALGOS[algo_name].remember is no_memory:
         raise InputError(f"--target_return: {algo_name} does not aim for a return")
     _try(ALGOS[algo_name], configs[0], _spec(data_set), task)
+    settings = replace(settings, batch_devices=task.placement.batch_devices)
     record = _record(algo_name, settings, schedule, configs, data_set, task)
     name = settings.name or runs.default_name(algo_name, settings.dataset)
     directory = Path(settings.runs) / name
@@ -302,14 +305,19 @@ def _resume(algo_name: str, given: cli.Given, held: ExitStack) -> tuple[Run, Epi
         raise InputError(f"{run.directory} is a run of {run.record['algo']}, not of {algo_name}")
     if "schedule" not in run.record:
         raise InputError(f"{run.directory} is a collection; go on with python -m rlp.collect")
-    settings = run.part("settings", Settings, added=asdict(AS_STORED))
+    settings = run.part("settings", Settings, added={**asdict(AS_STORED), "batch_devices": 0})
     schedule = _schedule(run)
     if settings.preset not in presets(run.algo):
         raise InputError(
             f"{run.directory / 'config.json'}, settings, preset: {algo_name} has no such"
         )
     _refuse_changes(run, given, allow_length=handling.extend)
-    settings = replace(settings, dataset=given.get("dataset", settings.dataset))
+    chosen = cli.parse(Settings, given)
+    settings = replace(
+        settings,
+        dataset=given.get("dataset", settings.dataset),
+        batch_devices=chosen.batch_devices or settings.batch_devices,
+    )
     data_set = _load(algo_name, settings)
     found, expected = fingerprint(data_set), run.record["data"]["fingerprint"]
     if found != expected:
@@ -341,7 +349,8 @@ def _schedule(run: Run) -> Schedule:
 
 
 def _refuse_changes(run: Run, given: cli.Given, allow_length: bool) -> None:
-    free = {field.name for field in fields(Handling)} | {"dataset"}  # data: by its fingerprint
+    free = {field.name for field in fields(Handling)}
+    free |= {"dataset", "batch_devices"}  # data: by its fingerprint; devices: another machine's
     asked = cli.parse_sweep(run.algo.Config, given)
     for name in given.keys() - free - ({"num_updates"} if allow_length else set()):
         if name in asked:
@@ -390,9 +399,9 @@ def _task(
     num_members: int,
 ) -> Task:
     data_set = add_mirror_images(data_set) if settings.mirror else data_set
-    devices.split_cpu(num_members, data_set.num_bytes)
+    devices.split_cpu(num_members, data_set.num_bytes, settings.batch_devices)
     memory.check_members(algo, setting, _spec(data_set), num_members)
-    placement = devices.placement(num_members, handling.batch_devices)
+    placement = devices.placement(num_members, settings.batch_devices)
     devices.check_precision(settings.precision)
     if handling.members_at_once % placement.num_groups:
         raise InputError(

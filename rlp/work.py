@@ -59,11 +59,16 @@ class Training:
     """A population that trains at the measured setting, placed as `rlp.train` places its own."""
 
     def __init__(
-        self, algo_name: str, num_members: int = 1, precision: Precision = "float32"
+        self,
+        algo_name: str,
+        num_members: int = 1,
+        precision: Precision = "float32",
+        batch_devices: int = 0,
     ) -> None:
         self._algo, config, data_set = ALGOS[algo_name], setting(algo_name), synthetic_data()
-        devices.split_cpu(num_members, data_set.num_bytes)
-        self._placement, self._precision = devices.placement(num_members), precision
+        devices.split_cpu(num_members, data_set.num_bytes, batch_devices)
+        self._placement = devices.placement(num_members, batch_devices)
+        self._precision = precision
         members = population.init(self._algo, [config] * num_members, range(num_members), SPEC)
         self._configs, self._keys, self._states = devices.place(members, self._placement.members)
         shared = (on_device(data_set), np.int32(0))  # the first update's number

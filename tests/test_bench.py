@@ -18,7 +18,7 @@ from tests.whole_runs import refused
 def test_one_case_has_every_figure():
     code = (
         "import json, sys, time; from rlp import bench;"
-        "print(json.dumps(bench.measure('bc', 'float32', 2, 3, time.time())));"
+        "print(json.dumps(bench.measure('bc', 'float32', 2, 1, 3, time.time())));"
         "found = {'dm_control', 'mujoco', 'gymnasium'} & sys.modules.keys();"
         "sys.exit(f'imported {found}' if found else 0)"
     )
@@ -50,7 +50,7 @@ def test_figures_are_written(tmp_path: Path, monkeypatch, capsys):
     bench.main(["--algos=bc", "--members=4", f"--json={tmp_path}/figures.json"])
     assert json.loads((tmp_path / "figures.json").read_text()) == [CASE]
     out = capsys.readouterr().out
-    assert re.search(r"4 +30\.7 +7\.67 .* 50%", out)  # of all members, and of one
+    assert re.search(r"4 +1 +30\.7 +7\.67 .* 50%", out)  # of all members, and of one
     assert "a machine" in out
     assert "ceilings: 90 GFLOP/s of float32 products, 10 GB/s read and written by copies" in out
 
@@ -61,8 +61,28 @@ def test_one_member_beside_another_library(monkeypatch, capsys):
     measured = iter([alone, {**CASE, "fraction_of_ceiling": 0.9}, theirs])
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: object())
     monkeypatch.setattr(bench, "_in_new_process", lambda *_: next(measured))
-    bench.main(["--algos=bc", "--members=1,4", "--against=d3rlpy"])
-    assert "times d3rlpy's fraction of the ceiling, one member: bc 2.5\n" in capsys.readouterr().out
+    words = ["--algos=bc", "--members=1,4", "--batch_devices=1", "--against=d3rlpy"]
+    bench.main(words)
+    told = capsys.readouterr().out
+    assert "times d3rlpy's fraction of the ceiling, one member at its faster way: bc 2.5\n" in told
+
+
+def test_one_member_is_measured_both_ways(monkeypatch, capsys):
+    """A way that there are no devices for is left out."""
+    asked = []
+
+    def measured(_: Any, algo: str, *case: Any) -> dict[str, Any] | None:
+        asked.append((algo, *case))
+        fraction = 0.5 if case[2] == 1 else 0.6
+        found = {**CASE, "algo": algo, "members": case[1], "batch_devices": case[2]}
+        return None if algo == "bc" and case[2] == 2 else {**found, "fraction_of_ceiling": fraction}
+
+    monkeypatch.setattr(bench, "_in_new_process", measured)
+    bench.main(["--algos=bc,iql", "--members=1,4", "--num_rounds=3"])
+    ways = [("float32", 1, 1, 3), ("float32", 1, 2, 3), ("float32", 4, 1, 3)]
+    assert asked == [(algo, *way) for algo in ("bc", "iql") for way in ways]
+    out = capsys.readouterr().out
+    assert "one member is faster: iql (float32) 1.20 times with --batch_devices=2\n" in out
 
 
 def test_what_was_measured_before_an_interruption_is_written(tmp_path: Path, monkeypatch):

@@ -1,5 +1,6 @@
 """Members on several devices and in several processes: the numbers are those of one."""
 
+import json
 import os
 import socket
 import subprocess
@@ -106,6 +107,30 @@ def test_a_cpu_is_split_where_nothing_sets_the_number(tmp_path: Path):
 )
 def test_parts_of_a_cpu(num_members: int, num_cores: int, most: int, parts: int):
     assert devices.parts_of_cpu(num_members, num_cores, most) == parts
+
+
+@pytest.mark.parametrize(
+    ("num_members", "num_cores", "batch_devices", "parts"),
+    [(1, 2, 1, 1), (1, 8, 4, 4), (2, 8, 4, 8), (1, 2, 4, 1), (3, 2, 1, 3), (2, 2, 2, 2)],
+)
+def test_parts_of_a_cpu_that_share_batches_as_asked(
+    num_members: int, num_cores: int, batch_devices: int, parts: int
+):
+    assert devices.parts_of_cpu(num_members, num_cores, 8, batch_devices) == parts
+
+
+def test_a_run_keeps_the_devices_that_share_its_batches(tmp_path: Path):
+    words = f"td3bc {RUN.replace('--hidden_dims=16 ', '')} --hidden_dims=16"
+    train(4, f"{words} --batch_devices=2 --name=a", tmp_path)
+    config = json.loads((tmp_path / "a" / "config.json").read_text())
+    assert config["settings"]["batch_devices"] == 2
+    longer = f"td3bc --resume={tmp_path}/a --extend --num_updates=16 --quiet"
+    refused = start(1, longer, tmp_path)
+    _, errors = refused.communicate(timeout=300)
+    assert refused.returncode == 2, errors
+    assert "error: --batch_devices=2: there are 1 devices here; --batch_devices=1" in errors
+    train(1, f"{longer} --batch_devices=1", tmp_path)
+    assert len(losses(tmp_path / "a")) == 4
 
 
 def test_a_placement_on_one_device():
