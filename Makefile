@@ -43,7 +43,7 @@ bench: setup
 	$(BIN)/python -m rlp.bench
 
 smoke: setup
-	$(BIN)/python -m rlp.train bc --num_updates=200 --log_every=100 --eval_every=200 --num_episodes=1
+	$(BIN)/python -m rlp.train bc --num_updates=200 --log_every=100 --eval_every=200 --num_episodes=1 --final_episodes=1
 
 check: lint type test
 

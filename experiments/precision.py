@@ -4,8 +4,8 @@
     python experiments/precision.py --rows=bc,bc-bf16
 
 Seeds 0 to 3 as one population, on sets whose returns spread little. Most make fewer updates than
-in the other studies: what is compared is the two rows of an algorithm. The last checkpoint counts,
-over 10 episodes of each seed.
+in the other studies: what is compared is the two rows of an algorithm, seed by seed. The last
+checkpoint counts, over 100 episodes of each seed.
 """
 
 from pathlib import Path
@@ -29,6 +29,7 @@ STUDY = study.Study(
     },
     sets={name: name for name in ("walker-walk/medium", "walker-run/medium")},
     num_seeds=4,
+    pairs={f"{name}-bf16": name for name in ALGORITHMS},
 )
 
 if __name__ == "__main__":

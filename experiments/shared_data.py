@@ -13,11 +13,11 @@ updates. Everything else is as in `walker_multitask.py`.
 
 from pathlib import Path
 
-from walker_multitask import FAR
 from walker_multitask import STUDY as SEPARATE
 
 from rlp import study
 
+_, FAR = study.ALGORITHMS["rebrac-far"]
 OTHERS = {"walker-walk": "data/run-as-walk", "walker-run": "data/walk-as-run"}
 STUDY = SEPARATE._replace(
     results=Path(__file__).parent / "results" / "shared_data",

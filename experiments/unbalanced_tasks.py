@@ -2,8 +2,7 @@
 
     python experiments/unbalanced_tasks.py    # every cell that is missing, and the table
 
-Everything else is as in `walker_multitask.py`. All records but ReBRAC's are of before there was the
-flag.
+Everything else is as in `walker_multitask.py`.
 """
 
 from pathlib import Path
@@ -12,7 +11,7 @@ from walker_multitask import STUDY as BALANCED
 
 from rlp import study
 
-WITH_CRITICS = ("td3bc", "iql", "rebrac", "rebrac-far", "cqlsac")
+WITH_CRITICS = ("td3bc", "iql", "rebrac", "rebrac-far", "cqlsac", "cqlsac-long")
 STUDY = BALANCED._replace(
     results=Path(__file__).parent / "results" / "unbalanced_tasks",
     rows={

@@ -6,10 +6,11 @@
 
 Every algorithm learns from medium and medium-replay of walker-walk, of walker-run, and of both
 tasks, told apart by a one-hot task. Updates are fixed for each algorithm; settings that are not the
-authors' were chosen on other seeds. The last checkpoint counts, over 10 episodes a task.
-`rebrac-far` is `rebrac` with a tenth of its preset's penalty on actions that are far from the
-data's, as half of these episodes are of early learning. `rebrac-mirror` is `rebrac-far`, told that
-the walker's legs are alike: its data has the mirror image of every episode, too.
+authors' were chosen on other seeds. The last checkpoint counts, over 100 episodes a task.
+`cqlsac-long` makes more updates than `cqlsac`, with a discount of 0.99 and an actor that follows Q
+alone: after 12,000 one policy for both tasks still walked where it should run. `rebrac-far` is
+`rebrac` with a tenth of its preset's penalty on actions that are far from the data's, as half of
+these episodes are of early learning.
 
 What such a study varies is one command each:
 
@@ -30,10 +31,9 @@ from pathlib import Path
 from rlp import study
 
 TASKS = {task: f"{task}/medium+{task}/medium-replay" for task in ("walker-walk", "walker-run")}
-_, FAR = study.ALGORITHMS["rebrac-far"]
 STUDY = study.Study(
     results=Path(__file__).parent / "results" / "walker_multitask",
-    rows={**study.ALGORITHMS, "rebrac-mirror": ("rebrac", {**FAR, "mirror": "True"})},
+    rows=study.ALGORITHMS,
     sets={**TASKS, "both": "+".join(TASKS.values())},
     num_seeds=5,
 )

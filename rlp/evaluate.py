@@ -52,8 +52,9 @@ def evaluate_run(given: cli.Given) -> None:
     env_name = settings.env or run.record["env"]
     num_aims = len(settings.target_return) or 1
     num_members, num_tasks = len(run.seeds), len(run.tasks)
-    num_envs = num_simulators(num_members, settings.num_episodes * num_aims, num_tasks)
-    env = envs.make(env_name, num_envs, run.action_bounds)
+    at_once = min(_at_once(run), settings.num_episodes * num_aims)
+    env_size = num_simulators(num_members, at_once, num_tasks)
+    env = envs.make(env_name, env_size, run.action_bounds)
     seeds = evaluation_seeds(settings.num_episodes, len(run.tasks), settings.seed)
     aims = [np.full(len(seeds), target) for target in settings.target_return]
     aims = aims or [np.tile(run.target_returns, settings.num_episodes)]
@@ -103,6 +104,16 @@ def evaluate_run(given: cli.Given) -> None:
             screen.say(f"drawn to {plot}")
     if NEVER not in saved.diverged:
         raise SystemExit(f"error: no member is left, {runs.in_words(result['diverged'])}")
+
+
+def _at_once(run: Run) -> int:
+    """Returns how many episodes of a member the run evaluated at once: as many repeat its returns.
+
+    Policies of other batches round otherwise, and a simulator makes much of that in a thousand
+    steps.
+    """
+    part = run.record.get("schedule") or run.record["plan"]  # a collection's
+    return part["num_episodes"]
 
 
 def _by_target(

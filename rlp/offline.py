@@ -33,8 +33,8 @@ class Schedule:
 
     log_every: int = 1000  # updates between log points
     eval_every: int = 5000  # updates between evaluations; 0: never, and no simulator is needed
-    num_episodes: Positive = 10  # episodes of each member in an evaluation while training
-    final_episodes: Positive = 100  # and in the last one, whose returns are the result
+    num_episodes: Positive = 10  # of each member in an evaluation while training, at once
+    final_episodes: Positive = 100  # of each in the last evaluation, whose returns are the result
     checkpoint_every: int = 5000  # updates between checkpoints; 0: only at the end
 
     def next_stop(self, step: int, end: int) -> int:

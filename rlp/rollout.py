@@ -168,7 +168,10 @@ def by_member(array: np.ndarray, num_members: int) -> np.ndarray:
 
 
 def num_simulators(num_members: int, num_episodes: int, num_tasks: int = 1) -> int:
-    """Returns how many environments `evaluate` is to have for episodes of each member and task."""
+    """Returns how many environments to evaluate that many episodes of each member and task at once.
+
+    Fewer where they would be too many together: they then take turns.
+    """
     at_once = MOST_SIMULATORS // (num_members * num_tasks)
     return num_members * num_tasks * min(num_episodes, max(1, at_once))
 

@@ -25,14 +25,18 @@ of Student's 95 % interval of their mean (by the standard error, over n - 1). An
 less than a fifth of the data's best is a fall: a walker on the ground."""
 
 Rows = Mapping[str, tuple[str, Mapping[str, str]]]  # name -> algorithm and its flags
-ALGORITHMS: Rows = {  # light presets, CQL's for longer: 5 seeds take half an hour on 2 cores or so
+ALGORITHMS: Rows = {  # light presets: 5 seeds take half an hour on 2 cores or so
     "bc": ("bc", {}),
     "bc-10%": ("bc", {"top_fraction": "0.1"}),
     "td3bc": ("td3bc", {}),
     "iql": ("iql", {}),
     "rebrac": ("rebrac", {}),
     "rebrac-far": ("rebrac", {"actor_penalty": "0.01"}),  # for data of all kinds of episodes
-    "cqlsac": ("cqlsac", {"num_updates": "20000", "discount": "0.99"}),
+    "cqlsac": ("cqlsac", {}),
+    "cqlsac-long": (  # longer, and its actor follows Q alone, as the authors' does
+        "cqlsac",
+        {"num_updates": "20000", "discount": "0.99", "actor_bc": "0"},
+    ),
     "dt": ("dt", {}),
 }
 
@@ -282,7 +286,7 @@ def differences(study: Study) -> str:
 
 
 def _whole(number: float) -> str:
-    return "" if np.isnan(number) else f"{number:.0f}"
+    return "" if np.isnan(number) else str(round(number))
 
 
 def _percent(share: float) -> str:

@@ -136,7 +136,7 @@ def _show(
     if task.env:
         num_tasks = len(run.tasks)
         seeds = evaluation_seeds(schedule.final_episodes, num_tasks)
-        num_envs = num_simulators(1, schedule.final_episodes, num_tasks)
+        num_envs = num_simulators(1, schedule.num_episodes, num_tasks)
         env = envs.make(run.record["env"], num_envs, run.action_bounds)
         with screen.bar("random policy", most_steps(env, 1, len(seeds))) as show:
             found = evaluate_random(env, seeds, show)
@@ -415,8 +415,7 @@ def _task(
                 f"{settings.dataset} does not say which environment it is from: give --env=NAME, "
                 "or --eval_every=0 to train without evaluation"
             )
-        num_episodes = max(schedule.num_episodes, schedule.final_episodes)
-        num_envs = num_simulators(num_members, num_episodes, data_set.num_tasks)
+        num_envs = num_simulators(num_members, schedule.num_episodes, data_set.num_tasks)
         env = envs.make(env_name, num_envs, data_set.bounds)
         spec = _spec(data_set)
         envs.check_widths(env, env_name, spec.observation_dim, spec.action_dim, settings.dataset)

@@ -11,6 +11,7 @@ from tests.whole_runs import lines, refused
 
 def evaluated(name: str) -> None:
     words = "--num_episodes=1 --num_updates=40 --eval_every=20 --log_every=10 --num_seeds=2 --quiet"
+    words += " --final_episodes=1"
     train.main(["bc", *words.split(), "--batch_size=8", "--hidden_dims=8", f"--name={name}"])
 
 

@@ -15,8 +15,9 @@ def test_training_with_evaluation_and_evaluate(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ):
     monkeypatch.chdir(tmp_path)
-    words = "--num_episodes=1 --num_updates=20 --eval_every=10 --num_seeds=2 --name=a"
-    train.main(["bc", *words.split(), "--batch_size=8", "--hidden_dims=8"])
+    words = "--num_episodes=2 --num_updates=20 --eval_every=10 --num_seeds=2 --name=a"
+    flags = ["--final_episodes=3", "--batch_size=8", "--hidden_dims=8"]
+    train.main(["bc", *words.split(), *flags])
     out = capsys.readouterr().out
     for shown in (
         "walker-walk/medium  50 episodes, 50,000 steps",
@@ -30,13 +31,14 @@ def test_training_with_evaluation_and_evaluate(
         (step, f"seed={seed}") for step in (10, 20) for seed in (0, 1)
     ]
     assert re.search(r"update +20  return \d+ \+- \d+ \(\d+ to \d+\)\n", out)
-    evaluate.main(["runs/a", "--num_episodes=1", "--quiet"])
+    assert [len(e["returns"]) for e in entries] == [2, 2, 3, 3]  # the last evaluation counts
+    evaluate.main(["runs/a", "--num_episodes=3", "--quiet"])
     result = json.loads(Path("runs/a/evaluation.json").read_text())
     # The initial states are the same: the restored policies repeat their returns exactly.
     assert result["returns"] == {entry["member"]: entry["returns"] for entry in entries[2:]}
     final = json.loads(Path("runs/a/result.json").read_text())
     assert {name: len(values) for name, values in final["returns"].items()} == {
-        "data (walker-walk/medium)": 50, "random policy": 1, "seed=0": 1, "seed=1": 1,
+        "data (walker-walk/medium)": 50, "random policy": 3, "seed=0": 3, "seed=1": 3,
     }  # fmt: skip
     assert Path("runs/a/plots/return.png").stat().st_size > 1000
     assert "cheetah-run has 17 and 6" in refused(

@@ -154,6 +154,7 @@ def evaluated(command: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> 
 
     def run(*words: str) -> None:
         flags = ("--env=ten", "--eval_every=10", "--checkpoint_every=10", "--num_episodes=2")
+        flags += ("--final_episodes=2",)
         rates = () if any("--learning_rate" in word for word in words) else (RATES,)
         command(*words, *(() if "--resume" in words[0] else (*flags, *rates)))
 
@@ -271,7 +272,7 @@ def test_an_invalid_simulation_is_reported_and_kept_in_mind(
 ):
     monkeypatch.setattr(envs, "make", lambda _, size, *__: Ten(size, breaks=min(3, size - 1)))
     flags = ("--env=ten", "--eval_every=40", "--num_episodes=2", "--num_seeds=2")
-    command("--name=a", *flags)
+    command("--name=a", *flags, "--final_episodes=2")
     told = "the simulation became invalid in 1 of 2 episodes, which ended there"
     assert capsys.readouterr().err.splitlines() == [
         f"warning: seed=1: {told}", f"warning: random policy: {told}",

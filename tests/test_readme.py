@@ -12,7 +12,8 @@ from rlp import data, figures, study
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 STUDIES = [
-    "walker", "walker_multitask", "unbalanced_tasks", "shared_data", "cheetah_run", "precision"
+    "walker", "walker_multitask", "unbalanced_tasks", "mirror_images", "shared_data",
+    "cheetah_run", "precision",
 ]  # fmt: skip
 
 
@@ -31,7 +32,7 @@ def experiment(name: str) -> Any:
 
 
 def test_the_tables_of_results_are_those_of_the_records():
-    for name in ("walker", "walker_multitask", "shared_data", "cheetah_run", "precision"):
+    for name in (name for name in STUDIES if name != "unbalanced_tasks"):
         assert study.table(experiment(name).STUDY) in README
 
 

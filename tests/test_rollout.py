@@ -9,7 +9,15 @@ from rlp.algos import bc
 from rlp.config import stack
 from rlp.data.dataset import Normalizer
 from rlp.envs import Outcome
-from rlp.rollout import evaluate, evaluate_random, evaluation_seeds, record, rollout
+from rlp.rollout import (
+    evaluate,
+    evaluate_random,
+    evaluation_seeds,
+    most_steps,
+    num_simulators,
+    record,
+    rollout,
+)
 from rlp.types import Spec
 from tests.whole_runs import Ten
 
@@ -70,6 +78,34 @@ def test_members_act_with_their_own_parameters_on_normalised_observations():
     np.testing.assert_allclose(returns, expected, rtol=1e-5)
 
 
+def two_members() -> policy.Policy:
+    """Returns policies whose reward a step is 0 and tanh(5)."""
+    configs = [bc.Config(hidden_dims=())] * 2
+    kernel = jnp.zeros((2, 3, 2)).at[1, 0, 0].set(1.0)
+    params = {"output": {"kernel": kernel, "bias": jnp.zeros((2, 2))}}
+    return policy.Policy(stack(configs), params, Normalizer(jnp.zeros(3), jnp.ones(3)))
+
+
+def test_environments_take_many_initial_states_in_rounds():
+    spec, seeds, steps = Spec(3, 2, 4), [1, 2, 3, 4, 5], []
+    acts = np.array([True, True])
+    found = evaluate(bc, spec, two_members(), Countdown(4), seeds, steps.append, 0.0, acts)
+    expected = [[0] * 5, np.tanh(5) * np.array(seeds)]
+    np.testing.assert_allclose(found.values, expected, rtol=1e-5)
+    assert steps == [1, 2, 11, 12, 13, 14, 21, 22, 23, 24, 25]  # two at once, of ten steps at most
+    assert most_steps(Countdown(4), 2, 5) == 30
+    alone = evaluate(bc, spec, two_members(), Countdown(4), seeds, acts=np.array([False, True]))
+    np.testing.assert_array_equal(np.isnan(alone.values), [[True] * 5, [False] * 5])
+    np.testing.assert_allclose(alone.values[1], expected[1], rtol=1e-5)
+
+
+def test_the_environments_are_as_many_as_the_memory_has_room_for():
+    assert num_simulators(4, 10) == 40
+    assert num_simulators(4, 10, num_tasks=2) == 80
+    assert num_simulators(64, 10) == 256
+    assert num_simulators(1000, 10, num_tasks=2) == 2000  # one of each, at least
+
+
 def test_an_invalid_simulation_costs_its_own_episode():
     broken, whole = (rollout(lambda *_: np.ones((3, 2)), Ten(3, b), [0, 1, 2]) for b in (1, -1))
     assert (broken.values.tolist(), whole.values.tolist()) == ([10, 2, 10], [10, 10, 10])
@@ -97,6 +133,7 @@ def test_random_actions_are_reproducible_and_in_bounds():
     np.testing.assert_array_equal(first, again)
     assert np.abs(first).max() < 9
     assert len(set(first.tolist())) == 4
+    assert len(evaluate_random(Countdown(4), [9] * 10).values) == 10  # in three rounds
 
 
 def test_evaluation_seeds_are_apart_from_training_seeds():

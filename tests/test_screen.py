@@ -181,7 +181,8 @@ def test_no_color_means_none(monkeypatch: pytest.MonkeyPatch):
 @pytest.mark.slow  # a run with evaluations
 @pytest.mark.parametrize("num_columns", [80, 40])
 def test_a_run_in_a_terminal_leaves_its_lines_only(tmp_path: Path, num_columns: int):
-    words = "--num_updates=400 --log_every=100 --eval_every=200 --num_episodes=1 --hidden_dims=8"
+    words = "--num_updates=400 --log_every=100 --eval_every=200 --hidden_dims=8"
+    words += " --num_episodes=1 --final_episodes=1"
     command = [sys.executable, "-m", "rlp.train", "bc", *words.split(), "--name=a"]
     terminal = run_in_terminal(command, num_columns, tmp_path)
     bars = [line for line in terminal.seen if line.startswith(("training", "evaluating"))]

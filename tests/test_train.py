@@ -61,8 +61,8 @@ def test_a_record_has_both_bounds_of_what_must_not_pass_them(command: Callable[.
     command("--name=a")
     settings = runs.load(Path("runs/a")).record["settings"]
     words = [f"--dataset={settings['dataset']}", "--eval_every=0", "--quiet", *FAST[:2]]
-    for algo, low in (("iql", 0), ("cqlsac", None)):
-        flags = ["--preset=paper", "--num_updates=1", "--discount=0.5", f"--name={algo}"]
+    for algo, low, own in (("iql", 0, "--return_range=0"), ("cqlsac", None, "--bc_updates=0")):
+        flags = ["--preset=paper", "--num_updates=1", "--discount=0.5", f"--name={algo}", own]
         train.main([algo, *words, *flags])
         limits = runs.load(Path("runs", algo)).record["members"][0]["limits"]
         assert limits["min_q"][0] == low
@@ -157,7 +157,8 @@ def test_discrete_actions_are_for_the_categorical_head(tmp_path: Path, capsys: A
         path, observation=np.zeros((40, 4)), action=np.arange(40) % 2, reward=np.zeros(40),
         terminated=end, truncated=end, env="gym:CartPole-v1",
     )  # fmt: skip
-    words = [f"--dataset={path}", f"--runs={tmp_path}/runs", "--num_updates=4", "--num_episodes=1"]
+    words = [f"--dataset={path}", f"--runs={tmp_path}/runs", "--num_updates=4"]
+    words += ["--num_episodes=1", "--final_episodes=1"]
     error = refused(capsys, lambda: train.main(["iql", *words]))
     assert "its actions are discrete, which bc --head=categorical learns" in error
     train.main(["bc", *words, "--head=categorical"])
@@ -304,7 +305,7 @@ def columns(path: Path, **changed: Any) -> str:
 
 def test_a_policy_acts_in_the_units_of_its_environment(command: Callable[..., None]):
     pendulum = columns(Path("a.npz"), env="gym:Pendulum-v1")
-    flags = ("--eval_every=40", "--num_episodes=1")
+    flags = ("--eval_every=40", "--num_episodes=1", "--final_episodes=1")
     command(pendulum, "--name=a", *flags)
     assert np.array_equal(runs.load(Path("runs/a")).action_bounds or (), [[-2], [2]])
     command(columns(Path("b.npz")), "--name=b", "--env=gym:Pendulum-v1", *flags)

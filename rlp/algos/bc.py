@@ -29,7 +29,7 @@ class Config:
     num_updates: Positive = 20_000  # gradient updates
     batch_size: Positive = 256  # steps in a batch
     hidden_dims: tuple[Positive, ...] = (256, 256)  # widths of the hidden layers
-    init: networks.Init = "torch"  # of the weights: torch.nn.Linear's, as CORL's
+    init: networks.Init = "torch"  # how weights are drawn
     head: Literal["deterministic", "stochastic", "categorical"] = "deterministic"  # of the actor
     learning_rate: NonNegativeFloat = 1e-3  # Adam's
     input_noise: NonNegativeFloat = 0.0  # standard deviation of noise on normalised observations

@@ -5,6 +5,10 @@
 and weighed by importance, minus Q of the action in the data. Each other choice is a field below.
 All losses are evaluated with the parameters from before the update, as CORL does; the authors step
 alpha first and use the new one. With `num_actions=0` nothing is conservative, and this is SAC.
+
+The actor need not follow Q alone: with `actor_bc` it stays near the data as TD3+BC's (2106.06860)
+does. The light preset's critics are right about the data and wrong off it, where the authors' loss
+takes the actor.
 """
 
 import math
@@ -28,13 +32,18 @@ NEEDS_REWARDS: bool = True
 
 @config
 class Config:
-    """Hyperparameters of CQL-SAC; the defaults are the authors'."""
+    """Hyperparameters of CQL-SAC; the defaults are the authors'.
+
+    They are those of d4rl/examples/cql_mujoco_new.py and d4rl/rlkit/torch (networks.py,
+    sac/policies.py, sac/cql.py) of aviralkumar2907/CQL (d67dbe9), with the flags that its README
+    gives for MuJoCo: no Lagrange multiplier and a weight of 5. Its observations are not normalised.
+    """
 
     num_updates: Positive = 1_000_000  # gradient updates
     batch_size: Positive = 256  # transitions in a batch
     hidden_dims: tuple[Positive, ...] = (256, 256, 256)  # widths of the hidden layers
     num_critics: Positive = 2  # critics in the ensemble
-    init: networks.Init = "rlkit"  # of the weights
+    init: networks.Init = "rlkit"  # how weights are drawn
     layer_norm: networks.NormSide = "none"  # in the critics, before or after the activations
     actor_rate: NonNegativeFloat = 1e-4  # Adam's for the actor and alpha
     critic_rate: NonNegativeFloat = 3e-4  # Adam's for the critics and alpha'
@@ -77,6 +86,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "alpha": 0.1,
         "actor_tau": 0.002,
         "hidden_dims": (256, 256),
+        "init": "flax",
+        "log_std_min": -20.0,
         "actor_rate": 3e-4,
         "critic_rate": 1e-3,
         "discount": 0.97,
@@ -134,8 +145,14 @@ def init(config: Config, key: jax.Array, spec: Spec) -> State:
     """Returns the state before the first update.
 
     Raises:
-        InputError: if what is asked for needs sampled actions, and there are none.
+        InputError: if what is asked for needs sampled actions, and there are none, or if the actor
+            would clone to the end.
     """
+    if config.bc_updates >= config.num_updates:
+        raise InputError(
+            f"--bc_updates={config.bc_updates}: Q would never move the actor in "
+            f"--num_updates={config.num_updates}; give fewer, or 0 for none"
+        )
     for name in ("max_target_backup", "lagrange"):
         if getattr(config, name) and not config.num_actions:
             raise InputError(f"--{name}: needs sampled actions; give --num_actions")

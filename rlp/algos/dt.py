@@ -25,7 +25,11 @@ Depth = Annotated[int, "from 1 to 100", lambda value: 1 <= value <= 100]
 
 @config
 class Config:
-    """Hyperparameters of the Decision Transformer; the defaults are the authors' for gym."""
+    """Hyperparameters of the Decision Transformer; the defaults are the authors' for gym.
+
+    They are those of gym/experiment.py of kzl/decision-transformer (e2d82e6), whose observations
+    are normalised; weights are drawn as its GPT-2's and torch's layers are.
+    """
 
     num_updates: Positive = 100_000  # gradient updates
     batch_size: Positive = 64  # segments in a batch

@@ -26,12 +26,16 @@ NEEDS_REWARDS: bool = True
 
 @config
 class Config:
-    """Hyperparameters of IQL; the defaults are the authors' for locomotion."""
+    """Hyperparameters of IQL; the defaults are the authors' for locomotion.
+
+    They are those of configs/mujoco_config.py, train_offline.py, policy.py and common.py of
+    ikostrikov/implicit_q_learning (09d7002), whose observations are not normalised.
+    """
 
     num_updates: Positive = 1_000_000  # gradient updates
     batch_size: Positive = 256  # transitions in a batch
     hidden_dims: tuple[Positive, ...] = (256, 256)  # widths of the hidden layers
-    init: networks.Init = "orthogonal"  # of the weights, with a gain of sqrt 2
+    init: networks.Init = "orthogonal"  # how weights are drawn
     layer_norm: networks.NormSide = "none"  # in the critics, before or after the activations
     actor_rate: NonNegativeFloat = 3e-4  # Adam's
     value_rate: NonNegativeFloat = 3e-4  # Adam's

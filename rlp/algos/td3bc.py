@@ -23,12 +23,16 @@ NEEDS_REWARDS: bool = True
 
 @config
 class Config:
-    """Hyperparameters of TD3+BC; the defaults are the authors'."""
+    """Hyperparameters of TD3+BC; the defaults are the authors'.
+
+    They are those of main.py and TD3_BC.py of sfujim/TD3_BC (8791ad7), whose observations are
+    normalised.
+    """
 
     num_updates: Positive = 1_000_000  # gradient updates
     batch_size: Positive = 256  # transitions in a batch
     hidden_dims: tuple[Positive, ...] = (256, 256)  # widths of the hidden layers
-    init: networks.Init = "torch"  # of the weights: torch.nn.Linear's
+    init: networks.Init = "torch"  # how weights are drawn
     layer_norm: networks.NormSide = "none"  # in the critics, before or after the activations
     actor_rate: NonNegativeFloat = 3e-4  # Adam's
     critic_rate: NonNegativeFloat = 3e-4  # Adam's

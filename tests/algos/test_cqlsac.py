@@ -11,6 +11,7 @@ from rlp.algos import cqlsac
 from rlp.algos.cqlsac import Batch, Config, Noise, State
 from rlp.data.dataset import make_dataset, unit_normalizer
 from rlp.data.episodes import EpisodeSet
+from rlp.errors import InputError
 from rlp.types import Spec, Transition
 from tests import probes
 from tests.probes import bandit, chain
@@ -21,7 +22,7 @@ def learn(data: EpisodeSet, num_updates: int, **setting: Any) -> tuple[Config, S
     config = Config(
         **{
             "batch_size": 64, "hidden_dims": (32,), "actor_rate": 3e-3, "critic_rate": 3e-3,
-            "tau": 0.05, "num_actions": 0, **setting,
+            "tau": 0.05, "num_actions": 0, "bc_updates": 0, **setting,
         }
     )  # fmt: skip
     return config, probes.learn(cqlsac, config, data, num_updates)[0]
@@ -102,6 +103,56 @@ def test_the_warm_up_clones_the_data():
     config, state = learn(bandit(action, np.zeros(100)), 1000, bc_updates=1000, alpha=0.01)
     mean, _ = cqlsac._head(config, state.actor, jnp.ones((1, 1)))
     assert float(jnp.tanh(mean[0, 0])) == pytest.approx(-0.7, abs=0.05)
+
+
+def test_an_actor_that_would_clone_to_the_end_is_refused():
+    for num_updates in (100, 101):
+        config = Config(hidden_dims=(8,), num_updates=num_updates, bc_updates=100)
+        if num_updates == 101:
+            cqlsac.init(config, jax.random.key(0), Spec(4, 1, 10))
+        else:
+            with pytest.raises(InputError, match="--bc_updates=100: Q would never move the actor"):
+                cqlsac.init(config, jax.random.key(0), Spec(4, 1, 10))
+
+
+def test_cloning_beside_q_is_that_of_td3_bc():
+    """Without entropy the loss is TD3+BC's, times mean |Q| / alpha; weight 0 is the authors'."""
+    keys = jax.random.split(jax.random.key(0), 3)
+    observation = jax.random.normal(keys[0], (64, 3))
+    transition = Transition(
+        observation, jax.random.uniform(keys[1], (64, 2), minval=-1), jnp.zeros(64), jnp.ones(64),
+        observation,
+    )  # fmt: skip
+    batch, noise = Batch(transition, jnp.ones(())), jnp.zeros((64, 2))
+    config = Config(hidden_dims=(8,), actor_bc=0.4)
+    state = cqlsac.init(config, keys[2], Spec(3, 2, 10))
+
+    def loss(config: Config, critic: Any) -> tuple[jax.Array, Any]:
+        arguments = config, critic, jnp.zeros(()), jnp.int32(50_000), batch, noise
+        return cqlsac._actor_loss(state.actor, *arguments)
+
+    action = jnp.tanh(cqlsac._head(config, state.actor, observation)[0])
+    q = cqlsac._q(config, state.critic, batch.bound, observation, action[:, None]).min(axis=0)
+    error = jnp.mean(jnp.square(action - transition.action))
+    of_td3_bc = error - 2.5 / jnp.abs(q).mean() * q.mean()
+    found, metrics = loss(config, state.critic)
+    assert found == pytest.approx(float(jnp.abs(q).mean() / 2.5 * of_td3_bc), rel=1e-4)
+    assert metrics["error"] == pytest.approx(float(error), rel=1e-4)
+    alone, _ = loss(dataclasses.replace(config, actor_bc=0.0), state.critic)
+    assert alone == pytest.approx(-float(q.mean()), rel=1e-4)
+
+
+def test_with_much_cloning_the_actor_keeps_to_the_data():
+    """The reward grows with the action, of which the data has -0.5 and a little more."""
+    action = np.random.default_rng(0).uniform(-0.6, -0.4, (500, 1))
+    data = bandit(action, 5 * action[:, 0])
+
+    def learned(actor_bc: float) -> float:
+        config, state = learn(data, 1000, actor_bc=actor_bc)
+        return probes.act(cqlsac, config, state)
+
+    assert learned(0.0) > 0.3
+    assert learned(100.0) == pytest.approx(-0.5, abs=0.1)
 
 
 def test_the_acting_actor_is_an_average_of_those_before():
