@@ -35,7 +35,13 @@ ALGORITHMS: Rows = {  # light presets: 5 seeds take half an hour on 2 cores or s
     "cqlsac": ("cqlsac", {}),
     "cqlsac-long": (  # longer, and its actor follows Q alone, as the authors' does
         "cqlsac",
-        {"num_updates": "20000", "discount": "0.99", "actor_bc": "0"},
+        {
+            "num_updates": "20000",
+            "discount": "0.99",
+            "actor_bc": "0",
+            "cql_weight": "2",
+            "num_penalised": "64",
+        },
     ),
     "dt": ("dt", {}),
 }
