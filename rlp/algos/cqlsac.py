@@ -86,7 +86,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         "alpha": 0.1,
         "actor_tau": 0.002,
         "hidden_dims": (256, 256),
-        "init": "flax",
         "log_std_min": -20.0,
         "actor_rate": 3e-4,
         "critic_rate": 1e-3,
