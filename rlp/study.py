@@ -145,7 +145,7 @@ def _changes(study: Study, row: str, name: str, run: runs.Run) -> list[str]:
     was = {**run.record.get("schedule", {}), **run.record["settings"]}
     was |= config.to_dict(run.configs[0])
     now = {**schedule, **asdict(settings), **config.to_dict(configs[0])}
-    elsewhere = ("name", "runs", "preset")  # where the run was; hyperparameters tell of the preset
+    elsewhere = ("name", "runs", "batch_devices", "preset")  # hyperparameters tell of the preset
     told = [k for k in now if k in was and k not in elsewhere]
     return [f"{k} was {was[k]}, is {now[k]}" for k in told if was[k] != now[k]]
 
