@@ -17,13 +17,16 @@ NEARER: study.Rows = {
     "td3bc-near": ("td3bc", {"alpha": "0.4", "layer_norm": "after", "num_updates": "30000"}),
     "iql-near": (
         "iql",
-        {"temperature": "1", "layer_norm": "after", "actor_rate": "1e-3", "num_updates": "20000"},
+        {
+            "temperature": "1", "layer_norm": "after",
+            "actor_learning_rate": "1e-3", "num_updates": "20000",
+        },
     ),
     "rebrac-near": (
         "rebrac",
         {
             "actor_penalty": "1", "num_updates": "15000",
-            "num_critics": "2", "decay_rates": "False", "discount": "0.99",
+            "num_critics": "2", "decay_learning_rates": "False", "discount": "0.99",
         },
     ),
 }  # fmt: skip

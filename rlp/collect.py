@@ -137,8 +137,8 @@ def _start(given: cli.Given, held: ExitStack) -> Run:
         bc_updates=0,
         hidden_dims=learning.hidden_dims,
         batch_size=learning.batch_size,
-        actor_rate=learning.learning_rate,
-        critic_rate=learning.learning_rate,
+        actor_learning_rate=learning.learning_rate,
+        critic_learning_rate=learning.learning_rate,
         discount=learning.discount,
     )
     spec = Spec(env.observation_dim, env.action_dim, env.max_episode_steps)

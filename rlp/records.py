@@ -31,6 +31,13 @@ from rlp.errors import InputError, nearest
 from rlp.files import json_text
 from rlp.types import Spec
 
+RENAMED = {  # hyperparameters that older records call otherwise
+    "actor_rate": "actor_learning_rate",
+    "critic_rate": "critic_learning_rate",
+    "value_rate": "value_learning_rate",
+    "decay_actor_rate": "decay_actor_learning_rate",
+    "decay_rates": "decay_learning_rates",
+}
 MAX_COUNT = np.iinfo(np.int32).max
 MAX_LETTERS = 100  # of the name of a metric: it names a file
 MAX_FLOAT = float(np.finfo(np.float32).max)
@@ -148,13 +155,14 @@ class Point(TypedDict):
     member: str
 
 
-def check_run(record: Mapping[str, Any], path: Path) -> None:
-    """Checks the record in a run's config.json against all that reads it.
+def read_run(record: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """Returns the record in a run's config.json, checked against all that reads it.
 
     Raises:
         InputError: if it does not fit.
     """
     read(Collection if "plan" in record else Training, record, str(path))
+    record = _with_new_names(record)
     check_members(record, path)
     widths = {"origin": "observation_dim", "low": "action_dim", "high": "action_dim"}
     of_numbers = {"origin": record.get("origin"), **(record.get("action_bounds") or {})}
@@ -167,16 +175,28 @@ def check_run(record: Mapping[str, Any], path: Path) -> None:
     num_tasks = len(record["env"].split("+"))
     if len(record.get("target_returns", [0] * num_tasks)) != num_tasks:
         raise InputError(f"{path}, target_returns: not one for each task in {record['env']}")
+    return record
 
 
-def check_cell(record: Any, path: Path) -> None:
-    """Checks a record of a study. What it has no value for was not there to be set.
+def read_cell(record: Any, path: Path) -> dict[str, Any]:
+    """Returns a record of a study, checked. What it has no value for was not there to be set.
 
     Raises:
         InputError: if it does not fit.
     """
     read(Cell, record, str(path))
+    record = _with_new_names(record)
     check_members(record, path, complete=False)
+    return record
+
+
+def _with_new_names(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a record whose hyperparameters have the names of today."""
+    members = [
+        {**member, "config": {RENAMED.get(k, k): v for k, v in member["config"].items()}}
+        for member in record["members"]
+    ]
+    return {**record, "members": members}
 
 
 def check_members(record: Mapping[str, Any], path: Path, complete: bool = True) -> None:

@@ -291,8 +291,7 @@ def load(directory: Path) -> Run:
             f"{directory} has layout {layout!r:.60}, rlp {rlp.__version__} reads layout {LAYOUT}: "
             "use the version of rlp that wrote it"
         )
-    records.check_run(record, path)
-    run = Run(directory, record)
+    run = Run(directory, records.read_run(record, path))
     if len(set(run.labels)) < len(run.labels):
         raise InputError(f"{path}, members: two of them are the same")
     return run

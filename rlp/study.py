@@ -181,9 +181,7 @@ def _path(study: Study, row: str, name: str) -> Path:
 
 
 def _read(path: Path) -> runs.Run:
-    record = files.read_json(path)
-    records.check_cell(record, path)
-    return runs.Run(path, record)
+    return runs.Run(path, records.read_cell(files.read_json(path), path))
 
 
 def _write_page(study: Study, doc: str) -> None:

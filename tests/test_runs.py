@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rlp import runs
+from rlp import runs, train
 from rlp.runs import Run
-from tests.whole_runs import refused
+from tests.whole_runs import FAST, refused
 
 
 def test_a_taken_name_is_refused(command: Callable[..., None], capsys: Any):
@@ -127,3 +127,18 @@ def test_a_record_names_the_processor_where_the_system_tells(
         runs.CPU_FACTS.write_text(facts)
     machine = runs.environment()["machine"]
     assert f"{platform.machine()}{named}, " in machine
+
+
+def test_hyperparameters_of_older_runs_have_their_names_of_today(
+    exorl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    flags = (f"--dataset={exorl}", "--eval_every=0", "--quiet", *FAST, "--name=a")
+    train.main(["td3bc", *flags, "--actor_learning_rate=2e-4"])
+    path = Path("runs/a/config.json")
+    older = path.read_text().replace("actor_learning_rate", "actor_rate")
+    assert '"actor_rate": 0.0002' in older
+    path.write_text(older)
+    (config,) = runs.load(Path("runs/a")).configs
+    assert config.actor_learning_rate == np.float32(2e-4)
+    train.main(["td3bc", "--resume=runs/a", "--num_updates=60", "--extend", "--quiet"])

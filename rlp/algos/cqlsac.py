@@ -45,8 +45,8 @@ class Config:
     num_critics: Positive = 2  # critics in the ensemble
     init: networks.Init = "rlkit"  # how weights are drawn
     layer_norm: networks.NormSide = "none"  # in the critics, before or after the activations
-    actor_rate: NonNegativeFloat = 1e-4  # Adam's for the actor and alpha
-    critic_rate: NonNegativeFloat = 3e-4  # Adam's for the critics and alpha'
+    actor_learning_rate: NonNegativeFloat = 1e-4  # Adam's for the actor and alpha
+    critic_learning_rate: NonNegativeFloat = 3e-4  # Adam's for the critics and alpha'
     discount: Discount = 0.99  # gamma
     tau: Share = 0.005  # Polyak step of the target critics
     actor_tau: Share = 1.0  # Polyak step of the actor that acts (not in the paper); 1: no average
@@ -87,8 +87,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "actor_tau": 0.002,
         "hidden_dims": (256, 256),
         "log_std_min": -20.0,
-        "actor_rate": 3e-4,
-        "critic_rate": 1e-3,
+        "actor_learning_rate": 3e-4,
+        "critic_learning_rate": 1e-3,
         "discount": 0.98,
         "bc_updates": 0,
         "actor_bc": 0.4,
@@ -166,7 +166,10 @@ def init(config: Config, key: jax.Array, spec: Spec) -> State:
     critic = _critics(config).init(critic_key, observation, action)
     smallest = jnp.finfo(jnp.float32).tiny  # an alpha of 0 has no finite logarithm
     log_alpha, log_alpha_prime = jnp.log(jnp.maximum(config.alpha, smallest)), jnp.zeros(())
-    actor_tx, critic_tx = optim.adam(config.actor_rate), optim.adam(config.critic_rate)
+    actor_tx, critic_tx = (
+        optim.adam(config.actor_learning_rate),
+        optim.adam(config.critic_learning_rate),
+    )
     return State(
         actor=actor,
         average_actor=actor,
@@ -203,7 +206,10 @@ def _update(
     config: Config, state: State, step: jax.Array, batch: Batch, noise: Noise
 ) -> tuple[State, Metrics]:
     transition = batch.transition
-    actor_tx, critic_tx = optim.adam(config.actor_rate), optim.adam(config.critic_rate)
+    actor_tx, critic_tx = (
+        optim.adam(config.actor_learning_rate),
+        optim.adam(config.critic_learning_rate),
+    )
     alpha = config.alpha_multiplier * jnp.exp(state.log_alpha)
     alpha_prime = _alpha_prime(state.log_alpha_prime)
     backup = _backup(config, state, alpha, batch, noise.backup)

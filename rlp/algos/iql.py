@@ -37,10 +37,10 @@ class Config:
     hidden_dims: tuple[Positive, ...] = (256, 256)  # widths of the hidden layers
     init: networks.Init = "orthogonal"  # how weights are drawn
     layer_norm: networks.NormSide = "none"  # in the critics, before or after the activations
-    actor_rate: NonNegativeFloat = 3e-4  # Adam's
-    value_rate: NonNegativeFloat = 3e-4  # Adam's
-    critic_rate: NonNegativeFloat = 3e-4  # Adam's
-    decay_actor_rate: bool = True  # by a cosine, to 0 at the last update
+    actor_learning_rate: NonNegativeFloat = 3e-4  # Adam's
+    value_learning_rate: NonNegativeFloat = 3e-4  # Adam's
+    critic_learning_rate: NonNegativeFloat = 3e-4  # Adam's
+    decay_actor_learning_rate: bool = True  # by a cosine, to 0 at the last update
     discount: Discount = 0.99  # gamma
     tau: Share = 0.005  # Polyak step of the target critics (alpha in the paper)
     expectile: Share = 0.7  # of Q over actions that V is (tau in the paper)
@@ -92,9 +92,9 @@ def init(config: Config, key: jax.Array, spec: Spec) -> State:
         value=value,
         critic=critic,
         target_critic=critic,
-        actor_opt=optim.adam(config.actor_rate).init(actor),
-        value_opt=optim.adam(config.value_rate).init(value),
-        critic_opt=optim.adam(config.critic_rate).init(critic),
+        actor_opt=optim.adam(config.actor_learning_rate).init(actor),
+        value_opt=optim.adam(config.value_learning_rate).init(value),
+        critic_opt=optim.adam(config.critic_learning_rate).init(critic),
     )
 
 
@@ -107,7 +107,7 @@ def update(
     value_grads, value_metrics = optim.grad(
         lambda value, *part: _value_loss(value, config, *part), state.value, batch, target_q
     )
-    value_tx = optim.adam(config.value_rate)
+    value_tx = optim.adam(config.value_learning_rate)
     value, value_opt = optim.step(value_tx, value_grads, state.value_opt, state.value)
 
     new_value, new_next_value = (
@@ -117,15 +117,15 @@ def update(
         lambda actor, *part: _actor_loss(actor, config, *part),
         state.actor, batch, target_q - new_value,
     )  # fmt: skip
-    decay = optim.decay(step, config.num_updates, decays=config.decay_actor_rate)
-    actor_tx = optim.adam(config.actor_rate * decay)
+    decay = optim.decay(step, config.num_updates, decays=config.decay_actor_learning_rate)
+    actor_tx = optim.adam(config.actor_learning_rate * decay)
     actor, actor_opt = optim.step(actor_tx, actor_grads, state.actor_opt, state.actor)
 
     backup = batch.reward + config.discount * batch.discount * new_next_value
     critic_grads, critic_metrics = optim.grad(
         lambda critic, *part: _critic_loss(critic, config, *part), state.critic, batch, backup
     )
-    critic_tx = optim.adam(config.critic_rate)
+    critic_tx = optim.adam(config.critic_learning_rate)
     critic, critic_opt = optim.step(critic_tx, critic_grads, state.critic_opt, state.critic)
     target_critic = optim.polyak(critic, state.target_critic, config.tau)
     state = State(actor, value, critic, target_critic, actor_opt, value_opt, critic_opt)

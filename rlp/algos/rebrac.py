@@ -48,9 +48,11 @@ class Config:
     num_critics: Positive = 2  # whose lowest Q counts
     init: networks.Init = "edac"  # how weights are drawn
     layer_norm: networks.NormSide = "after"  # in the critics, before or after the activations
-    actor_rate: NonNegativeFloat = 1e-3  # Adam's
-    critic_rate: NonNegativeFloat = 1e-3  # Adam's
-    decay_rates: bool = False  # both by a cosine, to 0 at the last update (not the paper's)
+    actor_learning_rate: NonNegativeFloat = 1e-3  # Adam's
+    critic_learning_rate: NonNegativeFloat = 1e-3  # Adam's
+    decay_learning_rates: bool = (
+        False  # both by a cosine, to 0 at the last update (not the paper's)
+    )
     discount: Discount = 0.99  # gamma
     tau: Share = 0.005  # Polyak step of the targets
     policy_noise: NonNegativeFloat = 0.2  # standard deviation of noise on the target's action
@@ -69,7 +71,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "num_updates": 30_000,
         "batch_size": 256,
         "num_critics": 4,
-        "decay_rates": True,
+        "decay_learning_rates": True,
         "discount": 0.98,
         "actor_penalty": 0.1,  # less where the data has actions of all kinds
         "critic_penalty": 0.01,
@@ -112,8 +114,8 @@ def init(config: Config, key: jax.Array, spec: Spec) -> State:
         target_actor=actor,
         critic=critic,
         target_critic=critic,
-        actor_opt=optim.adam(config.actor_rate).init(actor),
-        critic_opt=optim.adam(config.critic_rate).init(critic),
+        actor_opt=optim.adam(config.actor_learning_rate).init(actor),
+        critic_opt=optim.adam(config.critic_learning_rate).init(critic),
     )
 
 
@@ -133,8 +135,8 @@ def _update(
     grads, critic_metrics = optim.grad(
         lambda critic, *part: _critic_loss(critic, config, *part), state.critic, transition, backup
     )
-    decay = optim.decay(step, config.num_updates, decays=config.decay_rates)
-    tx = optim.adam(config.critic_rate * decay)
+    decay = optim.decay(step, config.num_updates, decays=config.decay_learning_rates)
+    tx = optim.adam(config.critic_learning_rate * decay)
     critic, critic_opt = optim.step(tx, grads, state.critic_opt, state.critic)
     state = state._replace(critic=critic, critic_opt=critic_opt)
     is_due = step % config.policy_every == 0
@@ -181,7 +183,7 @@ def _move_actor(
         state.actor, batch,
         whole=True,
     )  # fmt: skip
-    tx = optim.adam(config.actor_rate * decay)
+    tx = optim.adam(config.actor_learning_rate * decay)
     actor, actor_opt = optim.step(tx, grads, state.actor_opt, state.actor)
     state = state._replace(
         actor=actor,

@@ -34,8 +34,8 @@ class Config:
     hidden_dims: tuple[Positive, ...] = (256, 256)  # widths of the hidden layers
     init: networks.Init = "torch"  # how weights are drawn
     layer_norm: networks.NormSide = "none"  # in the critics, before or after the activations
-    actor_rate: NonNegativeFloat = 3e-4  # Adam's
-    critic_rate: NonNegativeFloat = 3e-4  # Adam's
+    actor_learning_rate: NonNegativeFloat = 3e-4  # Adam's
+    critic_learning_rate: NonNegativeFloat = 3e-4  # Adam's
     discount: Discount = 0.99  # gamma
     tau: Share = 0.005  # Polyak step of the targets
     policy_noise: NonNegativeFloat = 0.2  # standard deviation of the target action's noise (sigma)
@@ -88,8 +88,8 @@ def init(config: Config, key: jax.Array, spec: Spec) -> State:
         target_actor=actor,
         critic=critic,
         target_critic=critic,
-        actor_opt=optim.adam(config.actor_rate).init(actor),
-        critic_opt=optim.adam(config.critic_rate).init(critic),
+        actor_opt=optim.adam(config.actor_learning_rate).init(actor),
+        critic_opt=optim.adam(config.critic_learning_rate).init(critic),
     )
 
 
@@ -108,7 +108,7 @@ def _update(
     grads, critic_metrics = optim.grad(
         lambda critic, *part: _critic_loss(critic, config, *part), state.critic, batch, backup
     )
-    tx = optim.adam(config.critic_rate)
+    tx = optim.adam(config.critic_learning_rate)
     critic, critic_opt = optim.step(tx, grads, state.critic_opt, state.critic)
     state = state._replace(critic=critic, critic_opt=critic_opt)
     is_due = step % config.policy_every == config.policy_every - 1
@@ -141,7 +141,7 @@ def _move_actor(config: Config, state: State, batch: Transition) -> tuple[State,
         state.actor, batch,
         whole=True,
     )  # fmt: skip
-    tx = optim.adam(config.actor_rate)
+    tx = optim.adam(config.actor_learning_rate)
     actor, actor_opt = optim.step(tx, grads, state.actor_opt, state.actor)
     state = state._replace(
         actor=actor,

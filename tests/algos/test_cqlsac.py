@@ -21,8 +21,9 @@ from tests.rounding import of_sums
 def learn(data: EpisodeSet, num_updates: int, **setting: Any) -> tuple[Config, State]:
     config = Config(
         **{
-            "batch_size": 64, "hidden_dims": (32,), "actor_rate": 3e-3, "critic_rate": 3e-3,
-            "tau": 0.05, "num_actions": 0, "bc_updates": 0, **setting,
+            "batch_size": 64, "hidden_dims": (32,), "tau": 0.05,
+            "actor_learning_rate": 3e-3, "critic_learning_rate": 3e-3,
+            "num_actions": 0, "bc_updates": 0, **setting,
         }
     )  # fmt: skip
     return config, probes.learn(cqlsac, config, data, num_updates)[0]

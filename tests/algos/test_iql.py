@@ -13,8 +13,8 @@ def test_v_is_the_expectile_of_q_over_actions(expectile: float):
     config = iql.Config(
         batch_size=1024,
         hidden_dims=(32,),
-        value_rate=1e-2,
-        critic_rate=1e-2,
+        value_learning_rate=1e-2,
+        critic_learning_rate=1e-2,
         tau=0.05,
         expectile=expectile,
     )
@@ -25,7 +25,9 @@ def test_v_is_the_expectile_of_q_over_actions(expectile: float):
 
 def test_without_temperature_it_clones():
     action = np.repeat([[-0.5], [0.3]], 100, axis=0)
-    config = iql.Config(hidden_dims=(32,), actor_rate=3e-3, temperature=0.0, num_updates=1000)
+    config = iql.Config(
+        hidden_dims=(32,), actor_learning_rate=3e-3, temperature=0.0, num_updates=1000
+    )
     state, _ = learn(iql, config, bandit(action, 9 * action[:, 0]), 1000)
     assert act(iql, config, state) == pytest.approx(-0.1, abs=0.03)
     samples = [act(iql, config, state, seed, temperature=1.0) for seed in range(300)]

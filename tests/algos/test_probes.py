@@ -12,10 +12,15 @@ from rlp.types import NEVER
 from tests.probes import act, bandit, chain, learn
 
 SETTINGS: dict[Any, dict[str, Any]] = {
-    cqlsac: {"actor_rate": 3e-3, "critic_rate": 1e-2, "num_actions": 0, "bc_updates": 0},
-    iql: {"actor_rate": 3e-3, "critic_rate": 1e-2, "value_rate": 1e-2},
-    td3bc: {"actor_rate": 3e-3, "critic_rate": 1e-2},
-    rebrac: {"actor_rate": 3e-3, "critic_rate": 1e-2, "critic_penalty": 0.0},
+    cqlsac: {
+        "actor_learning_rate": 3e-3,
+        "critic_learning_rate": 1e-2,
+        "num_actions": 0,
+        "bc_updates": 0,
+    },
+    iql: {"actor_learning_rate": 3e-3, "critic_learning_rate": 1e-2, "value_learning_rate": 1e-2},
+    td3bc: {"actor_learning_rate": 3e-3, "critic_learning_rate": 1e-2},
+    rebrac: {"actor_learning_rate": 3e-3, "critic_learning_rate": 1e-2, "critic_penalty": 0.0},
 }
 
 

@@ -56,7 +56,7 @@ def test_decayed_rates_are_whole_at_first_and_0_at_the_end():
     a, b, c, d = jax.random.uniform(jax.random.key(0), (4, 8, 3), minval=-1)
     batch = Sarsa(Transition(a, b[:, :2], b[:, 2], jnp.ones(8), c), d[:, :2], jnp.ones(8, bool))
     constant, decayed = (
-        rebrac.Config(hidden_dims=(8,), num_updates=100, policy_every=1, decay_rates=decay)
+        rebrac.Config(hidden_dims=(8,), num_updates=100, policy_every=1, decay_learning_rates=decay)
         for decay in (False, True)
     )
     state = rebrac.init(constant, jax.random.key(1), Spec(3, 2, 10))
@@ -78,7 +78,7 @@ def test_the_actors_penalty_holds_it_near_the_data():
 
     def learned(actor_penalty: float) -> float:
         config = rebrac.Config(
-            hidden_dims=(32,), batch_size=64, actor_rate=3e-3, critic_penalty=0.0,
+            hidden_dims=(32,), batch_size=64, actor_learning_rate=3e-3, critic_penalty=0.0,
             actor_penalty=actor_penalty,
         )  # fmt: skip
         state, _ = learn(rebrac, config, bandit(data, data[:, 0]), 1000)

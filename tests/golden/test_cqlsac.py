@@ -103,8 +103,8 @@ def read_config(vectors: Any, case: str, action_dim: int) -> Config:
 
     return Config(
         hidden_dims=read_hidden_dims(vectors, f"{case}_init_q1"),
-        actor_rate=hp("policy_lr", None),
-        critic_rate=hp("qf_lr", None),
+        actor_learning_rate=hp("policy_lr", None),
+        critic_learning_rate=hp("qf_lr", None),
         discount=hp("discount", None),
         tau=hp("soft_target_update_rate", None),
         alpha_multiplier=hp("alpha_multiplier", 1.0),
@@ -132,7 +132,7 @@ def test_complete_runs(golden: Callable[[str], Any], case: str):
     log_alpha, log_alpha_prime = (
         jnp.float32(vectors[f"{case}_init_{name}"]) for name in ("log_alpha", "log_alpha_prime")
     )
-    actor_tx, critic_tx = adam(config.actor_rate), adam(config.critic_rate)
+    actor_tx, critic_tx = adam(config.actor_learning_rate), adam(config.critic_learning_rate)
     state = State(
         actor, actor, critic, read_critics(vectors, f"{case}_init_", "t"),
         log_alpha, log_alpha_prime,

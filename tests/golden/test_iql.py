@@ -31,9 +31,9 @@ def read_config(vectors: Any) -> Config:
     return Config(
         num_updates=hp["max_steps"],
         hidden_dims=read_hidden_dims(vectors, "init_v"),
-        actor_rate=hp["actor_lr"],
-        value_rate=hp["v_lr"],
-        critic_rate=hp["q_lr"],
+        actor_learning_rate=hp["actor_lr"],
+        value_learning_rate=hp["v_lr"],
+        critic_learning_rate=hp["q_lr"],
         discount=hp["discount"],
         tau=hp["tau"],
         expectile=hp["iql_tau"],
@@ -53,8 +53,9 @@ def test_the_authors_updates(golden: Callable[[str], Any]):
     critic = read_critics(vectors, "init_")
     state = State(
         actor, value, critic, read_critics(vectors, "init_", "t"),
-        optim.adam(config.actor_rate).init(actor), optim.adam(config.value_rate).init(value),
-        optim.adam(config.critic_rate).init(critic),
+        optim.adam(config.actor_learning_rate).init(actor),
+        optim.adam(config.value_learning_rate).init(value),
+        optim.adam(config.critic_learning_rate).init(critic),
     )  # fmt: skip
     update = jax.jit(iql.update)
     for step in range(num_steps(vectors, "official_step{}_adv")):
@@ -103,8 +104,12 @@ def test_corls_losses_and_gradients(golden: Callable[[str], Any]):
         np.testing.assert_allclose(iql._weight(config, read("adv")), read("weights"), rtol=1e-5)
         log_prob = normal_log_prob(*iql._head(config, actor, batch.observation), batch.action)
         np.testing.assert_allclose(log_prob, read("action_log_prob"), **CLOSE)
-        decay = optim.decay(jnp.int32(step), config.num_updates, decays=config.decay_actor_rate)
-        np.testing.assert_allclose(config.actor_rate * decay, read("actor_lr_used"), rtol=1e-5)
+        decay = optim.decay(
+            jnp.int32(step), config.num_updates, decays=config.decay_actor_learning_rate
+        )
+        np.testing.assert_allclose(
+            config.actor_learning_rate * decay, read("actor_lr_used"), rtol=1e-5
+        )
 
         grads, metrics = jax.grad(iql._value_loss, has_aux=True)(value, config, batch, target_q)
         np.testing.assert_allclose(metrics["value_loss"], read("value_loss"), **CLOSE)

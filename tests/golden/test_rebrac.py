@@ -55,8 +55,8 @@ def test_complete_updates(golden: Callable[[str], Any]):
     hp = {name[3:]: vectors[name].item() for name in vectors if name.startswith("hp_")}
     config = Config(
         hidden_dims=read_hidden_dims(vectors, "init_actor"),
-        actor_rate=hp["actor_lr"],
-        critic_rate=hp["critic_lr"],
+        actor_learning_rate=hp["actor_lr"],
+        critic_learning_rate=hp["critic_lr"],
         discount=hp["gamma"],
         tau=hp["tau"],
         policy_noise=hp["policy_noise"],
@@ -68,8 +68,8 @@ def test_complete_updates(golden: Callable[[str], Any]):
     networks = read_networks(vectors, "init_")
     state = State(
         **networks,
-        actor_opt=adam(config.actor_rate).init(networks["actor"]),
-        critic_opt=adam(config.critic_rate).init(networks["critic"]),
+        actor_opt=adam(config.actor_learning_rate).init(networks["actor"]),
+        critic_opt=adam(config.critic_learning_rate).init(networks["critic"]),
     )
     update = jax.jit(rebrac._update)
     for step in range(num_steps(vectors, "step{}_noise")):

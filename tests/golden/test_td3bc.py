@@ -32,8 +32,8 @@ def test_complete_updates(golden: Callable[[str], Any]):
     actor, target_actor = (read_mlp(vectors, f"init_{name}") for name in ("actor", "actort"))
     config = Config(
         hidden_dims=read_hidden_dims(vectors, "init_actor"),
-        actor_rate=hp["actor_lr"],
-        critic_rate=hp["critic_lr"],
+        actor_learning_rate=hp["actor_lr"],
+        critic_learning_rate=hp["critic_lr"],
         discount=hp["discount"],
         tau=hp["tau"],
         policy_noise=hp["policy_noise"],
@@ -44,7 +44,8 @@ def test_complete_updates(golden: Callable[[str], Any]):
     critic, target_critic = read_critics(vectors, "init_"), read_critics(vectors, "init_", "t")
     state = State(
         actor, target_actor, critic, target_critic,
-        adam(config.actor_rate).init(actor), adam(config.critic_rate).init(critic),
+        adam(config.actor_learning_rate).init(actor),
+        adam(config.critic_learning_rate).init(critic),
     )  # fmt: skip
     update = jax.jit(td3bc._update)
     for step in range(num_steps(vectors, "step{}_td_target")):
