@@ -22,10 +22,11 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rlp import cli, files, report
+from rlp import cli
+from rlp.commands.train import train
 from rlp.config import Positive
-from rlp.runs import Curves
-from rlp.train import train
+from rlp.runs import Curves, report
+from rlp.system import files
 
 ROOT = Path(__file__).parents[1]
 METRICS = ("q", "max_q", "backup", "max_backup", "return")

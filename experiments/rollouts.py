@@ -1,4 +1,4 @@
-"""How fast episodes run: `rlp.rollout` and plain loops over dm_control, measured in turn.
+"""How fast episodes run: rlp's and plain loops over dm_control, measured in turn.
 
     python experiments/rollouts.py
 
@@ -23,11 +23,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rlp import cli, envs, files, policy, population, rollout, runs
+from rlp import cli, envs, runs
 from rlp.algos import bc
 from rlp.config import Positive
 from rlp.data.dataset import unit_normalizer
 from rlp.envs.dm_control import suite  # without glfw's warning
+from rlp.evaluation import policy, rollout
+from rlp.system import files
+from rlp.training import population
 from rlp.types import Spec
 
 TASK = "walker-walk"

@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from rlp import cli, files, runs
+from rlp import cli, runs
+from rlp.system import files
 
 ROOT = Path(__file__).parents[1]
 Curve = dict[int, list[float]]  # environment step -> the mean return of each seed

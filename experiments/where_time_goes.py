@@ -20,9 +20,11 @@ from typing import Any
 
 import jax
 
-from rlp import cli, files, runs, work
+from rlp import cli, runs
 from rlp.algos import ALGOS
+from rlp.bench import workload
 from rlp.config import Positive
+from rlp.system import files
 
 CONTAINERS = ("while", "conditional", "call")  # whose operations are counted themselves
 INSTRUCTION = re.compile(r"\s+(?:ROOT )?%(?P<name>\S+) = .*? (?P<opcode>[a-z][a-z0-9-]*)\(")
@@ -67,15 +69,15 @@ def measure(given: cli.Given) -> None:
 
 def _figures(algo_name: str, num_rounds: int) -> dict[str, Any]:
     """Returns an algorithm's figures, medians over the rounds."""
-    training = work.Training(algo_name)
+    training = workload.Training(algo_name)
     num_updates = training.updates_a_round(training.compiled(1))
     many_updates = training.compiled(num_updates)
     training.seconds(many_updates)
     kinds = _kinds(many_updates.as_text() or "")
-    gflop = num_updates * work.gflop_per_update(algo_name)
+    gflop = num_updates * workload.gflop_per_update(algo_name)
     shares, fractions, took = [], [], []
     for _ in range(num_rounds):
-        ceiling = work.matmul_gflop_per_second()
+        ceiling = workload.matmul_gflop_per_second()
         with tempfile.TemporaryDirectory() as folder:
             with jax.profiler.trace(folder):
                 took.append(training.seconds(many_updates))

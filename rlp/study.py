@@ -1,4 +1,4 @@
-"""A study: algorithms by data sets, the seeds of a cell as one population, told as tables.
+"""A study: algorithms by data sets, the seeds of a cell as one population, shown as tables.
 
 A cell is a run of `rlp.train`, in RUNS/STUDY/ROW_SET: one that was interrupted goes on. Its record,
 with the return of every episode after the last update, is written to RESULTS/ROW_SET.json as soon
@@ -15,10 +15,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rlp import cli, config, files, records, runs, stats, tables
+from rlp import cli, config, runs, statistics
+from rlp.cli import tables
+from rlp.commands.train import parse, train
 from rlp.errors import InputError
-from rlp.offline import Schedule
-from rlp.train import parse, train
+from rlp.runs import records
+from rlp.system import files
+from rlp.training.offline import Schedule
 
 LEGEND = """A member counts by the mean of its episodes, and n is the number of members. ± is half
 of Student's 95 % interval of their mean (by the standard error, over n - 1). An episode that earns
@@ -87,20 +90,20 @@ class Cell(NamedTuple):
     @property
     def falls(self) -> float:
         """The share of the members' episodes that are falls, NaN where that means nothing."""
-        return stats.falls(self.episodes[self.is_finite], self.data.max())
+        return statistics.falls(self.episodes[self.is_finite], self.data.max())
 
     @property
-    def told(self) -> str:
+    def text(self) -> str:
         """Mean of the members and half its interval, the share of falls, how many diverged."""
         lost = len(self.episodes) - len(self.members)
         if not len(self.members):
             return "diverged"
-        told = f"{self.members.mean():.0f}"
+        text = f"{self.members.mean():.0f}"
         if len(self.members) > 1:
-            _, high = stats.mean_interval(self.members)
-            told += f" ± {high - self.members.mean():.0f}"
-        told += f" ({_percent(self.falls)} fall)" if self.falls > 0 else ""
-        return f"{told} ({lost} diverged)" if lost else told
+            _, high = statistics.mean_interval(self.members)
+            text += f" ± {high - self.members.mean():.0f}"
+        text += f" ({_percent(self.falls)} fall)" if self.falls > 0 else ""
+        return f"{text} ({lost} diverged)" if lost else text
 
 
 def main(prog: str, doc: str, study: Study, argv: Sequence[str] | None = None) -> None:
@@ -146,8 +149,8 @@ def _changes(study: Study, row: str, name: str, run: runs.Run) -> list[str]:
     was |= config.to_dict(run.configs[0])
     now = {**schedule, **asdict(settings), **config.to_dict(configs[0])}
     elsewhere = ("name", "runs", "batch_devices", "preset")  # hyperparameters tell of the preset
-    told = [k for k in now if k in was and k not in elsewhere]
-    return [f"{k} was {was[k]}, is {now[k]}" for k in told if was[k] != now[k]]
+    compared = [k for k in now if k in was and k not in elsewhere]
+    return [f"{k} was {was[k]}, is {now[k]}" for k in compared if was[k] != now[k]]
 
 
 def _given(study: Study, row: str, name: str) -> dict[str, str]:
@@ -242,11 +245,11 @@ def table(study: Study) -> str:
     lines = [["random policy"], ["data"], *([row] for row in _rows(study, found))]
     for column in found.values():
         whole = _of_whole_data(column)
-        told = {row: cell.told for row, cell in column.items()}
-        told["random policy"] = f"{whole.random.mean():.0f}"
-        told["data"] = f"{whole.data.mean():.0f} (best {whole.data.max():.0f})"
+        texts = {row: cell.text for row, cell in column.items()}
+        texts["random policy"] = f"{whole.random.mean():.0f}"
+        texts["data"] = f"{whole.data.mean():.0f} (best {whole.data.max():.0f})"
         for line in lines:
-            line.append(told.get(line[0], ""))
+            line.append(texts.get(line[0], ""))
     return tables.markdown(["", *found], lines)
 
 
@@ -261,8 +264,8 @@ def details(study: Study) -> str:
             if not len(members):
                 lines.append([row, name, "0", *[""] * (len(header) - 3)])
                 continue
-            error = stats.summary(members)[1] / np.sqrt(len(members))
-            numbers = [len(members), members.mean(), error, *stats.mean_interval(members)]
+            error = statistics.summary(members)[1] / np.sqrt(len(members))
+            numbers = [len(members), members.mean(), error, *statistics.mean_interval(members)]
             numbers += [members.min(), members.max(), episodes.size, np.median(episodes)]
             shares = [cell.falls, (episodes > cell.data.max()).mean()]
             lines.append([row, name, *map(_whole, numbers), *map(_percent, shares)])
@@ -283,7 +286,7 @@ def differences(study: Study) -> str:
                 both = left.is_finite & right.is_finite
                 ours, theirs = (cell.episodes.mean(axis=1)[both] for cell in (left, right))
                 found = ours - theirs
-                numbers = [len(found), found.mean(), *stats.mean_interval(found)]
+                numbers = [len(found), found.mean(), *statistics.mean_interval(found)]
                 share = _percent(found.mean() / theirs.mean())
                 lines.append([row, other, name, *map(_whole, numbers), share])
     return tables.markdown(header, lines)
@@ -316,8 +319,8 @@ def picture(study: Study) -> Any:
             axes.plot(members, [height] * len(members), "|k", alpha=0.5, label="members")
             axes.plot(members.mean(), height, "oC0", label="their mean")
             axes.plot(
-                stats.mean_interval(members), [height] * 2, "C0", linewidth=8, alpha=0.4, zorder=1,
-                solid_capstyle="butt", label="its 95 % interval",
+                statistics.mean_interval(members), [height] * 2, "C0", linewidth=8, alpha=0.4,
+                zorder=1, solid_capstyle="butt", label="its 95 % interval",
             )  # fmt: skip
         returns = _of_whole_data(column).data
         axes.axvline(returns.mean(), color="grey", linestyle="--", label="the data's mean")
@@ -328,8 +331,8 @@ def picture(study: Study) -> Any:
     panels[0].set_yticks(range(len(rows)), rows)
     panels[0].set_ylim(len(rows) - 0.5, -0.5)
     handles, labels = panels[0].get_legend_handles_labels()
-    told = dict(zip(labels, handles, strict=True))
-    figure.legend(told.values(), told.keys(), loc="outside lower center", ncols=len(found) + 1)
+    shown = dict(zip(labels, handles, strict=True))
+    figure.legend(shown.values(), shown.keys(), loc="outside lower center", ncols=len(found) + 1)
     return figure
 
 

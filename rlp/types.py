@@ -86,7 +86,7 @@ def no_limits(config: Any, dataset: Any) -> Limits:
 
 
 def no_memory(config: Any, spec: Spec, target: jax.Array) -> Memory:
-    """Returns nothing: the `remember` of a Markov policy."""
+    """Returns nothing: the `init_memory` of a Markov policy."""
     del config, spec, target
     return ()
 
@@ -135,7 +135,7 @@ class Algo(Protocol):
         ...
 
     @staticmethod
-    def remember(config: Any, spec: Spec, target: jax.Array) -> Memory:
+    def init_memory(config: Any, spec: Spec, target: jax.Array) -> Memory:
         """Returns the memory at the start of an episode; `target` is the return to aim for."""
         ...
 

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 
-from rlp import train
+from rlp.commands import train
 from rlp.data.episodes import Episode, EpisodeSet
 from tests.whole_runs import FAST
 

@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rlp import population
 from rlp.data.dataset import make_dataset, unit_normalizer
 from rlp.data.episodes import Episode, EpisodeSet
-from rlp.population import Alarms
+from rlp.training import population
+from rlp.training.population import Alarms
 from rlp.types import Algo, Spec
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 TOKEN = re.compile(r"\x1b\[([0-9;?]*)([A-Za-z])|.", re.DOTALL)
 
 
-class Terminal:
+class Emulator:
     """Shows text; `lines` is all of it, as if it had as many rows as are needed."""
 
     def __init__(self, num_columns: int) -> None:
@@ -25,7 +25,7 @@ class Terminal:
     def lines(self) -> list[str]:
         return ["".join(row).rstrip() for row in self._rows]
 
-    def show(self, text: str) -> "Terminal":
+    def show(self, text: str) -> "Emulator":
         for token in TOKEN.finditer(text):
             code = token[2]
             if code == "A":
@@ -58,7 +58,7 @@ class Terminal:
             self._rows.append([])
 
 
-def run_in_terminal(command: Sequence[str], num_columns: int, cwd: Path) -> Terminal:
+def run_in_terminal(command: Sequence[str], num_columns: int, cwd: Path) -> Emulator:
     """Returns a terminal after a command has ended there."""
     ours, its = pty.openpty()
     fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 40, num_columns, 0, 0))
@@ -74,4 +74,4 @@ def run_in_terminal(command: Sequence[str], num_columns: int, cwd: Path) -> Term
         pass
     os.close(ours)
     assert process.wait() == 0
-    return Terminal(num_columns).show(written.decode())
+    return Emulator(num_columns).show(written.decode())

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from rlp import data, figures, study
+from rlp import data, study
+from rlp.bench import report
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -37,8 +38,8 @@ def test_the_tables_of_results_are_those_of_the_records():
 
 
 def test_the_table_of_speeds_is_that_of_the_record():
-    record = figures.read(ROOT / "experiments" / "results" / "bench_cpu.json")
-    assert figures.markdown(record) in README
+    record = report.read(ROOT / "experiments" / "results" / "bench_cpu.json")
+    assert report.markdown(record) in README
 
 
 @pytest.mark.parametrize("name", STUDIES)

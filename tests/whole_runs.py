@@ -9,8 +9,9 @@ import jax
 import numpy as np
 import pytest
 
-from rlp import offline, runs
+from rlp import runs
 from rlp.envs import Outcome
+from rlp.training import offline
 
 FAST = ("--batch_size=8", "--hidden_dims=8", "--num_updates=40", "--log_every=10")
 

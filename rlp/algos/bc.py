@@ -12,10 +12,10 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from rlp import networks, optim
 from rlp.config import NonNegativeFloat, Positive, config
 from rlp.data.dataset import Dataset, sample_steps
-from rlp.distributions import tanh_normal_log_prob, tanh_normal_sample
+from rlp.nn import networks, optim
+from rlp.nn.distributions import tanh_normal_log_prob, tanh_normal_sample
 from rlp.types import Memory, Metrics, Params, Spec, Step, no_limits, no_memory, state_actor
 
 LOG_STD_MIN, LOG_STD_MAX = -5.0, 2.0
@@ -108,7 +108,7 @@ def _output(config: Config, actor: Params, observation: jax.Array) -> jax.Array:
 
 limits = no_limits
 actor = state_actor
-remember = no_memory
+init_memory = no_memory
 
 
 def act(

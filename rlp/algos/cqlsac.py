@@ -18,12 +18,12 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from rlp import networks, optim
+from rlp.algos.values import bellman_loss, lowest, q_bound, q_limits, scale_rewards, soft_clip
 from rlp.config import Discount, NonNegativeFloat, Positive, PositiveFloat, Share, config
-from rlp.critics import bellman_loss, lowest, q_bound, q_limits, scale_rewards, soft_clip
 from rlp.data.dataset import Dataset, sample_transitions
-from rlp.distributions import tanh_normal_log_prob, tanh_normal_sample
 from rlp.errors import InputError
+from rlp.nn import networks, optim
+from rlp.nn.distributions import tanh_normal_log_prob, tanh_normal_sample
 from rlp.types import Limits, Memory, Metrics, Params, Spec, Transition, no_memory
 
 ALPHA_PRIME_MAX = 1e6
@@ -454,7 +454,7 @@ def actor(config: Config, state: State) -> Params:
     return state.average_actor
 
 
-remember = no_memory
+init_memory = no_memory
 
 
 def act(

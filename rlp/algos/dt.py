@@ -11,10 +11,10 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from rlp import networks, optim
 from rlp.config import NonNegativeFloat, Positive, PositiveFloat, config
 from rlp.data.dataset import Dataset, sample_segments
 from rlp.errors import InputError
+from rlp.nn import networks, optim
 from rlp.types import Metrics, Params, Segment, Spec, no_limits, state_actor
 
 NEEDS_REWARDS: bool = True
@@ -150,7 +150,7 @@ limits = no_limits
 actor = state_actor
 
 
-def remember(config: Config, spec: Spec, target: jax.Array) -> Memory:
+def init_memory(config: Config, spec: Spec, target: jax.Array) -> Memory:
     """Returns the memory of no step, and the return to aim for."""
     return Memory(_empty(config, spec), target, jnp.int32(0))
 

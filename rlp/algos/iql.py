@@ -12,11 +12,11 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from rlp import networks, optim
+from rlp.algos.values import bellman_loss, q_limits, scale_rewards
 from rlp.config import Discount, NonNegativeFloat, Positive, PositiveFloat, Share, config
-from rlp.critics import bellman_loss, q_limits, scale_rewards
 from rlp.data.dataset import Dataset, sample_transitions
-from rlp.distributions import normal_log_prob
+from rlp.nn import networks, optim
+from rlp.nn.distributions import normal_log_prob
 from rlp.types import Memory, Metrics, Params, Spec, Transition, no_memory, state_actor
 
 LOG_STD_MIN, LOG_STD_MAX = -5.0, 2.0
@@ -199,7 +199,7 @@ def _mlp(config: Config, output_dim: int) -> networks.Network:
 
 limits = q_limits
 actor = state_actor
-remember = no_memory
+init_memory = no_memory
 
 
 def act(

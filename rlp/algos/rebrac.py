@@ -14,10 +14,10 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from rlp import networks, optim
+from rlp.algos.values import bellman_loss, lowest, q_limits, scale_rewards
 from rlp.config import Discount, NonNegativeFloat, Positive, PositiveFloat, Share, config
-from rlp.critics import bellman_loss, lowest, q_limits, scale_rewards
 from rlp.data.dataset import Dataset, sample_sarsa
+from rlp.nn import networks, optim
 from rlp.types import (
     Limits,
     Memory,
@@ -241,7 +241,7 @@ def limits(config: Config, dataset: Dataset) -> Limits:
 
 
 actor = state_actor
-remember = no_memory
+init_memory = no_memory
 
 
 def act(

@@ -11,10 +11,10 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from rlp import networks, optim
+from rlp.algos.values import bellman_loss, q_limits, scale_rewards
 from rlp.config import Discount, NonNegativeFloat, Positive, PositiveFloat, Share, config
-from rlp.critics import bellman_loss, q_limits, scale_rewards
 from rlp.data.dataset import Dataset, sample_transitions
+from rlp.nn import networks, optim
 from rlp.types import Memory, Metrics, Params, Spec, Transition, no_memory, state_actor
 
 NUM_CRITICS = 2
@@ -192,7 +192,7 @@ def _actor(config: Config, action_dim: int) -> networks.Network:
 
 limits = q_limits
 actor = state_actor
-remember = no_memory
+init_memory = no_memory
 
 
 def act(

@@ -9,15 +9,15 @@ from typing import Any, Literal
 import numpy as np
 
 from rlp import cli, data, envs
-from rlp import verify as replay
+from rlp.cli.terminal import Terminal, console, spread
 from rlp.config import Positive
 from rlp.data import describe
+from rlp.data import verify as replay
 from rlp.data.episodes import Episode, EpisodeSet, fingerprint, whole_episodes
 from rlp.data.formats import d4rl, exorl, minari, packed
 from rlp.data.options import ReadOptions
 from rlp.errors import DataWarning, InputError
-from rlp.files import whole_folder, write_json, write_text
-from rlp.screen import Screen, console, spread
+from rlp.system.files import whole_folder, write_json, write_text
 
 FILES = {"npz": (packed, ".npz"), "d4rl": (d4rl, ".hdf5")}
 FOLDERS = {"minari": minari, "exorl": exorl}
@@ -101,16 +101,16 @@ def verify(given: cli.Given) -> None:
     env = _environment(name, read)
     if not isinstance(env, envs.Simulator):
         raise InputError(f"{name}: its simulator cannot be set to a state")
-    with Screen(quiet=False) as screen:
+    with Terminal(quiet=False) as terminal:
         physics = data.load_physics(settings.dataset, options)
-        found = replay.verify(read, physics, env, settings.num_rows, screen)
+        found = replay.verify(read, physics, env, settings.num_rows, terminal)
         states = "stored states" if physics else "states rebuilt from observations"
-        screen.say(
+        terminal.say(
             f"{settings.dataset} in {name}: {found.num_rows} steps from {states}\n"
             f"next observations repeated: {found.observations:.1%}, worst error {found.worst:.2g}\n"
             f"rewards repeated: {_share(found.rewards)}"
         )
-        screen.say("it replays" if found.repeats else f"it does not replay: {found.cause}")
+        terminal.say("it replays" if found.repeats else f"it does not replay: {found.cause}")
     if not found.repeats:
         raise SystemExit(1)
 
@@ -143,15 +143,15 @@ def relabel(given: cli.Given) -> None:
     if not isinstance(env, DmControl):
         raise InputError(f"{settings.env}: its rewards are not a function of its states alone")
     physics = data.load_physics(settings.dataset)
-    with Screen(quiet=False) as screen:
-        with whole_folder(out) as folder, screen.bar("relabelling", len(read.episodes)) as move:
+    with Terminal(quiet=False) as terminal:
+        with whole_folder(out) as folder, terminal.bar("relabelling", len(read.episodes)) as move:
             for number, episode in enumerate(read.episodes):
                 stored = physics[number] if physics else None
                 states = _rebuilt(env, episode) if stored is None else stored
                 if states is None or len(states) == len(episode.action):
                     raise InputError(
                         f"{settings.dataset}: episode {number} has no state after every action, "
-                        "stored or told by an observation, so no reward can be computed"
+                        "stored or to be had from an observation, so no reward can be computed"
                     )
                 reward = np.array([env.reward_of(state) for state in states[1:]], np.float32)
                 exorl.write_episode(folder, number, episode._replace(reward=reward), stored)
@@ -160,7 +160,7 @@ def relabel(given: cli.Given) -> None:
             said |= {"env": settings.env, "relabelled": f"from {read.env}"}
             write_json(folder / "metadata.json", said)
         returns = data.load(str(out)).returns
-        screen.say(f"{out}: {len(returns)} episodes, return {spread(returns)} in {settings.env}")
+        terminal.say(f"{out}: {len(returns)} episodes, return {spread(returns)} in {settings.env}")
 
 
 def _rebuilt(env: envs.Simulator, episode: Episode) -> list[np.ndarray] | None:

@@ -12,11 +12,12 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from rlp import envs, memory
+from rlp import envs
 from rlp.data.episodes import LARGEST, EpisodeSet
 from rlp.data.options import ReadOptions
 from rlp.envs import Bounds, Choices
 from rlp.errors import InputError
+from rlp.system import memory
 
 MAX_CHOICES = 10_000  # discrete actions; more would be a mistake, and a large one-hot
 ROUNDING = 8  # units in the last place by which rounding may put an action beyond a bound

@@ -1,4 +1,4 @@
-"""What there is to say of a data set at a glance, on a screen and on its data card."""
+"""What there is to say of a data set at a glance, on a terminal and on its data card."""
 
 import io
 
@@ -7,10 +7,10 @@ from jax import tree
 from rich.console import Console, Group
 from rich.table import Table
 
+from rlp.cli.tables import ScreenTable
 from rlp.data.dataset import make_dataset, unit_normalizer
 from rlp.data.episodes import EpisodeSet, fingerprint, has_successors
-from rlp.stats import d4rl_score
-from rlp.tables import OnScreen
+from rlp.statistics import d4rl_score
 
 SATURATED = 0.99  # an action beyond it, in magnitude, counts as at its bound
 
@@ -87,8 +87,8 @@ def _actions(action: np.ndarray, data: EpisodeSet) -> dict[str, str]:
     return found
 
 
-def _columns(data: EpisodeSet) -> OnScreen:
-    table = OnScreen(("column", "min", "mean", "max", "std"))
+def _columns(data: EpisodeSet) -> ScreenTable:
+    table = ScreenTable(("column", "min", "mean", "max", "std"))
     for name in ("observation", "action"):
         for number, values in enumerate(_all_steps(data, name).T):
             figures = values.min(), values.mean(), values.max(), values.std()

@@ -312,13 +312,13 @@ def whole_episodes(data: EpisodeSet, needed_by: str) -> EpisodeSet:
         InputError: if none is whole, or the data has no rewards; `needed_by` says what needs them.
     """
     if not data.has_rewards:
-        raise InputError(f"{data.name}: {needed_by} cannot be told without rewards")
+        raise InputError(f"{data.name}: {needed_by} cannot be known without rewards")
     is_whole = data.is_whole
     if is_whole.all():
         return data
     if not is_whole.any():
         raise InputError(
-            f"{data.name}: {needed_by} cannot be told, as no episode is whole from start to end"
+            f"{data.name}: {needed_by} cannot be known, as no episode is whole from start to end"
         )
     warnings.warn(
         f"{data.name}: {np.sum(~is_whole)} fragments are left out, as they do not tell {needed_by}",

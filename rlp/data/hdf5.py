@@ -12,7 +12,7 @@ import numpy as np
 
 from rlp.data.reading import check_axes, check_file, check_names, check_sizes
 from rlp.errors import InputError
-from rlp.files import whole
+from rlp.system.files import whole
 
 HEAP = b"GCOL\1\0\0\0"  # begins where HDF5 stores texts, each as a number, ..., a size and bytes
 SIZE, ITEM = struct.Struct("<Q"), struct.Struct("<H6xQ")

@@ -13,8 +13,8 @@ import numpy as np
 from rich import progress
 from rich.console import Console
 
-from rlp import memory
 from rlp.errors import InputError
+from rlp.system import memory
 
 LARGE = 100_000_000  # bytes; smaller data is read in silence
 CHUNK = 1_000_000  # bytes of a file that are read at once

@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from rlp import memory
 from rlp.envs import Bounds, Outcome
 from rlp.envs.dm_control_readings import READINGS
 from rlp.envs.dm_control_states import STATES
 from rlp.errors import InputError, nearest
+from rlp.system import memory
 
 with warnings.catch_warnings():
     # Without a display glfw warns at import; states need no display.

@@ -14,10 +14,10 @@ import gymnasium
 import numpy as np
 from gymnasium.spaces import Box, Discrete
 
-from rlp import memory
 from rlp.envs import Bounds, Choices, Outcome
 from rlp.envs.gymnasium_states import LAGGING, candidates
 from rlp.errors import InputError, nearest
+from rlp.system import memory
 
 LEAST_BYTES = 3_000  # of an environment: CartPole's
 RESETS = ("mjWARN_BADQPOS", "mjWARN_BADQVEL", "mjWARN_BADQACC", "mjWARN_BADCTRL")  # MuJoCo's
@@ -111,11 +111,11 @@ class Gymnasium:
         if model is None:
             return None
         observation = observation.astype(np.float64)
-        for state, told in candidates(self._family, observation, model.nq + model.nv):
-            observed = self.observe(state)[:told]
-            if np.allclose(observed, observation[:told], rtol=ROUNDING, atol=ROUNDING):
+        for state, num_seen in candidates(self._family, observation, model.nq + model.nv):
+            observed = self.observe(state)[:num_seen]
+            if np.allclose(observed, observation[:num_seen], rtol=ROUNDING, atol=ROUNDING):
                 faster = np.concatenate([state[: model.nq], 2 * state[model.nq :]])
-                is_same = observed == self.observe(faster)[:told]
+                is_same = observed == self.observe(faster)[:num_seen]
                 is_clipped = is_same & (np.abs(observed) >= VELOCITY_CLIP)
                 return None if is_clipped.any() else state
         return None

@@ -38,6 +38,6 @@ def candidates(
         yield BY_NAME[name](observation), TOLD
         return
     for hidden in range(MAX_HIDDEN + 1):
-        told = num_numbers - hidden
-        if len(observation) >= told:
-            yield np.concatenate([np.zeros(hidden), observation[:told]]), told
+        num_seen = num_numbers - hidden
+        if len(observation) >= num_seen:
+            yield np.concatenate([np.zeros(hidden), observation[:num_seen]]), num_seen

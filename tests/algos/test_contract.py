@@ -12,12 +12,13 @@ import optax
 import pytest
 from jax.sharding import AbstractMesh, AxisType
 
-from rlp import optim, population
 from rlp.algos import ALGOS, presets
 from rlp.config import float_names, to_dict
 from rlp.data.dataset import Dataset, make_dataset, unit_normalizer
 from rlp.data.episodes import EpisodeSet
-from rlp.devices import BATCH, MEMBERS
+from rlp.nn import optim
+from rlp.system.devices import BATCH, MEMBERS
+from rlp.training import population
 from rlp.types import Algo, Spec
 from tests.conftest import make_episode
 from tests.rounding import UNIT
@@ -117,7 +118,7 @@ def test_actions_are_in_bounds_and_the_mode_needs_no_key(algo: Algo):
     config = small(algo)
     state = jax.jit(algo.init, static_argnums=2)(config, jax.random.key(0), SPEC)
     params = algo.actor(config, state)
-    memory = algo.remember(config, SPEC, jnp.float32(1))
+    memory = algo.init_memory(config, SPEC, jnp.float32(1))
     act, actions = jax.jit(algo.act), []
     for key, temperature in ((1, 0.0), (2, 0.0), (3, 1.0)):
         observation = jnp.full(4, 30.0)

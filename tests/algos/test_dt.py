@@ -21,7 +21,7 @@ SMALL: dict[str, Any] = {
 
 def play(config: dt.Config, params: Any, target: float, observations: np.ndarray, reward: float):
     """Returns the actions [T, A] in observations [T, O], each answered with the same reward."""
-    memory = dt.remember(config, Spec(observations.shape[1], 1, 10), jnp.float32(target))
+    memory = dt.init_memory(config, Spec(observations.shape[1], 1, 10), jnp.float32(target))
     actions = []
     for t, observation in enumerate(observations):
         action, memory = dt.act(

@@ -7,12 +7,13 @@ import h5py
 import numpy as np
 import pytest
 
-from rlp import data, memory
+from rlp import data
 from rlp.data.actions import one_hot
 from rlp.data.episodes import EpisodeSet, fingerprint
 from rlp.data.formats import d4rl, exorl, minari, packed
 from rlp.data.options import ReadOptions
 from rlp.errors import DataWarning, InputError
+from rlp.system import memory
 
 N = 20
 RNG = np.random.default_rng(0)

@@ -108,7 +108,7 @@ def test_convert_keeps_what_it_can_and_no_more(tmp_path: Path, capsys):
     np.savez(tmp_path / "none.npz", **columns)
     np.savez(tmp_path / "cut.npz", reward=np.ones(9), **columns)
     words = ["convert", f"{tmp_path}/none.npz", f"{tmp_path}/out.hdf5", "--to=d4rl"]
-    assert "what --to=d4rl can keep cannot be told without" in refused(capsys, lambda: main(words))
+    assert "what --to=d4rl can keep cannot be known without" in refused(capsys, lambda: main(words))
     main(["convert", f"{tmp_path}/cut.npz", f"{tmp_path}/cut.hdf5", "--to=d4rl"])
     assert data.load(f"{tmp_path}/cut.hdf5").lengths.tolist() == [4, 4]  # not the unfinished end
     for name in ("none", "cut"):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from rlp.algos import bc
-from rlp.optim import adam
+from rlp.nn.optim import adam
 from rlp.types import Step
 from tests.vectors import assert_mlp_close, num_steps, read_hidden_dims, read_mlp
 

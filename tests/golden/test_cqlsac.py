@@ -10,7 +10,7 @@ import pytest
 
 from rlp.algos import cqlsac
 from rlp.algos.cqlsac import Batch, Config, Noise, State
-from rlp.optim import adam
+from rlp.nn.optim import adam
 from tests.vectors import (
     assert_critics_close,
     assert_mlp_close,

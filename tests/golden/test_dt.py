@@ -12,7 +12,7 @@ from rlp.algos import dt
 from rlp.algos.dt import Config, State
 from rlp.data.dataset import _segment, make_dataset, unit_normalizer
 from rlp.data.episodes import Episode, EpisodeSet
-from rlp.hugging_face import decision_transformer
+from rlp.interop.hugging_face import decision_transformer
 from rlp.types import Params, Segment, Spec
 
 pytestmark = pytest.mark.golden
@@ -124,7 +124,7 @@ def test_acting_agrees_with_kzl(golden: Callable[[str], Any]):
     observations, actions = vectors["kzl_act_states"], vectors["kzl_act_actions"]
     returns, timesteps = vectors["kzl_act_returns_to_go"][:, 0], vectors["kzl_act_timesteps"]
     spec = Spec(observations.shape[1], actions.shape[1], int(vectors["cfg_max_ep_len"]))
-    memory = dt.remember(config, spec, jnp.float32(returns[0]))
+    memory = dt.init_memory(config, spec, jnp.float32(returns[0]))
     memory = memory._replace(timestep=jnp.int32(timesteps[0]))
     rewards = np.append(0, -np.diff(returns))
     predicted = jnp.zeros(0)

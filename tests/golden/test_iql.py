@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rlp import optim
 from rlp.algos import iql
 from rlp.algos.iql import Config, State
-from rlp.distributions import normal_log_prob
+from rlp.nn import optim
+from rlp.nn.distributions import normal_log_prob
 from tests.vectors import (
     assert_critics_close,
     assert_mlp_close,

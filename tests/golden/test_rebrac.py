@@ -17,7 +17,7 @@ import pytest
 
 from rlp.algos import rebrac
 from rlp.algos.rebrac import Config, Noise, State
-from rlp.optim import adam
+from rlp.nn.optim import adam
 from rlp.types import Params, Sarsa
 from tests.vectors import num_steps, read_hidden_dims, read_mlp, read_transition
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rlp.distributions import tanh_log_det, tanh_normal_log_prob, tanh_normal_sample
+from rlp.nn.distributions import tanh_log_det, tanh_normal_log_prob, tanh_normal_sample
 
 pytestmark = pytest.mark.golden
 

@@ -10,7 +10,7 @@ import pytest
 
 from rlp.algos import td3bc
 from rlp.algos.td3bc import Config, Noise, State
-from rlp.optim import adam
+from rlp.nn.optim import adam
 from tests.vectors import (
     assert_critics_close,
     assert_mlp_close,

@@ -19,7 +19,7 @@ from rlp.data.options import ReadOptions
 from rlp.data.reading import announced
 from rlp.data.stored import Stored
 from rlp.errors import InputError
-from rlp.files import read_object, whole, write_json
+from rlp.system.files import read_object, whole, write_json
 
 LOOKS_FOR = "a folder of *.npz episodes (ExORL), or of buffer/*.npz"
 COLUMNS = ("observation", "action", "reward", "discount")

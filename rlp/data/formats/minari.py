@@ -24,7 +24,7 @@ from rlp.data.reading import announced
 from rlp.data.stored import Stored
 from rlp.envs import Bounds
 from rlp.errors import InputError
-from rlp.files import json_object, read_object
+from rlp.system.files import json_object, read_object
 
 LOOKS_FOR = "a Minari data set (a folder with data/main_data.hdf5 or data/0/*.arrow, *.parquet)"
 COLUMNS = ("actions", "rewards", "terminations", "truncations")

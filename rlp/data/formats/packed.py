@@ -17,7 +17,7 @@ from rlp.data.npz import npz_names, read_npz
 from rlp.data.options import ReadOptions
 from rlp.data.stored import Stored, numbered
 from rlp.errors import InputError
-from rlp.files import json_object, whole
+from rlp.system.files import json_object, whole
 
 LOOKS_FOR = "a packed data set (.npz: observation, action, reward, length, ...)"
 COLUMNS = ("observation", "action", "reward", "length", "terminated", "metadata")

@@ -27,7 +27,7 @@ from rlp.data.reading import announced
 from rlp.data.stored import Stored
 from rlp.data.tfrecord import read_examples
 from rlp.errors import InputError
-from rlp.files import read_object
+from rlp.system.files import read_object
 
 LOOKS_FOR = "TFRecord files of episodes (RLDS, RL Unplugged: *-00000-of-00001)"
 SHARD = re.compile(r".*-\d{5}-of-\d{5}")

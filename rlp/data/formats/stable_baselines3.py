@@ -2,7 +2,7 @@
 
 Arrays [rows, environments, ...] in a ring that begins at `pos` once it is full; actions are scaled
 to [-1, 1] already. Nothing of Stable-Baselines3 or torch is imported or run. With
-`optimize_memory_usage` the next observation is that of the next row, and time limits are not told
+`optimize_memory_usage` the next observation is that of the next row, and time limits are not marked
 from terminations.
 """
 

@@ -1,0 +1,1 @@
+"""The benchmark: speed of training on this machine."""

@@ -1,0 +1,1 @@
+"""The commands: flags to what they run."""

@@ -1,0 +1,161 @@
+"""Evaluates the policies of a run: `python -m rlp.evaluate runs/NAME --num_episodes=50`.
+
+A Decision Transformer is asked for as many returns as one likes, all in one batch of episodes:
+`--target_return=200,400,800` also draws what it achieved over what it was asked for.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rlp import cli, envs, runs
+from rlp.cli.terminal import COMPILING, Terminal
+from rlp.config import Distinct, Positive
+from rlp.errors import InputError
+from rlp.evaluation.rollout import (
+    EVALUATION_SEED,
+    evaluate,
+    evaluation_seeds,
+    most_steps,
+    num_simulators,
+)
+from rlp.runs import Run
+from rlp.system import files
+from rlp.training import offline
+from rlp.types import NEVER, no_memory
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The evaluation."""
+
+    run: str  # the directory of a run
+    num_episodes: Positive = 100  # episodes of each member
+    seed: int = EVALUATION_SEED  # of the first episode's initial state; the others follow
+    env: str = ""  # environment (default: the one the run was evaluated in)
+    target_return: Distinct[float] = ()  # returns to aim for (default: the one of the training)
+    quiet: bool = False  # print the result only
+
+
+def evaluate_run(given: cli.Given) -> None:
+    """Evaluates the last checkpoint, prints the returns and writes them to evaluation.json."""
+    settings = cli.parse(Settings, given)
+    run = runs.load(Path(settings.run))
+    if settings.target_return and run.algo.init_memory is no_memory:
+        raise InputError(f"--target_return: {run.record['algo']} does not aim for a return")
+    if settings.target_return and len(run.tasks) > 1:
+        raise InputError("--target_return: every task of this run aims for a return of its own")
+    terminal = Terminal(settings.quiet)
+    saved, step = offline.load(run, terminal.warn)
+    policy = offline.policy_of(run, saved)
+    env_name = settings.env or run.record["env"]
+    num_aims = len(settings.target_return) or 1
+    num_members, num_tasks = len(run.seeds), len(run.tasks)
+    at_once = min(_at_once(run), settings.num_episodes * num_aims)
+    env_size = num_simulators(num_members, at_once, num_tasks)
+    env = envs.make(env_name, env_size, run.action_bounds)
+    seeds = evaluation_seeds(settings.num_episodes, len(run.tasks), settings.seed)
+    aims = [np.full(len(seeds), target) for target in settings.target_return]
+    aims = aims or [np.tile(run.target_returns, settings.num_episodes)]
+    envs.check_widths(
+        env, env_name, run.spec.observation_dim, run.spec.action_dim, str(run.directory)
+    )
+    with terminal:
+        for doubt in filter(None, map(run.doubt, settings.target_return)):
+            terminal.warn(doubt)
+        terminal.say(
+            f"{run.directory} at update {step:,}, {settings.num_episodes} episodes a member"
+        )
+        starts = seeds * len(aims)
+        total = most_steps(env, num_members, len(starts))
+        with terminal.bar("evaluating", total, COMPILING) as show:
+            found = evaluate(
+                run.algo, run.spec, policy, env, starts, show, np.concatenate(aims),
+                saved.diverged == NEVER,
+            )  # fmt: skip
+        shape = len(run.seeds), len(aims), len(seeds)
+        achieved = found.values.reshape(shape)
+
+        def named(each: np.ndarray) -> dict[str, np.ndarray]:
+            if settings.target_return:
+                return _by_target(run.labels, settings.target_return, each)
+            return run.by_member(each[:, 0])
+
+        rows = named(achieved)
+        firsts = named(np.broadcast_to(saved.diverged[:, None, None], shape))
+        marks = {name: int(each[0]) for name, each in firsts.items() if each[0] != NEVER}
+        invalid = named(found.invalid.reshape(shape))
+        terminal.invalid(invalid)
+        data = run.record.get("data", {"returns": []})  # a collection has none
+        best = max(data["returns"], default=0.0)
+        if settings.target_return:
+            terminal.returns(rows, diverged=marks, best=best)
+        else:
+            terminal.returns(rows, run.over_members(rows), env_name, marks, best)
+        path = run.directory / "evaluation.json"
+        result: dict[str, Any] = {"step": step, "env": env_name, "first_seed": settings.seed}
+        result["returns"] = {name: runs.to_json(values) for name, values in rows.items()}
+        result["invalid"] = {k: np.flatnonzero(v).tolist() for k, v in invalid.items() if v.any()}
+        result["diverged"] = run.diverged(saved.diverged)
+        files.write_json(path, {**result, **runs.environment()})
+        terminal.say(f"written to {path}")
+        if len(aims) > 1:
+            plot = run.directory / "target_returns.png"
+            _draw(plot, run, settings.target_return, achieved)
+            terminal.say(f"drawn to {plot}")
+    if NEVER not in saved.diverged:
+        raise SystemExit(f"error: no member is left, {runs.in_words(result['diverged'])}")
+
+
+def _at_once(run: Run) -> int:
+    """Returns how many episodes of a member the run evaluated at once: as many repeat its returns.
+
+    Policies of other batches round otherwise, and a simulator makes much of that in a thousand
+    steps.
+    """
+    part = run.record.get("schedule") or run.record["plan"]  # a collection's
+    return part["num_episodes"]
+
+
+def _by_target(
+    labels: Sequence[str], targets: Sequence[float], achieved: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Returns the returns [M, T, N] under a name for each member and target."""
+    return {
+        f"{label},target={target:g}": achieved[member, index]
+        for member, label in enumerate(labels)
+        for index, target in enumerate(targets)
+    }
+
+
+def _draw(path: Path, run: Run, targets: Sequence[float], achieved: np.ndarray) -> None:
+    """Draws the returns [M, T, N] over the targets [T], and the data's best."""
+    from matplotlib.figure import Figure  # a second that start-up need not wait
+
+    figure = Figure(figsize=(6, 5), layout="constrained")
+    axes = figure.subplots()
+    order = np.argsort(targets)
+    for label, returns in zip(run.labels, achieved.mean(axis=2), strict=True):
+        axes.plot(np.array(targets)[order], returns[order], marker=".", label=label)
+    axes.axline((0, 0), slope=1, color="grey", linestyle=":", label="as asked")
+    best = max(run.record["data"]["returns"])
+    axes.axhline(best, color="grey", linestyle="--", label="best of the data")
+    axes.set_xlim(min(targets), max(targets))
+    axes.set_xlabel("return asked for")
+    axes.set_ylabel("return achieved, mean of the episodes")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small")
+    figure.savefig(path, dpi=120)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The command line."""
+    doc = "Evaluates the last checkpoint of a run: deterministic actions, fixed initial states."
+    cli.main("python -m rlp.evaluate", cli.Command(evaluate_run, (Settings,), doc), argv)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Policies and the episodes that they play."""

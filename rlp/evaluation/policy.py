@@ -1,0 +1,76 @@
+"""A policy: all that acting needs, and nothing else of training."""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rlp.data.dataset import Normalizer, normalize
+from rlp.types import Algo, Memory, Params, Spec, State
+
+ZERO = np.zeros(())  # the origin of observations that float32 is precise enough for
+
+
+class Policy(NamedTuple):
+    """The policies of M members; leaves of config and params have a leading axis [M]."""
+
+    config: Any
+    params: Params
+    normalizer: Normalizer  # shared by all members
+    origin: Any = ZERO  # [O], subtracted from observations before they become float32
+
+    @property
+    def num_members(self) -> int:
+        """How many policies these are, M."""
+        return len(jax.tree.leaves(self.params)[0])
+
+
+def from_states(
+    algo: Algo, configs: Any, states: State, normalizer: Normalizer, origin: Any = ZERO
+) -> Policy:
+    """Returns what acts of the states [M] of training."""
+    return Policy(configs, jax.vmap(algo.actor)(configs, states), normalizer, origin)
+
+
+@partial(jax.jit, static_argnames=("algo", "spec"))
+def start(algo: Algo, spec: Spec, policy: Policy, targets: jax.Array) -> Memory:
+    """Returns the memories [M, N] of episodes that are about to begin, with returns to aim for."""
+
+    def one_member(config: Any) -> Memory:
+        return jax.vmap(lambda target: algo.init_memory(config, spec, target))(targets)
+
+    return jax.vmap(one_member)(policy.config)
+
+
+@partial(jax.jit, static_argnames="algo")
+def act(
+    algo: Algo,
+    policy: Policy,
+    memory: Memory,
+    observation: jax.Array,
+    reward: jax.Array,
+    keys: jax.Array,
+    step: jax.Array | int,
+    temperature: jax.Array | float = 0.0,
+) -> tuple[jax.Array, Memory]:
+    """Returns actions [M, N, A] and memories for observations [M, N, O] and rewards [M, N].
+
+    Observations are raw, but for the policy's origin, which was subtracted from them in float64.
+    A member's actions depend on its own key of `keys` [M] and on the number of the step only.
+    """
+
+    def one_episode(config: Any, params: Params, *episode: Any) -> tuple[jax.Array, Memory]:
+        memory, observation, reward, key = episode
+        observation = normalize(policy.normalizer, observation)
+        return algo.act(config, params, memory, observation, reward, key, jnp.float32(temperature))
+
+    def one_member(
+        config: Any, params: Params, memory: Memory, observation: Any, reward: Any, key: jax.Array
+    ) -> tuple[jax.Array, Memory]:
+        keys = jax.random.split(jax.random.fold_in(key, step), len(reward))
+        in_axes = (None, None, 0, 0, 0, 0)
+        return jax.vmap(one_episode, in_axes)(config, params, memory, observation, reward, keys)
+
+    return jax.vmap(one_member)(policy.config, policy.params, memory, observation, reward, keys)

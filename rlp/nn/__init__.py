@@ -1,0 +1,1 @@
+"""Neural networks, their optimisation, and distributions: what knows flax and optax."""

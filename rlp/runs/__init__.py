@@ -1,0 +1,369 @@
+"""The directory of a run: what is in it, and how it is written and read again.
+
+config.json      command, settings, members, data and its fingerprint, versions, devices
+lock             held by the process that writes here
+metrics.jsonl    one line a log point and member
+returns.json     every evaluation: step, member, each episode's return
+checkpoints/     the states of all members (Orbax)
+events/          TensorBoard
+report.html      the returns as a page, with its pictures in plots/
+"""
+
+import itertools
+import os
+import platform
+import re
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from importlib import metadata
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+import jax
+import numpy as np
+
+import rlp
+from rlp.runs import records
+from rlp.algos import ALGOS
+from rlp.config import from_dict
+from rlp.system.devices import is_first
+from rlp.envs import Bounds
+from rlp.errors import InputError
+from rlp.system.files import check_plain, read_json, read_objects, write_json
+from rlp.types import NEVER, NOT_FINITE, Algo, Precision, Spec
+
+T = TypeVar("T")
+Curves = dict[str, dict[str, list[tuple[int, float]]]]  # metric -> member -> [(step, value)]
+CPU_FACTS = Path("/proc/cpuinfo")
+LAYOUT = 2  # of the directory; another one is refused
+PACKAGES = (
+    "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy",
+    "dm_control", "mujoco", "gymnasium",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's directory and the record in its config.json."""
+
+    directory: Path
+    record: Mapping[str, Any]
+
+    @property
+    def algo(self) -> Algo:
+        """The algorithm that is trained."""
+        return ALGOS[self.record["algo"]]
+
+    @property
+    def configs(self) -> list[Any]:
+        """The setting of every member."""
+        return [from_dict(self.algo.Config, member["config"]) for member in self.record["members"]]
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seed of every member."""
+        return [member["seed"] for member in self.record["members"]]
+
+    @property
+    def spec(self) -> Spec:
+        """The sizes that its networks were built with."""
+        return Spec(**self.record["spec"])
+
+    @property
+    def action_bounds(self) -> Bounds | None:
+        """The environment's actions that are -1 and 1 to the policy; None: lowest and highest."""
+        bounds = self.record.get("action_bounds")
+        return bounds and Bounds(*(np.array(bounds[name]) for name in Bounds._fields))
+
+    @property
+    def origin(self) -> np.ndarray:
+        """What is subtracted from observations before they become float32, [O]."""
+        return np.array(self.record.get("origin") or [0.0] * self.spec.observation_dim)
+
+    @property
+    def labels(self) -> list[str]:
+        """A name for each member: its seed and the hyperparameters that vary."""
+        members = self.record["members"]
+        first = members[0]["config"]
+        varying = [k for k in first if any(m["config"][k] != first[k] for m in members)]
+        return [
+            ",".join([f"seed={m['seed']}", *(f"{k}={m['config'][k]}" for k in varying)])
+            for m in members
+        ]
+
+    @property
+    def size(self) -> str:
+        """How many members there are, in words."""
+        count = len(self.seeds)
+        return f"{count} members in one program" if count > 1 else "1 member"
+
+    @property
+    def tasks(self) -> list[str]:
+        """What stands behind a name for each task: nothing where there is only one."""
+        names = self.record["env"].split("+")
+        return [f" {name}" for name in names] if len(names) > 1 else [""]
+
+    @property
+    def target_returns(self) -> list[float]:
+        """The return of each task that policies aim for in evaluations, where they aim for one."""
+        return self.record.get("target_returns", [0.0] * len(self.tasks))
+
+    def by_task(self, name: str, returns: np.ndarray) -> dict[str, np.ndarray]:
+        """Returns a name's returns [N], whose tasks take turns, under a name for each task."""
+        return {name + task: returns[i :: len(self.tasks)] for i, task in enumerate(self.tasks)}
+
+    def by_member(self, returns: np.ndarray) -> dict[str, np.ndarray]:
+        """Returns the members' returns [M, N] under a name for each member and task."""
+        rows = zip(self.labels, returns, strict=True)
+        return {k: v for label, each in rows for k, v in self.by_task(label, each).items()}
+
+    @property
+    def settings(self) -> dict[str, list[str]]:
+        """The labels of each setting's members, by what stands behind a name for the setting.
+
+        That is nothing where there is only one.
+        """
+        settings: dict[str, list[str]] = defaultdict(list)
+        for label in self.labels:
+            varying = label.partition(",")[2]
+            settings[f" {varying}".rstrip()].append(label)
+        return settings
+
+    def over_members(self, rows: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Returns the means [members] of the rows that `by_member` made, by setting and task.
+
+        Members without a return are left out.
+        """
+        found = {
+            setting + task: np.array([rows[name].mean() for name in names if name in rows])
+            for task in self.tasks
+            for setting, labels in self.settings.items()
+            if (names := [label + task for label in labels]) and any(n in rows for n in names)
+        }
+        return {name: means[~np.isnan(means)] for name, means in found.items()}
+
+    def diverged(self, firsts: np.ndarray) -> dict[str, int]:
+        """Returns the members that are over, and the update that ended each, of `firsts` [M]."""
+        marks = zip(self.labels, firsts.tolist(), strict=True)
+        return {label: first for label, first in marks if first != NEVER}
+
+    def doubt(self, target_return: float) -> str:
+        """Returns what to warn of a return to aim for, "" where it is near the data's."""
+        returns = self.record["data"]["returns"] or [target_return]
+        low, high = min(returns), max(returns)
+        if low - (high - low) <= target_return <= high + (high - low):
+            return ""
+        return (
+            f"a target return of {target_return:.0f} is far from the data's {low:.0f} to {high:.0f}"
+        )
+
+    @property
+    def precision(self) -> Precision:
+        """That of the matrix products in training."""
+        return self.record["settings"].get("precision", "float32")
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where Orbax writes."""
+        return self.directory / "checkpoints"
+
+    def part(self, name: str, cls: type[T], added: Mapping[str, Any] = MappingProxyType({})) -> T:
+        """Returns an object in the record as the dataclass that it was written from.
+
+        Args:
+            name: of the object.
+            cls: the dataclass.
+            added: fields that runs of before do not have, and what they meant.
+
+        Raises:
+            InputError: if it does not fit.
+        """
+        values = {**added, **self.record[name]}
+        return records.read(cls, values, f"{self.directory / 'config.json'}, {name}")
+
+    def evaluations(self, up_to_step: int = sys.maxsize) -> list[dict[str, Any]]:
+        """Returns the entries of returns.json: step, member, returns (one an episode, or NaN).
+
+        Raises:
+            InputError: if it is damaged.
+        """
+        path = self.directory / "returns.json"
+        if not path.exists():
+            return []
+        names = list(self.by_member(np.zeros((len(self.seeds), len(self.tasks)))))
+        entries = records.read_evaluations(read_json(path), names, path)
+        return [entry for entry in entries if entry["step"] <= up_to_step]
+
+    def points(self, up_to_step: int = sys.maxsize) -> Iterator[tuple[int, str, dict[str, float]]]:
+        """Yields the lines of metrics.jsonl: step, member, and the values of metrics, or NaN.
+
+        Raises:
+            InputError: if it is damaged.
+        """
+        members = set(self.labels)
+        for where, line in read_objects(self.directory / "metrics.jsonl"):
+            if records.read(records.Point, line, where)["step"] <= up_to_step:
+                yield records.read_point(line, members, where)
+
+    def is_evaluated(self, step: int) -> bool:
+        """Returns whether there is an evaluation after that many updates."""
+        return any(entry["step"] == step for entry in self.evaluations())
+
+    def curves(self, up_to_step: int = sys.maxsize) -> Curves:
+        """Returns what metrics.jsonl holds of every metric, at the same steps of all members.
+
+        Raises:
+            InputError: if it is damaged.
+        """
+        curves: Curves = defaultdict(lambda: {label: [] for label in self.labels})
+        for step, member, values in self.points(up_to_step):
+            for name, value in values.items():
+                curves[name][member].append((step, value))
+        for name, of_members in curves.items():
+            steps = {tuple(step for step, _ in points) for points in of_members.values()}
+            path, first = self.directory / "metrics.jsonl", next(iter(steps))
+            if len(steps) > 1:
+                raise InputError(f"{path}: {name} is not at the same steps of all members")
+            if any(before >= after for before, after in itertools.pairwise(first)):
+                raise InputError(f"{path}: the steps of {name} are not one after the other")
+        return curves
+
+
+def to_json(returns: np.ndarray) -> list[float] | None:
+    """Returns the returns of an episode each, None for a member that has none."""
+    return None if np.isnan(returns).any() else returns.tolist()
+
+
+def in_words(diverged: Mapping[str, int]) -> str:
+    """Returns the members that are not finite, each with its update."""
+    members = ", ".join(f"{label} from update {first:,}" for label, first in diverged.items())
+    return f"{NOT_FINITE}: {members}"
+
+
+def create(directory: Path, record: Mapping[str, Any]) -> Run:
+    """Writes the config.json of a new run into its directory, which may have its lock already.
+
+    Raises:
+        InputError: if there is something at that path already.
+    """
+    check_new(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    run = Run(directory, {"layout": LAYOUT, **record, **environment()})
+    write_json(directory / "config.json", run.record)
+    return run
+
+
+def check_new(directory: Path) -> None:
+    """Checks that there is nothing where a new run is to be, but what a killed start has left.
+
+    Raises:
+        InputError: if there is.
+    """
+    begun = ("lock", "config.json.partial")
+    if directory.is_dir() and all(path.name in begun for path in directory.iterdir()):
+        return
+    if directory.exists():
+        raise InputError(
+            f"{directory} exists: choose another --name, or go on with --resume={directory}"
+        )
+
+
+def load(directory: Path) -> Run:
+    """Returns the run in a directory.
+
+    Raises:
+        InputError: if it holds no run, one of another layout or algorithm, or a damaged one.
+    """
+    path = directory / "config.json"
+    if not path.is_file():
+        others = sorted(str(other.parent) for other in directory.parent.glob("*/config.json"))
+        raise InputError(f"{directory} holds no run; near it: {', '.join(others[-5:]) or 'none'}")
+    check_plain(directory, except_in="wandb")
+    record = read_json(path)
+    layout = record.get("layout") if isinstance(record, dict) else None
+    if layout != LAYOUT:
+        raise InputError(
+            f"{directory} has layout {layout!r:.60}, rlp {rlp.__version__} reads layout {LAYOUT}: "
+            "use the version of rlp that wrote it"
+        )
+    run = Run(directory, records.read_run(record, path))
+    if len(set(run.labels)) < len(run.labels):
+        raise InputError(f"{path}, members: two of them are the same")
+    return run
+
+
+def extend(run: Run, num_updates: int) -> Run:
+    """Returns the run with another length, which the first process writes to its config.json."""
+    members = [
+        {**member, "config": {**member["config"], "num_updates": num_updates}}
+        for member in run.record["members"]
+    ]
+    longer = Run(run.directory, {**run.record, "members": members})
+    if is_first():
+        write_json(run.directory / "config.json", longer.record)
+    return longer
+
+
+def default_name(algo_name: str, data_name: str) -> str:
+    """Returns `<algorithm>-<data set>-<date-time>`."""
+    data_name = data_name.strip("./").replace("/", "-")[-60:].lstrip("-")
+    return f"{algo_name}-{data_name}-{datetime.now():%Y%m%d-%H%M%S}"
+
+
+def environment() -> dict[str, Any]:
+    """Returns what a number depends on beside the flags: versions, commit, machine."""
+    versions = {"rlp": rlp.__version__, "python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue  # a machine without simulators
+    return {
+        "command": _command(),
+        "versions": versions,
+        "git_commit": _git_commit(),
+        "devices": [device.device_kind for device in jax.devices()],
+        "machine": f"{platform.system()} {_processor()}, {os.cpu_count()} cores",
+        "started": datetime.now().astimezone().isoformat(timespec="seconds"),
+    }
+
+
+def _processor() -> str:
+    """Returns the processor as `x86_64 AMD EPYC (family 25, model 17)`, or what is known of it.
+
+    Family and model tell apart what a cloud gives the same name.
+    """
+    try:
+        text = CPU_FACTS.read_text(encoding="utf-8")
+    except OSError:  # not Linux
+        return platform.machine()
+    facts = dict(re.findall(r"^(.+?)\s*: (.*)$", text, re.MULTILINE))
+    if not {"model name", "cpu family", "model"} <= facts.keys():  # not x86
+        return platform.machine()
+    numbers = f"family {facts['cpu family']}, model {facts['model']}"
+    return f"{platform.machine()} {facts['model name']} ({numbers})"
+
+
+def _command() -> str:
+    module = getattr(sys.modules["__main__"], "__spec__", None)
+    return " ".join(["python", *(["-m", module.name] if module else sys.argv[:1]), *sys.argv[1:]])
+
+
+def _git_commit() -> str:
+    """Returns the commit, with -dirty if Python files differ from it (records are rewritten)."""
+    try:
+        commit = _git("rev-parse", "--short=12", "HEAD")
+        changed = _git("diff", "HEAD", "--name-only", "--", ":/*.py")
+    except FileNotFoundError:
+        return ""
+    return f"{commit}-dirty" if changed else commit
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(Path(__file__).parent), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()

@@ -1,0 +1,1 @@
+"""The compiled program of a population, and the loops around it."""

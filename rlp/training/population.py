@@ -1,0 +1,224 @@
+"""The compiled program: a population of members through many updates.
+
+    jit( vmap over members ( scan over updates ( sample -> update ) ) )
+
+The data is shared by all members. No Python runs between updates. On a CPU, where several members
+at once would leave the cache, those on the same device make all their updates one after the other.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import NamedSharding
+
+from rlp.config import stack
+from rlp.data.dataset import Dataset
+from rlp.nn import optim
+from rlp.system.devices import MEMBERS, Placement
+from rlp.types import NEVER, NOT_FINITE, Algo, Limits, Metrics, Precision, Spec, State, reduction
+
+JAX_PRECISIONS = {"float32": "float32", "tf32": "tensorfloat32", "bf16": "bfloat16"}
+Alarms = dict[str, jax.Array]  # what happened, and the first step [M] at which it did, or NEVER
+START = 1.0  # critics begin with values of about this size, of both signs
+TOLERATED = 0.2  # of the larger bound: Q of the best data is at its bound, and approximation errs
+
+
+class Population(NamedTuple):
+    """M members, one axis [M] in front of every leaf."""
+
+    configs: Any
+    keys: jax.Array  # a member's randomness is fold_in(its key, step), whatever the others are
+    states: State
+
+
+def init(algo: Algo, configs: Sequence[Any], seeds: Sequence[int], spec: Spec) -> Population:
+    """Returns the population before its first update; member i has configs[i] and seeds[i]."""
+    on_cpu = jax.default_backend() == "cpu"  # where LLVM would take seconds over milliseconds
+    options = {"xla_backend_optimization_level": 1} if on_cpu else None
+    new = jax.jit(_new(algo, spec), compiler_options=options)
+    return new(stack(configs), jnp.asarray(seeds, jnp.uint32))
+
+
+def shapes(algo: Algo, configs: Sequence[Any], seeds: Sequence[int], spec: Spec) -> Population:
+    """Returns the shapes of what `init` returns."""
+    return jax.eval_shape(_new(algo, spec), stack(configs), jnp.asarray(seeds, jnp.uint32))
+
+
+def _new(algo: Algo, spec: Spec) -> Callable[[Any, jax.Array], Population]:
+    """Returns a function from settings and seeds [M] to new members."""
+
+    def one_member(config: Any, seed: jax.Array) -> Population:
+        init_key, key = jax.random.split(jax.random.key(seed))
+        return Population(config, key, algo.init(config, init_key, spec))
+
+    return jax.vmap(one_member)
+
+
+@partial(
+    jax.jit,
+    static_argnames=("algo", "num_updates", "dataset_axis", "placement", "precision"),
+    donate_argnames="states",
+)
+def train(
+    algo: Algo,
+    num_updates: int,
+    configs: Any,
+    keys: jax.Array,
+    states: State,
+    dataset: Dataset,
+    first_step: jax.Array,
+    dataset_axis: int | None = None,
+    placement: Placement | None = None,
+    precision: Precision = "float32",
+) -> tuple[State, Metrics, Alarms]:
+    """Returns the states after `num_updates` more updates, the metrics [M] over them, and alarms.
+
+    `states` is donated. `first_step` is the number of updates done before, on the device, so that a
+    later call traces nothing again. The data is shared by all members (`dataset_axis` None) or each
+    has its own (0, without a placement). Members are computed where `placement` has them (None: all
+    at once, on one device), with matrix products of `precision`. Metrics are averaged over the
+    updates, those named `max_*` and `min_*` are extremes. An alarm is a metric or, at the end, a
+    state that was not finite, or a metric far beyond the algorithm's limits. Members are
+    independent, so one that is not finite never touches the others.
+    """
+    assert placement is None or dataset_axis is None
+
+    def one_member(
+        config: Any, key: jax.Array, state: State, dataset: Dataset
+    ) -> tuple[State, Metrics, Alarms]:
+        def key_data(step: jax.Array) -> jax.Array:
+            return jax.random.key_data(jax.random.split(jax.random.fold_in(key, step)))
+
+        def body(state: State, now: tuple[jax.Array, jax.Array]) -> tuple[State, Metrics]:
+            step, numbers = now
+            sample_key, update_key = jax.random.wrap_key_data(numbers)
+            with jax.named_scope("sample"):  # these names are for whoever looks at a profile
+                batch = algo.sample(config, sample_key, dataset)
+            if placement and placement.batch:
+                batch = _shared_out(batch, placement.batch)
+            return algo.update(config, state, step, update_key, batch)
+
+        steps = first_step + jnp.arange(num_updates)
+        numbers = jax.vmap(key_data)(steps)  # of all updates at once: on a CPU one costs 50 us
+        state, metrics = jax.lax.scan(body, state, (steps, numbers))
+        alarms = _alarms(metrics, algo.limits(config, dataset), steps)
+        last = jnp.where(is_finite(state), NEVER, steps[-1])
+        alarms[NOT_FINITE] = jnp.minimum(alarms[NOT_FINITE], last)
+        return state, _reduce(metrics), alarms
+
+    if placement and jax.default_backend() == "cpu":
+        population = _in_turn(one_member, placement.num_groups)
+    else:
+        axes = (0, 0, 0, dataset_axis)
+        population = jax.vmap(one_member, axes, spmd_axis_name=MEMBERS if placement else None)
+    sharing = optim.shared(placement.batch) if placement and placement.batch else nullcontext()
+    with sharing, jax.default_matmul_precision(JAX_PRECISIONS[precision]):
+        states, metrics, alarms = population(configs, keys, states, dataset)
+    if placement:
+        states = jax.lax.with_sharding_constraint(states, placement.members)
+    return states, metrics, alarms
+
+
+def as_one(
+    outcomes: Sequence[Any], sizes: Sequence[int] | None = None
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Returns metrics and alarms [M] of several calls of `train`, as if they were of one.
+
+    Args:
+        outcomes: metrics and alarms of each call, fetched from the device.
+        sizes: how many updates each made (None: all the same).
+    """
+    metrics, alarms = zip(*outcomes, strict=True)
+    return (
+        {
+            name: np.average([each[name] for each in metrics], axis=0, weights=sizes)
+            if reduction(name) == "mean"
+            else getattr(np, reduction(name))([each[name] for each in metrics], axis=0)
+            for name in metrics[0]
+        },
+        {what: np.min([each[what] for each in alarms], axis=0) for what in alarms[0]},
+    )
+
+
+def is_finite(state: State) -> jax.Array:
+    """Returns whether all numbers of one member's state are finite, []."""
+    leaves = jax.tree.leaves(state)
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in leaves]))
+
+
+def num_bytes(
+    algo: Algo,
+    num_updates: int,
+    members: Population,
+    dataset: Dataset,
+    placement: Placement,
+    precision: Precision,
+) -> int:
+    """Returns the bytes that `train` takes of each device beside the data.
+
+    It compiles the program that a call with the same arguments runs. Arrays may be shapes.
+    """
+
+    def shapes(tree: Any, sharding: NamedSharding) -> Any:
+        return jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), tree
+        )
+
+    configs, keys, states = shapes(members, placement.members)
+    rest = shapes((dataset, np.int32(0)), placement.everywhere)
+    program = train.lower(
+        algo, num_updates, configs, keys, states, *rest, placement=placement, precision=precision
+    ).compile()
+    leaves = jax.tree.leaves(members.states)
+    carried = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves) // placement.num_groups
+    sizes = program.memory_analysis()
+    if sizes is None:  # a device that does not say
+        return carried
+    return (
+        carried + sizes.temp_size_in_bytes + sizes.output_size_in_bytes - sizes.alias_size_in_bytes
+    )
+
+
+def _in_turn(one_member: Callable[..., Any], num_groups: int) -> Callable[..., Any]:
+    """Returns a function of members [M] that computes those of a group one after the other."""
+
+    def in_groups(configs: Any, keys: jax.Array, states: State, dataset: Dataset) -> Any:
+        def one(member: tuple[Any, jax.Array, State]) -> Any:
+            config, numbers, state = member
+            return one_member(config, jax.random.wrap_key_data(numbers), state, dataset)
+
+        # Keys as numbers: of those mapped twice JAX's check says that they are used twice.
+        members = configs, jax.random.key_data(keys), states
+        groups = jax.tree.map(lambda x: x.reshape(num_groups, -1, *x.shape[1:]), members)
+        outcome = jax.vmap(partial(jax.lax.map, one), spmd_axis_name=MEMBERS)(groups)
+        return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), outcome)
+
+    return in_groups
+
+
+def _shared_out(batch: Any, sharding: NamedSharding) -> Any:
+    """Returns a batch with its rows on the devices of a member; what has no rows stays whole."""
+    return jax.tree.map(
+        lambda leaf: jax.lax.with_sharding_constraint(leaf, sharding) if leaf.ndim else leaf, batch
+    )
+
+
+def _reduce(metrics: Metrics) -> Metrics:
+    """Returns one scalar a metric from its values [num_updates]."""
+    return {name: getattr(jnp, reduction(name))(values) for name, values in metrics.items()}
+
+
+def _alarms(metrics: Metrics, limits: Limits, steps: jax.Array) -> Alarms:
+    finite = jnp.all(jnp.stack([jnp.isfinite(values) for values in metrics.values()]), axis=0)
+    raised = {NOT_FINITE: ~finite}
+    for name, (low, high) in limits.items():
+        sizes = (jnp.where(jnp.isfinite(bound), jnp.abs(bound), 0) for bound in (low, high))
+        slack = jnp.maximum(TOLERATED * jnp.maximum(*sizes), START)
+        raised[f"{name} a fifth above its bound"] = metrics[name] > high + slack
+        raised[f"{name} far below its bound"] = metrics[name] < low - slack
+    return {what: jnp.min(jnp.where(when, steps, NEVER)) for what, when in raised.items()}

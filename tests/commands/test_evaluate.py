@@ -1,0 +1,94 @@
+"""Policies of a run, evaluated."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rlp import envs
+from rlp.commands import evaluate, train
+from tests.whole_runs import Ten, refused
+
+
+def test_training_with_evaluation_and_evaluate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+):
+    monkeypatch.chdir(tmp_path)
+    words = "--num_episodes=2 --num_updates=20 --eval_every=10 --num_seeds=2 --name=a"
+    flags = ["--final_episodes=3", "--batch_size=8", "--hidden_dims=8"]
+    train.main(["bc", *words.split(), *flags])
+    out = capsys.readouterr().out
+    for shown in (
+        "walker-walk/medium  50 episodes, 50,000 steps",
+        "random policy",
+        "seed=1",
+        "members' means",
+    ):
+        assert shown in out
+    entries = json.loads(Path("runs/a/returns.json").read_text())
+    assert [(e["step"], e["member"]) for e in entries] == [
+        (step, f"seed={seed}") for step in (10, 20) for seed in (0, 1)
+    ]
+    assert re.search(r"update +20  return \d+ \+- \d+ \(\d+ to \d+\)\n", out)
+    assert [len(e["returns"]) for e in entries] == [2, 2, 3, 3]  # the last evaluation counts
+    evaluate.main(["runs/a", "--num_episodes=3", "--quiet"])
+    result = json.loads(Path("runs/a/evaluation.json").read_text())
+    # The initial states are the same: the restored policies repeat their returns exactly.
+    assert result["returns"] == {entry["member"]: entry["returns"] for entry in entries[2:]}
+    final = json.loads(Path("runs/a/result.json").read_text())
+    assert {name: len(values) for name, values in final["returns"].items()} == {
+        "data (walker-walk/medium)": 50, "random policy": 3, "seed=0": 3, "seed=1": 3,
+    }  # fmt: skip
+    assert Path("runs/a/plots/return.png").stat().st_size > 1000
+    assert "cheetah-run has 17 and 6" in refused(
+        capsys, lambda: evaluate.main(["runs/a", "--env=cheetah-run"])
+    )
+
+
+SMALL = "--eval_every=0 --num_updates=2 --batch_size=4 --context=3 --embed_dim=8 --num_layers=1"
+
+
+def test_returns_asked_for_are_one_batch_of_episodes(
+    exorl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+):
+    monkeypatch.chdir(tmp_path)
+    train.main(["dt", f"--dataset={exorl}", *SMALL.split(), "--num_seeds=2", "--name=a"])
+    sizes = []
+    monkeypatch.setattr(envs, "make", lambda _, size, *__: sizes.append(size) or Ten(size))
+
+    def returns(targets: str) -> dict[str, list[float]]:
+        words = f"runs/a --env=ten --num_episodes=3 --target_return={targets}"
+        evaluate.main(words.split())
+        return json.loads(Path("runs/a/evaluation.json").read_text())["returns"]
+
+    capsys.readouterr()
+    several = returns("4,900")
+    out, err = capsys.readouterr()
+    assert "a target return of 900 is far from the data's" in err
+    assert err.count("warning") == 1
+    assert list(several) == [f"seed={seed},target={aim}" for seed in (0, 1) for aim in (4, 900)]
+    assert all(name in out for name in several)
+    assert Path("runs/a/target_returns.png").stat().st_size > 1000
+    one = returns("900")
+    assert sizes == [2 * 2 * 3, 2 * 3]
+    for name, achieved in one.items():
+        close: dict[str, Any] = {"rel": 1e-5, "abs": 1e-5}  # of ten actions
+        assert achieved == pytest.approx(several[name], **close)
+        assert achieved != pytest.approx(several[name.replace("900", "4")], **close)
+
+
+def test_a_return_is_asked_of_who_aims_for_one_and_of_one_task(
+    exorl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+):
+    monkeypatch.chdir(tmp_path)
+    train.main(["bc", f"--dataset={exorl}", "--eval_every=0", "--num_updates=2", "--name=a"])
+    train.main(["dt", f"--dataset={exorl}", *SMALL.split(), "--name=b"])
+    words = ["runs/a", "--target_return=5"]
+    assert "bc does not aim for a return" in refused(capsys, lambda: evaluate.main(words))
+    path, words = Path("runs/b/config.json"), ["runs/b", "--target_return=5"]
+    record = json.loads(path.read_text())
+    two = {"env": "walker-walk+walker-run", "target_returns": record["target_returns"] * 2}
+    path.write_text(json.dumps(record | two))
+    assert "every task of this run aims" in refused(capsys, lambda: evaluate.main(words))

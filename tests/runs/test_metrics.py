@@ -1,0 +1,94 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rlp.errors import InputError
+from rlp.runs.metrics import MetricsLog
+from rlp.evaluation.rollout import Returns
+from rlp.runs import Run
+
+MEMBERS = [{"seed": seed, "config": {"rate": 0.5}} for seed in (3, 4)]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return Run(tmp_path, {"members": MEMBERS, "env": "walker-walk"})
+
+
+def events(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """Reads TensorBoard's files: length, its checksum, an event, its checksum."""
+    from tensorboardX.proto import event_pb2
+
+    read: Any = event_pb2.__dict__["Event"].FromString
+    found: dict[str, list[tuple[int, float]]] = {}
+    for file in folder.glob("events.out.tfevents.*"):
+        content = file.read_bytes()
+        while content:
+            length = int.from_bytes(content[:8], "little")
+            event = read(content[12 : 12 + length])
+            for value in event.summary.value:
+                found.setdefault(value.tag, []).append((event.step, value.simple_value))
+            content = content[16 + length :]
+    return found
+
+
+def test_each_member_has_its_lines_and_its_events(run: Run):
+    log = MetricsLog(run, 0, wandb=False)
+    log.write(10, {"loss": np.array([0.5, 0.25])})
+    log.close()
+    assert (run.directory / "metrics.jsonl").read_text() == (
+        '{"step": 10, "member": "seed=3", "loss": 0.5}\n'
+        '{"step": 10, "member": "seed=4", "loss": 0.25}\n'
+    )
+    assert events(run.directory / "events" / "seed=4") == {"loss": [(10, 0.25)]}
+
+
+def test_what_came_after_the_checkpoint_is_dropped(run: Run):
+    path = run.directory / "metrics.jsonl"
+    lines = [
+        f'{{"step": {step}, "member": "seed={seed}", "loss": 0.5}}\n'
+        for step in (10, 20, 30)
+        for seed in (3, 4)
+    ]
+    path.write_text("".join(lines) + '{"ste')
+    MetricsLog(run, 20, wandb=False).close()
+    assert path.read_text() == "".join(lines[:4])
+
+
+def test_tensorboard_has_every_point_once_after_a_kill(run: Run):
+    """Of those before the checkpoint none is missing, of those after it none is there."""
+    log = MetricsLog(run, 0, wandb=False)
+    for step in (10, 20, 30):
+        log.write(step, {"loss": np.full(2, step / 10)})
+    for file in (run.directory / "events" / "seed=3").iterdir():
+        file.write_bytes(file.read_bytes()[:-30])  # the last point, cut off
+    resumed = MetricsLog(run, 20, wandb=False)
+    resumed.write(30, {"loss": np.array([4, np.nan])})
+    folder = run.directory / "events" / "seed=3"
+    assert events(folder) == {"loss": [(10, 1), (20, 2), (30, 4)]}
+    assert (
+        '{"step": 30, "member": "seed=4", "loss": null}'
+        in (run.directory / "metrics.jsonl").read_text()
+    )
+    log.close()
+    resumed.close()
+
+
+def test_what_is_not_there_up_to_the_checkpoint_is_named(run: Run):
+    returns, metrics = (run.directory / name for name in ("returns.json", "metrics.jsonl"))
+    with pytest.raises(InputError, match=r"metrics\.jsonl: no such file"):
+        MetricsLog(run, 20, wandb=False)
+    log = MetricsLog(run, 0, wandb=False)
+    for step in (10, 20):
+        log.write(step, {"loss": np.zeros(2)})
+        log.write_returns(step, Returns(np.ones((2, 1)), np.zeros((2, 1), bool)))
+    log.close()
+    with pytest.raises(InputError, match=r"metrics\.jsonl: nothing of update 30"):
+        MetricsLog(run, 30, wandb=False)
+    returns.unlink()
+    with pytest.raises(InputError, match=r"returns\.json: no evaluation after update 10"):
+        MetricsLog(run, 20, wandb=False)
+    MetricsLog(run, 10, wandb=False).close()  # it was killed before the evaluation was whole
+    assert metrics.read_text().count("\n") == 2

@@ -1,0 +1,52 @@
+import numpy as np
+import pytest
+
+from rlp import statistics
+
+
+def test_intervals_are_seeded_and_stratified():
+    scores = np.array([[0.0, 100.0], [1.1, 101.3], [2.0, 102.0], [0.7, 100.1]])
+    limits = statistics.interval(statistics.mean, scores, seed=1)
+    assert limits == statistics.interval(statistics.mean, scores, seed=1)
+    assert limits != statistics.interval(statistics.mean, scores, seed=2)
+    low, high = limits
+    assert 50 <= low < scores.mean() < high <= 52  # a task's runs stand for that task only
+
+
+def test_probability_of_improvement_counts_ties_half():
+    x, y = np.array([[1.0], [2.0]]), np.array([[1.0], [0.0], [3.0]])
+    assert statistics.probability_of_improvement(x, y) == (0.5 + 1 + 0 + 1 + 1 + 0) / 6
+
+
+def test_d4rl_scores_are_0_for_random_and_100_for_expert():
+    returns = np.array([-20.272305, 3234.3])
+    scores = statistics.d4rl_score("gym:Hopper-v4", returns)
+    assert scores is not None
+    np.testing.assert_allclose(scores, [0, 100], atol=1e-9)
+    for env in ("gym:Hopper-v5", "walker-walk", "gym:Hopper-v2+gym:Hopper-v3", ""):
+        assert statistics.d4rl_score(env, returns) is None
+
+
+def test_intervals_of_few_runs_cover_as_often_as_they_say():
+    rng = np.random.default_rng(0)
+
+    def of_falls(number: int) -> np.ndarray:
+        """Returns means of 100 episodes, of which each falls with a chance of 0.05."""
+        return 950 - 900 * rng.binomial(100, 0.05, size=number) / 100
+
+    for number in (3, 4, 5, 10):
+        for draw, mean in ((rng.standard_normal, 0.0), (of_falls, 905.0)):
+            intervals = [statistics.mean_interval(draw(number)) for _ in range(4000)]
+            covered = np.mean([low <= mean <= high for low, high in intervals])
+            assert covered == pytest.approx(0.95, abs=0.02)
+
+
+def test_a_single_run_has_neither_interval_nor_spread():
+    assert np.isnan(statistics.mean_interval(np.ones(1))).all()
+    assert np.isnan(statistics.summary(np.ones(1))[1])
+    assert statistics.summary(np.array([1.0, 3.0, 8.0]))[:3] == [4, pytest.approx(13**0.5), 3]
+
+
+def test_falls_are_told_by_the_data_s_best():
+    assert statistics.falls(np.array([[1.0, 19.0], [21.0, 100.0]]), 100.0) == 0.5
+    assert np.isnan(statistics.falls(np.ones(3), -5.0))
