@@ -31,7 +31,7 @@ from rlp.envs.dm_control import suite  # without glfw's warning
 from rlp.evaluation import policy, rollout
 from rlp.system import files
 from rlp.training import population
-from rlp.types import Spec
+from rlp.types import UNKNOWN, vectors
 
 TASK = "walker-walk"
 Policy = Callable[[np.ndarray], np.ndarray]  # observations [N, O] -> actions [N, A]
@@ -51,8 +51,10 @@ def measure(given: cli.Given) -> None:
     settings = cli.parse(Settings, given)
     seeds = rollout.evaluation_seeds(settings.num_episodes)
     env = envs.make(TASK, settings.num_episodes)
-    spec = Spec(env.observation_dim, env.action_dim, env.max_episode_steps)
-    configs, _, states = population.init(bc, [bc.Config(hidden_dims=(256, 256))], [0], spec)
+    spec = vectors(env.observation_dim, env.action_dim, env.max_episode_steps)
+    configs, _, states = population.init(
+        bc, [bc.Config(hidden_dims=(256, 256))], [0], spec, UNKNOWN
+    )
     of_one = policy.from_states(bc, configs, states, unit_normalizer(spec.observation_dim))
     plain_policy = _compiled(of_one)
     domain, task = TASK.split("-")

@@ -8,15 +8,19 @@ Axis letters in shape comments, everywhere in the code:
 Shapes below are those of one example; batch axes come in front.
 """
 
+import math
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, Protocol
 
 import jax
+import numpy as np
 
 Params = Any  # a tree of arrays: what a network learns
 Batch = Any  # what an algorithm's `sample` returns and its `update` takes
 State = Any  # a NamedTuple of arrays: all that an algorithm carries from update to update
 Memory = Any  # what a policy carries from step to step: () for Markov policies
 Precision = Literal["float32", "tf32", "bf16"]  # of matrix products, whose sums are float32
+Kind = Literal["continuous", "discrete"]  # of actions
 NEVER = 2**31 - 1  # the step of an alarm that was not raised
 NOT_FINITE = "NaN or infinite"  # the alarm that ends a member; the others are warnings
 Metrics = dict[str, jax.Array]  # scalars; those of several updates or parts are one by `reduction`
@@ -65,12 +69,109 @@ class Segment(NamedTuple):
     mask: jax.Array  # [K] bool, False where it is padding
 
 
-class Spec(NamedTuple):
-    """The sizes an algorithm needs to build its networks."""
+class Space(NamedTuple):
+    """What observations or actions are: numbers, or one of several choices.
 
-    observation_dim: int
-    action_dim: int
+    Inside rlp the numbers of an action are in [-1, 1], and a choice is a one-hot of that shape.
+    """
+
+    shape: tuple[int, ...]
+    num_choices: int = 0  # 0: numbers
+
+    @property
+    def kind(self) -> Kind:
+        """Whether these are numbers or choices."""
+        return "discrete" if self.num_choices else "continuous"
+
+
+class Spec(NamedTuple):
+    """What an algorithm needs to know of its problem to build its networks."""
+
+    observation: Space
+    action: Space
     max_episode_steps: int
+
+    @property
+    def observation_dim(self) -> int:
+        """O, the numbers of an observation."""
+        return math.prod(self.observation.shape)
+
+    @property
+    def action_dim(self) -> int:
+        """A, the numbers of an action, or the choices that there are."""
+        return math.prod(self.action.shape)
+
+
+def vectors(observation_dim: int, action_dim: int, max_episode_steps: int) -> Spec:
+    """Returns the spec of observations and actions that are vectors of numbers."""
+    return Spec(Space((observation_dim,)), Space((action_dim,)), max_episode_steps)
+
+
+class Statistics(NamedTuple):
+    """What is known of the rewards of the data, scalars."""
+
+    mean_abs_reward: jax.Array | np.float32
+    max_abs_reward: jax.Array | np.float32  # bounds every |Q|
+    lowest_reward: jax.Array | np.float32  # bounds Q from below
+    highest_reward: jax.Array | np.float32  # and from above
+    return_range: (
+        jax.Array | np.float32
+    )  # best less worst of the whole episodes' returns; 0: not known
+
+
+UNKNOWN = Statistics(*(np.float32(0) for _ in Statistics._fields))  # where only shapes matter
+
+
+class Sources(NamedTuple):
+    """Where a batch may come from: replay arrays (`rlp.data.dataset.Dataset`), or None."""
+
+    offline: Any = None  # logged data, the same for all members
+    replay: Any = None  # what a member has collected
+    model: Any = None  # what a learned model has made up
+
+
+class Phase(NamedTuple):
+    """A part of an algorithm's training, with an update of its own."""
+
+    name: str
+    sample: Callable[..., Batch]
+    update: Callable[..., tuple[State, Metrics]]
+    num_updates: Callable[[Any], int] | None = None  # of a config; None: all that are left
+
+
+class Acting(NamedTuple):
+    """How the policy of an algorithm acts."""
+
+    init_memory: Callable[..., Memory]  # (config, spec, target return) -> memory
+    act: Callable[..., tuple[jax.Array, Memory]]  # `Algo.policy` says of what
+    aims: bool = False  # at a return that it is given
+
+
+def markov(act: Callable[..., jax.Array]) -> Acting:
+    """Returns how a policy acts that remembers nothing.
+
+    Args:
+        act: from config, parameters, an observation [O], a key and a temperature to an action [A].
+    """
+
+    def without_memory(
+        config: Any,
+        params: Params,
+        memory: Memory,
+        observation: jax.Array,
+        reward: jax.Array,
+        key: jax.Array,
+        temperature: jax.Array,
+    ) -> tuple[jax.Array, Memory]:
+        del reward
+        return act(config, params, observation, key, temperature), memory
+
+    return Acting(_no_memory, without_memory)
+
+
+def _no_memory(config: Any, spec: Spec, target: jax.Array) -> Memory:
+    del config, spec, target
+    return ()
 
 
 def state_actor(config: Any, state: State) -> Params:
@@ -79,39 +180,46 @@ def state_actor(config: Any, state: State) -> Params:
     return state.actor
 
 
-def no_limits(config: Any, dataset: Any) -> Limits:
+def no_limits(config: Any, spec: Spec, statistics: Statistics) -> Limits:
     """Returns nothing: the `limits` of an algorithm that does not bootstrap."""
-    del config, dataset
+    del config, spec, statistics
     return {}
-
-
-def no_memory(config: Any, spec: Spec, target: jax.Array) -> Memory:
-    """Returns nothing: the `init_memory` of a Markov policy."""
-    del config, spec, target
-    return ()
 
 
 class Algo(Protocol):
     """The contract of an algorithm: a module of pure functions.
 
     It knows nothing of seeds, devices, files, loggers or environments. The functions are written
-    for one member and batched over the population with `vmap`.
+    for one member and batched over the population with `vmap`. A module may have two names more:
+    `PRESETS`, settings by name (see `rlp.algos.presets`), and `PHASES`, where training has several
+    parts (see `phases` below).
     """
 
     Config: type
     """Hyperparameters, made by `rlp.config.config`; has `batch_size` and `num_updates`."""
 
+    SUPPORTS: frozenset[Kind]
+    """The kinds of actions that it learns."""
+
     NEEDS_REWARDS: bool
     """Whether it learns from rewards; what clones does not."""
 
+    policy: Acting
+    """How it acts.
+
+    Its `init_memory(config, spec, target)` is called at the start of an episode, with the return to
+    aim for, and `act(config, params, memory, observation, reward, key, temperature)` for one
+    observation [O]; temperature 0 is the mode. `markov` makes one of a policy without memory.
+    """
+
     @staticmethod
-    def sample(config: Any, key: jax.Array, dataset: Any) -> Batch:
-        """Returns a batch of `config.batch_size` examples."""
+    def init(config: Any, key: jax.Array, spec: Spec, statistics: Statistics) -> State:
+        """Returns the state before the first update."""
         ...
 
     @staticmethod
-    def init(config: Any, key: jax.Array, spec: Spec) -> State:
-        """Returns the state before the first update."""
+    def sample(config: Any, key: jax.Array, state: State, sources: Sources) -> Batch:
+        """Returns a batch of `config.batch_size` examples."""
         ...
 
     @staticmethod
@@ -125,7 +233,7 @@ class Algo(Protocol):
         ...
 
     @staticmethod
-    def limits(config: Any, dataset: Any) -> Limits:
+    def limits(config: Any, spec: Spec, statistics: Statistics) -> Limits:
         """Returns the lowest and highest value of metrics; the first step beyond is reported."""
         ...
 
@@ -134,20 +242,19 @@ class Algo(Protocol):
         """Returns the part of the state that acts: all that leaves training."""
         ...
 
-    @staticmethod
-    def init_memory(config: Any, spec: Spec, target: jax.Array) -> Memory:
-        """Returns the memory at the start of an episode; `target` is the return to aim for."""
-        ...
 
-    @staticmethod
-    def act(
-        config: Any,
-        params: Params,
-        memory: Memory,
-        observation: jax.Array,
-        reward: jax.Array,
-        key: jax.Array,
-        temperature: jax.Array,
-    ) -> tuple[jax.Array, Memory]:
-        """Returns an action [A] in [-1, 1] for one observation [O]; temperature 0 is the mode."""
-        ...
+def phases(algo: Algo) -> tuple[Phase, ...]:
+    """Returns the parts of an algorithm's training, in their order: of most there is one."""
+    return getattr(algo, "PHASES", (Phase("policy", algo.sample, algo.update),))
+
+
+def phase_at(algo: Algo, config: Any, step: int) -> tuple[int, int | None]:
+    """Returns the number of the phase that an update is of, and where it ends, if it does."""
+    end = 0
+    for number, phase in enumerate(phases(algo)):
+        if phase.num_updates is None:
+            return number, None
+        end += phase.num_updates(config)
+        if step < end:
+            return number, end
+    raise ValueError(f"no phase at update {step}: the last one must be of all that are left")

@@ -10,7 +10,7 @@ from rlp.data.dataset import make_dataset, unit_normalizer
 from rlp.data.episodes import Episode, EpisodeSet
 from rlp.training import population
 from rlp.training.population import Alarms
-from rlp.types import Algo, Spec
+from rlp.types import Algo, Sources, Space, vectors
 
 
 def chain(length: int, terminated: bool = True) -> EpisodeSet:
@@ -37,16 +37,19 @@ def learn(algo: Algo, config: Any, data: EpisodeSet, num_updates: int) -> tuple[
     """Returns the state of one member after training, and its alarms."""
     width, action_dim = (array.shape[1] for array in data.episodes[0][:2])
     dataset = make_dataset(data, unit_normalizer(width))
-    members = population.init(algo, [config], [0], Spec(width, action_dim, 10))
+    spec = vectors(width, action_dim, 10)
+    if getattr(config, "head", "") == "categorical":
+        spec = spec._replace(action=Space((action_dim,), num_choices=action_dim))
+    members = population.init(algo, [config], [0], spec, dataset.statistics)
     states, _, alarms = population.train(
-        algo, num_updates, members.configs, members.keys, members.states, dataset, jnp.int32(0)
+        algo, spec, num_updates, *members, Sources(dataset), jnp.int32(0)
     )
     return jax.tree.map(lambda leaf: leaf[0], (states, alarms))
 
 
 def act(algo: Algo, config: Any, state: Any, seed: int = 0, temperature: float = 0) -> float:
     """Returns the action in the state of `bandit`; temperature 0 is the mode."""
-    action, _ = algo.act(
+    action, _ = algo.policy.act(
         config, algo.actor(config, state), (), jnp.ones(1), jnp.float32(0),
         jax.random.key(seed), jnp.float32(temperature),
     )  # fmt: skip

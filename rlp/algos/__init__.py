@@ -2,15 +2,16 @@
 
 from typing import Any
 
-from rlp.algos import bc, cqlsac, dt, iql, rebrac, td3bc
+from rlp.algos import bc, cql, dt, iql, rebrac, sac, td3bc
 from rlp.types import Algo
 
 ALGOS: dict[str, Algo] = {
     "bc": bc,
-    "cqlsac": cqlsac,
+    "cqlsac": cql,
     "iql": iql,
     "td3bc": td3bc,
     "rebrac": rebrac,
+    "sac": sac,
     "dt": dt,
 }
 

@@ -13,12 +13,25 @@ import jax
 import jax.numpy as jnp
 
 from rlp.config import NonNegativeFloat, Positive, config
-from rlp.data.dataset import Dataset, sample_steps
+from rlp.data.dataset import sample_steps
+from rlp.errors import InputError
 from rlp.nn import networks, optim
 from rlp.nn.distributions import tanh_normal_log_prob, tanh_normal_sample
-from rlp.types import Memory, Metrics, Params, Spec, Step, no_limits, no_memory, state_actor
+from rlp.types import (
+    Kind,
+    Metrics,
+    Params,
+    Sources,
+    Spec,
+    Statistics,
+    Step,
+    markov,
+    no_limits,
+    state_actor,
+)
 
 LOG_STD_MIN, LOG_STD_MAX = -5.0, 2.0
+SUPPORTS: frozenset[Kind] = frozenset({"continuous", "discrete"})
 NEEDS_REWARDS: bool = False
 
 
@@ -48,17 +61,28 @@ class Noise(NamedTuple):
     observation: jax.Array  # [B, O], standard normal
 
 
-def sample(config: Config, key: jax.Array, dataset: Dataset) -> Step:
-    """Returns a batch of states and actions, also those without a known successor."""
-    return sample_steps(dataset, key, config.batch_size)
+def init(config: Config, key: jax.Array, spec: Spec, statistics: Statistics) -> State:
+    """Returns the state before the first update.
 
-
-def init(config: Config, key: jax.Array, spec: Spec) -> State:
-    """Returns the state before the first update."""
+    Raises:
+        InputError: if the head is not one of such actions.
+    """
+    del statistics
+    if (config.head == "categorical") != (spec.action.kind == "discrete"):
+        fitting = "discrete: --head=categorical learns them"
+        if spec.action.kind == "continuous":
+            fitting = "not discrete: --head=deterministic or stochastic learns them"
+        raise InputError(f"--head={config.head}: the actions are {fitting}")
     heads = 2 if config.head == "stochastic" else 1
     network = networks.mlp(config.hidden_dims, heads * spec.action_dim, config.init)
     actor = network.init(key, jnp.zeros(spec.observation_dim))
     return State(actor, optim.adam(config.learning_rate).init(actor))
+
+
+def sample(config: Config, key: jax.Array, state: State, sources: Sources) -> Step:
+    """Returns a batch of states and actions, also those without a known successor."""
+    del state
+    return sample_steps(sources, key, config.batch_size)
 
 
 def update(
@@ -106,28 +130,21 @@ def _output(config: Config, actor: Params, observation: jax.Array) -> jax.Array:
     return networks.mlp(config.hidden_dims, networks.output_dim(actor)).apply(actor, observation)
 
 
-limits = no_limits
-actor = state_actor
-init_memory = no_memory
-
-
-def act(
-    config: Config,
-    params: Params,
-    memory: Memory,
-    observation: jax.Array,
-    reward: jax.Array,
-    key: jax.Array,
-    temperature: jax.Array,
-) -> tuple[jax.Array, Memory]:
+def _act(
+    config: Config, params: Params, observation: jax.Array, key: jax.Array, temperature: jax.Array
+) -> jax.Array:
     """Returns an action [A], of choices a one-hot; the deterministic head has no temperature."""
-    del reward
     chex.assert_rank(observation, 1)
     if config.head == "categorical":
         logits = _output(config, params, observation)
         choice = jnp.argmax(logits + temperature * jax.random.gumbel(key, logits.shape))
-        return jax.nn.one_hot(choice, len(logits)), memory
+        return jax.nn.one_hot(choice, len(logits))
     mean, log_std = _head(config, params, observation)
     noise = temperature * jax.random.normal(key, mean.shape)
     action, _ = tanh_normal_sample(mean, log_std, noise)
-    return action, memory
+    return action
+
+
+limits = no_limits
+actor = state_actor
+policy = markov(_act)

@@ -12,11 +12,23 @@ import jax
 import jax.numpy as jnp
 
 from rlp.config import NonNegativeFloat, Positive, PositiveFloat, config
-from rlp.data.dataset import Dataset, sample_segments
+from rlp.data.dataset import sample_segments
 from rlp.errors import InputError
 from rlp.nn import networks, optim
-from rlp.types import Metrics, Params, Segment, Spec, no_limits, state_actor
+from rlp.types import (
+    Acting,
+    Kind,
+    Metrics,
+    Params,
+    Segment,
+    Sources,
+    Spec,
+    Statistics,
+    no_limits,
+    state_actor,
+)
 
+SUPPORTS: frozenset[Kind] = frozenset({"continuous"})
 NEEDS_REWARDS: bool = True
 # The rate is rounded to k / 256, and 1 would leave nothing; layers are compiled one by one.
 Dropout = Annotated[float, "from 0 to 0.99", lambda value: 0 <= value <= 0.99]
@@ -72,18 +84,13 @@ class Memory(NamedTuple):
     timestep: jax.Array  # [] int32, of the next step
 
 
-def sample(config: Config, key: jax.Array, dataset: Dataset) -> Segment:
-    """Returns a batch of segments."""
-    delayed = config.mode == "delayed"
-    return sample_segments(dataset, key, config.batch_size, config.context, delayed)
-
-
-def init(config: Config, key: jax.Array, spec: Spec) -> State:
+def init(config: Config, key: jax.Array, spec: Spec, statistics: Statistics) -> State:
     """Returns the state before the first update.
 
     Raises:
         InputError: if a segment is longer than every episode, or the heads do not share the width.
     """
+    del statistics
     if config.context > spec.max_episode_steps:
         raise InputError(
             f"--context={config.context}: the longest episode has {spec.max_episode_steps} steps"
@@ -93,6 +100,13 @@ def init(config: Config, key: jax.Array, spec: Spec) -> State:
     network = _network(config, spec.action_dim, spec.max_episode_steps)
     actor = network.init(key, _empty(config, spec))
     return State(actor, _tx(config, jnp.int32(0)).init(actor))
+
+
+def sample(config: Config, key: jax.Array, state: State, sources: Sources) -> Segment:
+    """Returns a batch of segments."""
+    del state
+    delayed = config.mode == "delayed"
+    return sample_segments(sources, key, config.batch_size, config.context, delayed)
 
 
 def update(
@@ -146,16 +160,12 @@ def _network(config: Config, action_dim: int, num_timesteps: int) -> networks.Ne
     )
 
 
-limits = no_limits
-actor = state_actor
-
-
-def init_memory(config: Config, spec: Spec, target: jax.Array) -> Memory:
+def _init_memory(config: Config, spec: Spec, target: jax.Array) -> Memory:
     """Returns the memory of no step, and the return to aim for."""
     return Memory(_empty(config, spec), target, jnp.int32(0))
 
 
-def act(
+def _act(
     config: Config,
     params: Params,
     memory: Memory,
@@ -192,3 +202,8 @@ def _empty(config: Config, spec: Spec) -> Segment:
         timestep=jnp.zeros(config.context, jnp.int32),
         mask=jnp.zeros(config.context, bool),
     )
+
+
+limits = no_limits
+actor = state_actor
+policy = Acting(_init_memory, _act, aims=True)

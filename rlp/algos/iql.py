@@ -14,13 +14,24 @@ import jax.numpy as jnp
 
 from rlp.algos.values import bellman_loss, q_limits, scale_rewards
 from rlp.config import Discount, NonNegativeFloat, Positive, PositiveFloat, Share, config
-from rlp.data.dataset import Dataset, sample_transitions
+from rlp.data.dataset import sample_transitions, statistics_of
 from rlp.nn import networks, optim
 from rlp.nn.distributions import normal_log_prob
-from rlp.types import Memory, Metrics, Params, Spec, Transition, no_memory, state_actor
+from rlp.types import (
+    Kind,
+    Metrics,
+    Params,
+    Sources,
+    Spec,
+    Statistics,
+    Transition,
+    markov,
+    state_actor,
+)
 
 LOG_STD_MIN, LOG_STD_MAX = -5.0, 2.0
 NUM_CRITICS = 2
+SUPPORTS: frozenset[Kind] = frozenset({"continuous"})
 NEEDS_REWARDS: bool = True
 
 
@@ -72,13 +83,9 @@ class State(NamedTuple):
     critic_opt: Any
 
 
-def sample(config: Config, key: jax.Array, dataset: Dataset) -> Transition:
-    """Returns a batch of transitions."""
-    return scale_rewards(config, dataset, sample_transitions(dataset, key, config.batch_size))
-
-
-def init(config: Config, key: jax.Array, spec: Spec) -> State:
+def init(config: Config, key: jax.Array, spec: Spec, statistics: Statistics) -> State:
     """Returns the state before the first update."""
+    del statistics
     actor_key, value_key, critic_key = jax.random.split(key, 3)
     observation, action = jnp.zeros(spec.observation_dim), jnp.zeros(spec.action_dim)
     actor = {
@@ -96,6 +103,13 @@ def init(config: Config, key: jax.Array, spec: Spec) -> State:
         value_opt=optim.adam(config.value_learning_rate).init(value),
         critic_opt=optim.adam(config.critic_learning_rate).init(critic),
     )
+
+
+def sample(config: Config, key: jax.Array, state: State, sources: Sources) -> Transition:
+    """Returns a batch of transitions."""
+    del state
+    batch = sample_transitions(sources, key, config.batch_size)
+    return scale_rewards(config, statistics_of(sources), batch)
 
 
 def update(
@@ -117,7 +131,9 @@ def update(
         lambda actor, *part: _actor_loss(actor, config, *part),
         state.actor, batch, target_q - new_value,
     )  # fmt: skip
-    decay = optim.decay(step, config.num_updates, decays=config.decay_actor_learning_rate)
+    decay = 1.0
+    if config.decay_actor_learning_rate:
+        decay = optim.cosine_decay(step, config.num_updates)
     actor_tx = optim.adam(config.actor_learning_rate * decay)
     actor, actor_opt = optim.step(actor_tx, actor_grads, state.actor_opt, state.actor)
 
@@ -197,23 +213,16 @@ def _mlp(config: Config, output_dim: int) -> networks.Network:
     return networks.mlp(config.hidden_dims, output_dim, config.init)
 
 
-limits = q_limits
-actor = state_actor
-init_memory = no_memory
-
-
-def act(
-    config: Config,
-    params: Params,
-    memory: Memory,
-    observation: jax.Array,
-    reward: jax.Array,
-    key: jax.Array,
-    temperature: jax.Array,
-) -> tuple[jax.Array, Memory]:
+def _act(
+    config: Config, params: Params, observation: jax.Array, key: jax.Array, temperature: jax.Array
+) -> jax.Array:
     """Returns an action [A]."""
-    del reward
     chex.assert_rank(observation, 1)
     mean, log_std = _head(config, params, observation)
     noise = temperature * jax.random.normal(key, mean.shape)
-    return jnp.clip(mean + jnp.exp(log_std) * noise, -1, 1), memory
+    return jnp.clip(mean + jnp.exp(log_std) * noise, -1, 1)
+
+
+limits = q_limits
+actor = state_actor
+policy = markov(_act)

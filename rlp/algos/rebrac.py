@@ -7,29 +7,31 @@ from before its step, as in their code. Where the data ends without terminating,
 not known, and the critic's penalty is left out; the authors drop those steps.
 """
 
-import functools
-from typing import Any, NamedTuple
+from typing import Any
 
-import chex
 import jax
 import jax.numpy as jnp
 
-from rlp.algos.values import bellman_loss, lowest, q_limits, scale_rewards
+from rlp.algos import td3
+from rlp.algos.td3 import Noise, State, policy_action, q_values
+from rlp.algos.values import lowest, q_limits, scale_rewards
 from rlp.config import Discount, NonNegativeFloat, Positive, PositiveFloat, Share, config
-from rlp.data.dataset import Dataset, sample_sarsa
+from rlp.data.dataset import sample_sarsa, statistics_of
 from rlp.nn import networks, optim
 from rlp.types import (
+    Kind,
     Limits,
-    Memory,
     Metrics,
     Params,
     Sarsa,
+    Sources,
     Spec,
+    Statistics,
     Transition,
-    no_memory,
     state_actor,
 )
 
+SUPPORTS: frozenset[Kind] = frozenset({"continuous"})
 NEEDS_REWARDS: bool = True
 
 
@@ -80,43 +82,18 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
-class State(NamedTuple):
-    """What training carries."""
-
-    actor: Params
-    target_actor: Params
-    critic: Params  # [E]
-    target_critic: Params  # [E]
-    actor_opt: Any
-    critic_opt: Any
-
-
-class Noise(NamedTuple):
-    """All randomness of one update."""
-
-    backup: jax.Array  # [B, A], standard normal
-
-
-def sample(config: Config, key: jax.Array, dataset: Dataset) -> Sarsa:
-    """Returns a batch of transitions with the actions after them."""
-    batch = sample_sarsa(dataset, key, config.batch_size)
-    return batch._replace(transition=scale_rewards(config, dataset, batch.transition))
-
-
-def init(config: Config, key: jax.Array, spec: Spec) -> State:
+def init(config: Config, key: jax.Array, spec: Spec, statistics: Statistics) -> State:
     """Returns the state before the first update."""
-    actor_key, critic_key = jax.random.split(key)
-    observation, action = jnp.zeros(spec.observation_dim), jnp.zeros(spec.action_dim)
-    actor = _actor(config, spec.action_dim).init(actor_key, observation)
-    critic = _critics(config).init(critic_key, observation, action)
-    return State(
-        actor=actor,
-        target_actor=actor,
-        critic=critic,
-        target_critic=critic,
-        actor_opt=optim.adam(config.actor_learning_rate).init(actor),
-        critic_opt=optim.adam(config.critic_learning_rate).init(critic),
-    )
+    del statistics
+    return td3.init(config, key, spec, config.num_critics)
+
+
+def sample(config: Config, key: jax.Array, state: State, sources: Sources) -> Sarsa:
+    """Returns a batch of transitions with the actions after them."""
+    del state
+    batch = sample_sarsa(sources, key, config.batch_size)
+    transition = scale_rewards(config, statistics_of(sources), batch.transition)
+    return batch._replace(transition=transition)
 
 
 def update(
@@ -130,18 +107,16 @@ def update(
 def _update(
     config: Config, state: State, step: jax.Array, batch: Sarsa, noise: Noise
 ) -> tuple[State, Metrics]:
+    transition, decay = batch.transition, 1.0
+    if config.decay_learning_rates:
+        decay = optim.cosine_decay(step, config.num_updates)
     backup = _backup(config, state, batch, noise)
-    transition = batch.transition
-    grads, critic_metrics = optim.grad(
-        lambda critic, *part: _critic_loss(critic, config, *part), state.critic, transition, backup
-    )
-    decay = optim.decay(step, config.num_updates, decays=config.decay_learning_rates)
-    tx = optim.adam(config.critic_learning_rate * decay)
-    critic, critic_opt = optim.step(tx, grads, state.critic_opt, state.critic)
-    state = state._replace(critic=critic, critic_opt=critic_opt)
+    state, critic_metrics = td3.update_critics(config, state, transition, backup, decay)
+
     is_due = step % config.policy_every == 0
-    move_actor = functools.partial(_move_actor, config, decay)
-    state, actor_metrics = jax.lax.cond(is_due, move_actor, _keep_actor, state, transition)
+    state, actor_metrics = td3.update_actor_when(
+        is_due, _actor_loss, config, state, transition, decay, follows_old_actor=True
+    )
     return state, {**critic_metrics, **actor_metrics}
 
 
@@ -150,16 +125,23 @@ def _backup(config: Config, state: State, batch: Sarsa, noise: Noise) -> jax.Arr
 
     a' is the target's action with clipped noise.
     """
-    transition = batch.transition
-    smoothing = config.policy_noise * noise.backup
-    smoothing = jnp.clip(smoothing, -config.noise_clip, config.noise_clip)
-    action = _policy(config, state.target_actor, transition.next_observation)
-    action = jnp.clip(action + smoothing, -1, 1)
-    next_q = jnp.min(_q(config, state.target_critic, transition.next_observation, action), axis=0)
+    transition, following = batch.transition, batch.transition.next_observation
+    action = td3.target_action(config, state, following, noise)
     distance = batch.has_next_action * _distance(action, batch.next_action)
-    next_q -= config.critic_penalty * distance
-    discount = config.discount * transition.discount
-    return transition.reward + discount * next_q
+    next_q = td3.target_q(config, state, following, action) - config.critic_penalty * distance
+    return transition.reward + config.discount * transition.discount * next_q
+
+
+def _actor_loss(
+    actor: Params, config: Config, critic: Params, batch: Transition
+) -> tuple[jax.Array, Metrics]:
+    """Returns beta 1 |pi(s) - a|^2 - lambda min Q(s, pi(s)), lambda = 1 / mean |Q| constant."""
+    action = policy_action(config, actor, batch.observation)
+    q = lowest(q_values(config, critic, batch.observation, action))
+    scale = 1 / optim.mean_of_all(jnp.abs(q)) if config.normalize_q else 1.0
+    distance = jnp.mean(_distance(action, batch.action))
+    loss = config.actor_penalty * distance - scale * jnp.mean(q)
+    return loss, {"actor_loss": loss, "distance": distance}
 
 
 def _distance(action: jax.Array, other: jax.Array) -> jax.Array:
@@ -167,93 +149,14 @@ def _distance(action: jax.Array, other: jax.Array) -> jax.Array:
     return jnp.sum(jnp.square(action - other), axis=-1)
 
 
-def _critic_loss(
-    critic: Params, config: Config, batch: Transition, backup: jax.Array
-) -> tuple[jax.Array, Metrics]:
-    """Returns the squared Bellman error, the sum over the critics."""
-    return bellman_loss(_q(config, critic, batch.observation, batch.action), backup)
-
-
-def _move_actor(
-    config: Config, decay: jax.Array, state: State, batch: Transition
-) -> tuple[State, Metrics]:
-    """Returns the state after a step of the actor on the new critics, and one of all targets."""
-    grads, metrics = optim.grad(
-        lambda actor, part: _actor_loss(actor, config, state.critic, part),
-        state.actor, batch,
-        whole=True,
-    )  # fmt: skip
-    tx = optim.adam(config.actor_learning_rate * decay)
-    actor, actor_opt = optim.step(tx, grads, state.actor_opt, state.actor)
-    state = state._replace(
-        actor=actor,
-        target_actor=optim.polyak(state.actor, state.target_actor, config.tau),  # as it was
-        target_critic=optim.polyak(state.critic, state.target_critic, config.tau),
-        actor_opt=actor_opt,
-    )
-    return state, {name: config.policy_every * value for name, value in metrics.items()}
-
-
-def _keep_actor(state: State, batch: Transition) -> tuple[State, Metrics]:
-    """Returns the state as it is; metrics of 0, so that the mean over all updates is right."""
-    del batch
-    return state, {"actor_loss": jnp.zeros(()), "distance": jnp.zeros(())}
-
-
-def _actor_loss(
-    actor: Params, config: Config, critic: Params, batch: Transition
-) -> tuple[jax.Array, Metrics]:
-    """Returns beta 1 |pi(s) - a|^2 - lambda min Q(s, pi(s)), lambda = 1 / mean |Q| constant."""
-    action = _policy(config, actor, batch.observation)
-    q = lowest(_q(config, critic, batch.observation, action))
-    scale = 1 / optim.mean_of_all(jnp.abs(q)) if config.normalize_q else 1.0
-    distance = jnp.mean(_distance(action, batch.action))
-    loss = config.actor_penalty * distance - scale * jnp.mean(q)
-    return loss, {"actor_loss": loss, "distance": distance}
-
-
-def _critics(config: Config) -> networks.Network:
-    return networks.critics(config.hidden_dims, config.num_critics, config.init, config.layer_norm)
-
-
-def _q(config: Config, critic: Params, observation: jax.Array, action: jax.Array) -> jax.Array:
-    """Returns Q [E, B]."""
-    return _critics(config).apply(critic, observation, action)
-
-
-def _policy(config: Config, actor: Params, observation: jax.Array) -> jax.Array:
-    """Returns the action [..., A]."""
-    network = _actor(config, networks.output_dim(actor))
-    return jnp.tanh(network.apply(actor, observation))
-
-
-def _actor(config: Config, action_dim: int) -> networks.Network:
-    return networks.mlp(config.hidden_dims, action_dim, config.init)
-
-
-def limits(config: Config, dataset: Dataset) -> Limits:
+def limits(config: Config, spec: Spec, statistics: Statistics) -> Limits:
     """Returns the bounds on Q and its backup, which the penalty may lower.
 
     Two actions in [-1, 1] differ by 2 at most in each dimension.
     """
-    farthest = 4.0 * dataset.action.shape[-1]
-    return q_limits(config, dataset, lowest_extra=-config.critic_penalty * farthest)
+    farthest = 4.0 * spec.action_dim
+    return q_limits(config, spec, statistics, lowest_extra=-config.critic_penalty * farthest)
 
 
 actor = state_actor
-init_memory = no_memory
-
-
-def act(
-    config: Config,
-    params: Params,
-    memory: Memory,
-    observation: jax.Array,
-    reward: jax.Array,
-    key: jax.Array,
-    temperature: jax.Array,
-) -> tuple[jax.Array, Memory]:
-    """Returns an action [A]; the policy is deterministic, whatever the temperature."""
-    del reward, key, temperature
-    chex.assert_rank(observation, 1)
-    return _policy(config, params, observation), memory
+policy = td3.policy

@@ -5,8 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from rlp.data.dataset import Dataset
-from rlp.types import Limits, Metrics, Transition
+from rlp.types import Limits, Metrics, Spec, Statistics, Transition
 
 
 def bellman_loss(q: jax.Array, backup: jax.Array) -> tuple[jax.Array, Metrics]:
@@ -39,31 +38,32 @@ def soft_clip(q: jax.Array, bound: jax.Array) -> jax.Array:
     return width * jax.nn.softplus((q + bound) / width) - bound
 
 
-def scale_rewards(config: Any, dataset: Dataset, batch: Transition) -> Transition:
+def scale_rewards(config: Any, statistics: Statistics, batch: Transition) -> Transition:
     """Returns transitions of the data with the rewards that critics learn."""
-    return batch._replace(reward=_reward_scale(config, dataset) * batch.reward)
+    return batch._replace(reward=_reward_scale(config, statistics) * batch.reward)
 
 
-def _reward_scale(config: Any, dataset: Dataset) -> jax.Array:
+def _reward_scale(config: Any, statistics: Statistics) -> jax.Array:
     """Returns the factor of the rewards.
 
     With `normalize_reward` they are in units of the data's mean |r|. What is weighed against Q, as
     CQL's penalty or an entropy, then means the same whatever size they have. With `return_range`
     the best and the worst return of the data differ by that, as in IQL's code.
     """
-    unit = jnp.maximum(dataset.mean_abs_reward, 1e-6) if config.normalize_reward else 1.0
-    of_returns = config.return_range / jnp.maximum(dataset.return_range, 1e-6)
+    unit = jnp.maximum(statistics.mean_abs_reward, 1e-6) if config.normalize_reward else 1.0
+    of_returns = config.return_range / jnp.maximum(statistics.return_range, 1e-6)
     return config.reward_scale * jnp.where(config.return_range > 0, of_returns, 1 / unit)
 
 
-def q_bound(config: Any, dataset: Dataset) -> jax.Array:
+def q_bound(config: Any, statistics: Statistics) -> jax.Array:
     """Returns max |r| / (1 - discount), which no |Q| of the data's rewards is above."""
-    return _reward_scale(config, dataset) * dataset.max_abs_reward / (1 - config.discount)
+    return _reward_scale(config, statistics) * statistics.max_abs_reward / (1 - config.discount)
 
 
 def q_limits(
     config: Any,
-    dataset: Dataset,
+    spec: Spec,
+    statistics: Statistics,
     lowest_extra: jax.Array | float = 0.0,
     highest_extra: jax.Array | float = 0.0,
 ) -> Limits:
@@ -74,13 +74,15 @@ def q_limits(
 
     Args:
         config: the setting.
-        dataset: the data.
+        spec: of the problem.
+        statistics: of the data.
         lowest_extra: the least that a backup adds to the next state's Q, as a penalty or entropy.
         highest_extra: the most that it adds.
     """
-    scale = _reward_scale(config, dataset)
-    lowest = jnp.minimum(scale * dataset.lowest_reward, 0)
-    highest = jnp.maximum(scale * dataset.highest_reward, 0)
+    del spec
+    scale = _reward_scale(config, statistics)
+    lowest = jnp.minimum(scale * statistics.lowest_reward, 0)
+    highest = jnp.maximum(scale * statistics.highest_reward, 0)
     low = (lowest + config.discount * jnp.minimum(lowest_extra, 0)) / (1 - config.discount)
     high = (highest + config.discount * jnp.maximum(highest_extra, 0)) / (1 - config.discount)
     return dict.fromkeys(("min_q", "max_q", "min_backup", "max_backup"), (low, high))

@@ -17,9 +17,9 @@ from rlp.data.dataset import Dataset, make_dataset, unit_normalizer
 from rlp.data.episodes import Episode, EpisodeSet
 from rlp.system import devices
 from rlp.training import population
-from rlp.types import Precision, Spec, State
+from rlp.types import UNKNOWN, Precision, Sources, State, vectors
 
-SPEC = Spec(observation_dim=17, action_dim=6, max_episode_steps=1000)  # HalfCheetah's
+SPEC = vectors(observation_dim=17, action_dim=6, max_episode_steps=1000)  # HalfCheetah's
 NUM_EPISODES = 100
 MATMUL_SIZE = 2048
 ROUND_SECONDS = 3  # that updates would take one a call; together they take a third of it or more
@@ -70,15 +70,19 @@ class Training:
         devices.split_cpu(num_members, data_set.num_bytes, batch_devices)
         self._placement = devices.placement(num_members, batch_devices)
         self._precision = precision
-        members = population.init(self._algo, [config] * num_members, range(num_members), SPEC)
+        dataset = on_device(data_set)
+        members = population.init(
+            self._algo, [config] * num_members, range(num_members), SPEC, dataset.statistics
+        )
         self._configs, self._keys, self._states = devices.place(members, self._placement.members)
-        shared = (on_device(data_set), np.int32(0))  # the first update's number
+        shared = (Sources(dataset), np.int32(0))  # the first update's number
         self._shared = devices.place(shared, self._placement.everywhere)
 
     def compiled(self, num_updates: int) -> jax.stages.Compiled:
         """Returns the program that makes so many updates."""
         return population.train.lower(
             self._algo,
+            SPEC,
             num_updates,
             self._configs,
             self._keys,
@@ -106,15 +110,16 @@ class Training:
 
 def gflop_per_update(algo_name: str) -> float:
     """Returns the operations in the matrix products of one update of one member."""
-    algo, config, dataset = ALGOS[algo_name], setting(algo_name), on_device(synthetic_data())
+    algo, config = ALGOS[algo_name], setting(algo_name)
+    sources = Sources(on_device(synthetic_data()))
 
-    def update(config: Any, state: State, key: jax.Array, dataset: Dataset) -> State:
-        batch = algo.sample(config, key, dataset)
+    def update(config: Any, state: State, key: jax.Array, sources: Sources) -> State:
+        batch = algo.sample(config, key, state, sources)
         return algo.update(config, state, jnp.int32(0), key, batch)[0]
 
     key = jax.random.key(0)
-    state = jax.eval_shape(lambda key: algo.init(config, key, SPEC), key)
-    program = jax.make_jaxpr(update)(config, state, key, dataset).jaxpr
+    state = jax.eval_shape(lambda key: algo.init(config, key, SPEC, UNKNOWN), key)
+    program = jax.make_jaxpr(update)(config, state, key, sources).jaxpr
     needed, _ = partial_eval.dce_jaxpr(program, [True] * len(program.outvars))
     return matmul_flops(needed) / 1e9
 

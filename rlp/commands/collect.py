@@ -1,7 +1,7 @@
 """Makes data sets: `python -m rlp.collect walker-walk --num_steps=300000`.
 
-An online SAC (CQL-SAC without its conservative term, the same file) learns the task; its first
-member gives three data sets in ExORL's layout, each with physics and a metadata.json:
+An online SAC learns the task; its first member gives three data sets in ExORL's layout, each with
+physics and a metadata.json:
 
     medium          sampled actions of the policy when its mean return first reached the threshold
     medium-replay   all that was collected until then
@@ -19,7 +19,7 @@ import jax
 import numpy as np
 
 from rlp import cli, config, data, envs, runs
-from rlp.algos import cqlsac
+from rlp.algos import sac
 from rlp.cli.terminal import Terminal
 from rlp.config import Discount, Name, NonNegativeFloat, Positive
 from rlp.data.dataset import unit_normalizer
@@ -30,12 +30,12 @@ from rlp.errors import InputError
 from rlp.evaluation import policy
 from rlp.evaluation.policy import Policy
 from rlp.evaluation.rollout import OnStep, Recorded, actor, num_simulators, record
-from rlp.runs import Run, checkpoint
+from rlp.runs import Run, checkpoint, records
 from rlp.system import files, memory
 from rlp.system.lock import locked
-from rlp.training import online, population
+from rlp.training import online
 from rlp.training.online import Plan
-from rlp.types import Spec
+from rlp.types import Spec, vectors
 
 THRESHOLDS = {"walker-walk": 930.0, "walker-run": 250.0}  # of `medium`; others: half the final
 DATA_SEED = 2_000_000  # of the initial states of medium and expert, apart from evaluation's
@@ -119,29 +119,24 @@ def _start(given: cli.Given, held: ExitStack) -> Run:
             raise InputError(
                 f"{_folder(settings, name)} exists: choose another --out, or remove that data set"
             )
-    setting = cqlsac.Config(
+    setting = sac.Config(
         num_updates=round(plan.num_steps * plan.updates_per_step),
-        num_actions=0,
-        backup_entropy=True,
-        init="flax",
-        log_std_min=-20.0,
-        bc_updates=0,
         hidden_dims=learning.hidden_dims,
         batch_size=learning.batch_size,
         actor_learning_rate=learning.learning_rate,
         critic_learning_rate=learning.learning_rate,
         discount=learning.discount,
     )
-    spec = Spec(env.observation_dim, env.action_dim, env.max_episode_steps)
+    spec = vectors(env.observation_dim, env.action_dim, env.max_episode_steps)
     _check_memory(settings, plan, setting, spec)
     seeds = range(settings.seed, settings.seed + settings.num_seeds)
     record = {
-        "algo": "cqlsac",
+        "algo": "sac",
         "settings": asdict(settings),
         "plan": asdict(plan),
         "members": [{"seed": seed, "config": config.to_dict(setting)} for seed in seeds],
         "env": settings.env,
-        "spec": spec._asdict(),
+        "spec": records.spec_record(spec),
     }
     name = settings.name or runs.default_name("collect", settings.env)
     directory = Path(settings.runs) / name
@@ -150,13 +145,13 @@ def _start(given: cli.Given, held: ExitStack) -> Run:
     return runs.create(directory, record)
 
 
-def _check_memory(settings: Settings, plan: Plan, setting: cqlsac.Config, spec: Spec) -> None:
+def _check_memory(settings: Settings, plan: Plan, setting: sac.Config, spec: Spec) -> None:
     """Checks that the members, their replays and the data to be made fit the machine.
 
     Raises:
         InputError: if they do not.
     """
-    memory.check_members(cqlsac, setting, spec, settings.num_seeds)
+    memory.check_members(sac, setting, spec, settings.num_seeds)
     layout = plan.layout(spec.max_episode_steps)
     replays = jax.eval_shape(lambda: empty_replay(layout, spec, settings.num_seeds))
     memory.check(
@@ -230,7 +225,7 @@ def _replay_files(run: Run, step: int) -> list[Path]:
 
 def _sampled(run: Run, env: envs.VectorEnv, step: int, show: OnStep) -> list[Recorded]:
     """Returns an episode of each environment, of sampled actions of the first member's policy."""
-    new = population.init(run.algo, run.configs, run.seeds, run.spec)
+    new = online.new_members(run)
     normalizer = unit_normalizer(run.spec.observation_dim)
     like = policy.from_states(run.algo, new.configs, new.states, normalizer)
     members = checkpoint.restore(run.directory / "snapshots", step, like)

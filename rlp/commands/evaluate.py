@@ -25,7 +25,7 @@ from rlp.evaluation.rollout import (
 from rlp.runs import Run
 from rlp.system import files
 from rlp.training import offline
-from rlp.types import NEVER, no_memory
+from rlp.types import NEVER
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def evaluate_run(given: cli.Given) -> None:
     """Evaluates the last checkpoint, prints the returns and writes them to evaluation.json."""
     settings = cli.parse(Settings, given)
     run = runs.load(Path(settings.run))
-    if settings.target_return and run.algo.init_memory is no_memory:
+    if settings.target_return and not run.algo.policy.aims:
         raise InputError(f"--target_return: {run.record['algo']} does not aim for a return")
     if settings.target_return and len(run.tasks) > 1:
         raise InputError("--target_return: every task of this run aims for a return of its own")

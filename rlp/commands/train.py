@@ -16,11 +16,11 @@ from rlp.algos import ALGOS, presets
 from rlp.cli.terminal import Terminal
 from rlp.config import Fraction, Name, Positive
 from rlp.data.dataset import (
-    Dataset,
     fit_normalizer,
     hide_task,
     make_dataset,
     return_range,
+    statistics_of,
     unit_normalizer,
 )
 from rlp.data.episodes import (
@@ -35,12 +35,12 @@ from rlp.data.mirror import add_mirror_images
 from rlp.data.options import AS_STORED, ReadOptions
 from rlp.errors import InputError
 from rlp.evaluation.rollout import evaluate_random, evaluation_seeds, most_steps, num_simulators
-from rlp.runs import Run, checkpoint, report
+from rlp.runs import Run, checkpoint, records, report
 from rlp.system import devices, files, memory
 from rlp.system.lock import locked
 from rlp.training import offline
 from rlp.training.offline import Schedule, Task
-from rlp.types import Algo, Precision, Spec, no_memory
+from rlp.types import Algo, Precision, Sources, Space, Spec
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ def _start(algo_name: str, given: cli.Given, held: ExitStack) -> tuple[Run, Epis
     _check_data(algo_name, configs, data_set)
     handling, num_members = cli.parse(Handling, given), len(configs) * settings.num_seeds
     task = _task(settings, schedule, handling, data_set, ALGOS[algo_name], configs[0], num_members)
-    if settings.target_return and ALGOS[algo_name].init_memory is no_memory:
+    if settings.target_return and not ALGOS[algo_name].policy.aims:
         raise InputError(f"--target_return: {algo_name} does not aim for a return")
     _try(ALGOS[algo_name], configs[0], _spec(data_set), task)
     settings = replace(settings, batch_devices=task.placement.batch_devices)
@@ -193,7 +193,8 @@ def _record(
     task: Task,
 ) -> dict[str, Any]:
     """Returns what config.json has of a new run."""
-    limits = [ALGOS[algo_name].limits(setting, task.dataset) for setting in configs]
+    spec, statistics = _spec(data_set), task.dataset.statistics
+    limits = [ALGOS[algo_name].limits(setting, spec, statistics) for setting in configs]
     members = [
         {
             "seed": seed,
@@ -214,7 +215,7 @@ def _record(
         "members": members,
         "env": data_set.env,
         "target_returns": [settings.target_return or each for each in best],
-        "spec": _spec(data_set)._asdict(),
+        "spec": records.spec_record(spec),
         "action_bounds": bounds
         and {name: each.tolist() for name, each in bounds._asdict().items()},
         "origin": data_set.origin.tolist() if data_set.origin.any() else None,
@@ -239,7 +240,6 @@ def _returns(data_set: EpisodeSet, task: int) -> np.ndarray:
 
 def _check_data(algo_name: str, configs: list[Any], data_set: EpisodeSet) -> None:
     """Checks that an algorithm with these settings takes the rewards and actions of the data."""
-    setting = configs[0]
     if ALGOS[algo_name].NEEDS_REWARDS and not data_set.has_rewards:
         raise InputError(
             f"{data_set.name}: it has no rewards, which {algo_name} learns from; bc clones without"
@@ -250,26 +250,22 @@ def _check_data(algo_name: str, configs: list[Any], data_set: EpisodeSet) -> Non
             f"--return_range={span:g}: {data_set.name} has not two whole episodes of different "
             "returns to scale its rewards by; --return_range=0 leaves them as they are"
         )
-    takes_choices = getattr(setting, "head", "") == "categorical"
-    if data_set.discrete and not takes_choices:
-        raise InputError(
-            f"{data_set.name}: its actions are discrete, which bc --head=categorical learns"
-        )
-    if takes_choices and not data_set.discrete:
-        raise InputError(f"--head=categorical: the actions of {data_set.name} are not discrete")
+    kind = _spec(data_set).action.kind
+    if kind not in ALGOS[algo_name].SUPPORTS:
+        others = ", ".join(name for name, algo in ALGOS.items() if kind in algo.SUPPORTS)
+        raise InputError(f"{data_set.name}: its actions are {kind}, which {others} can learn")
 
 
 def _try(algo: Algo, setting: Any, spec: Spec, task: Task) -> None:
     """Traces an update, so that what cannot be is refused before anything is made."""
 
-    def one_update(dataset: Dataset) -> Any:
+    def one_update(sources: Sources) -> Any:
         init_key, sample_key, update_key = jax.random.split(jax.random.key(0), 3)
-        batch = algo.sample(setting, sample_key, dataset)
-        return algo.update(
-            setting, algo.init(setting, init_key, spec), jnp.int32(0), update_key, batch
-        )
+        state = algo.init(setting, init_key, spec, statistics_of(sources))
+        batch = algo.sample(setting, sample_key, state, sources)
+        return algo.update(setting, state, jnp.int32(0), update_key, batch)
 
-    largest = memory.largest_array(jax.make_jaxpr(one_update)(task.dataset).jaxpr)
+    largest = memory.largest_array(jax.make_jaxpr(one_update)(Sources(task.dataset)).jaxpr)
     memory.check(
         f"an array {largest.str_short()} in an update",
         memory.num_bytes(largest),
@@ -315,7 +311,7 @@ def _resume(algo_name: str, given: cli.Given, held: ExitStack) -> tuple[Run, Epi
             f"{settings.dataset} is not the data that {run.directory} was trained on: "
             f"its fingerprint is {found[:12]}, not {expected[:12]}"
         )
-    for name, value in (("env", data_set.env), ("spec", _spec(data_set)._asdict())):
+    for name, value in (("env", data_set.env), ("spec", records.spec_record(_spec(data_set)))):
         if run.record[name] != value:
             path = run.directory / "config.json"
             raise InputError(f"{path}, {name} is {run.record[name]}, but {value} in the data")
@@ -365,16 +361,17 @@ def _refuse_changes(run: Run, given: cli.Given, allow_length: bool) -> None:
 def _load(algo_name: str, settings: Settings) -> EpisodeSet:
     data_set = data.load(settings.dataset, settings)
     data_set = drop_last_successors(data_set) if settings.d4rl_compat else data_set
-    if ALGOS[algo_name].init_memory is not no_memory:
+    if ALGOS[algo_name].policy.aims:
         data_set = whole_episodes(data_set, f"the returns that {algo_name} learns from")
     return top_fraction(data_set, settings.top_fraction)
 
 
 def _spec(data_set: EpisodeSet) -> Spec:
     first = data_set.episodes[0]
+    width = first.action.shape[1]
     return Spec(
-        observation_dim=first.observation.shape[1],
-        action_dim=first.action.shape[1],
+        observation=Space((first.observation.shape[1],)),
+        action=Space((width,), num_choices=width if data_set.discrete else 0),
         max_episode_steps=int(data_set.lengths.max()),
     )
 

@@ -11,7 +11,7 @@ from jax.typing import DTypeLike
 
 from rlp.data.episodes import EpisodeSet
 from rlp.errors import InputError
-from rlp.types import Sarsa, Segment, Step, Transition
+from rlp.types import Sarsa, Segment, Sources, Statistics, Step, Transition
 
 STD_FLOOR = 1e-3  # a constant feature must not explode
 
@@ -58,9 +58,15 @@ class Dataset(NamedTuple):
     return_range: jax.Array  # [], best less worst of the whole episodes' returns; 0: not known
 
     @property
-    def mean_abs_reward(self) -> jax.Array:
-        """Returns the mean |r| of a step, []."""
-        return self.sum_abs_reward / self.num_steps
+    def statistics(self) -> Statistics:
+        """What is known of the rewards."""
+        return Statistics(
+            mean_abs_reward=self.sum_abs_reward / self.num_steps,
+            max_abs_reward=self.max_abs_reward,
+            lowest_reward=self.lowest_reward,
+            highest_reward=self.highest_reward,
+            return_range=self.return_range,
+        )
 
 
 def fit_normalizer(data: EpisodeSet) -> Normalizer:
@@ -184,32 +190,46 @@ def _return_to_go(reward: np.ndarray) -> np.ndarray:
     return np.append(np.cumsum(reward[::-1], dtype=np.float64)[::-1], 0)
 
 
-def sample_steps(dataset: Dataset, key: jax.Array, batch_size: int) -> Step:
+def statistics_of(sources: Sources) -> Statistics:
+    """Returns what is known of the rewards of the data that batches are drawn from."""
+    return _data(sources).statistics
+
+
+def _data(sources: Sources) -> Dataset:
+    """Returns the logged data, or where there is none, what a member has collected."""
+    return sources.replay if sources.offline is None else sources.offline
+
+
+def sample_steps(sources: Sources, key: jax.Array, batch_size: int) -> Step:
     """Returns states and actions drawn uniformly with replacement, [B, ...]."""
+    dataset = _data(sources)
     index = _draw(key, batch_size, dataset.num_steps)
     row = dataset.step_rows[index]
     return Step(_observation(dataset, row), dataset.action[row])
 
 
-def sample_transitions(dataset: Dataset, key: jax.Array, batch_size: int) -> Transition:
+def sample_transitions(sources: Sources, key: jax.Array, batch_size: int) -> Transition:
     """Returns transitions drawn uniformly with replacement, [B, ...]."""
+    dataset = _data(sources)
     return _transitions(dataset, _transition_rows(dataset, key, batch_size))
 
 
-def sample_sarsa(dataset: Dataset, key: jax.Array, batch_size: int) -> Sarsa:
+def sample_sarsa(sources: Sources, key: jax.Array, batch_size: int) -> Sarsa:
     """Returns transitions and the actions after them, drawn uniformly with replacement."""
+    dataset = _data(sources)
     row = _transition_rows(dataset, key, batch_size)
     return Sarsa(_transitions(dataset, row), dataset.action[row + 1], dataset.is_step[row + 1])
 
 
 def sample_segments(
-    dataset: Dataset, key: jax.Array, batch_size: int, length: int, delayed: bool = False
+    sources: Sources, key: jax.Array, batch_size: int, length: int, delayed: bool = False
 ) -> Segment:
     """Returns segments of at most `length` steps, [B, K, ...].
 
     They begin at steps drawn uniformly, so that episodes weigh by their length, and stop where
     their episode stops. `delayed` moves every reward to the last step of its episode.
     """
+    dataset = _data(sources)
     index = _draw(key, batch_size, dataset.num_steps)
     cut = jax.vmap(lambda row: _segment(dataset, row, length, delayed))
     return cut(dataset.step_rows[index])

@@ -39,7 +39,7 @@ def start(algo: Algo, spec: Spec, policy: Policy, targets: jax.Array) -> Memory:
     """Returns the memories [M, N] of episodes that are about to begin, with returns to aim for."""
 
     def one_member(config: Any) -> Memory:
-        return jax.vmap(lambda target: algo.init_memory(config, spec, target))(targets)
+        return jax.vmap(lambda target: algo.policy.init_memory(config, spec, target))(targets)
 
     return jax.vmap(one_member)(policy.config)
 
@@ -64,7 +64,9 @@ def act(
     def one_episode(config: Any, params: Params, *episode: Any) -> tuple[jax.Array, Memory]:
         memory, observation, reward, key = episode
         observation = normalize(policy.normalizer, observation)
-        return algo.act(config, params, memory, observation, reward, key, jnp.float32(temperature))
+        return algo.policy.act(
+            config, params, memory, observation, reward, key, jnp.float32(temperature)
+        )
 
     def one_member(
         config: Any, params: Params, memory: Memory, observation: Any, reward: Any, key: jax.Array

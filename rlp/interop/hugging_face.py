@@ -20,7 +20,7 @@ from rlp.algos import dt
 from rlp.data.npz import read_npz
 from rlp.errors import InputError
 from rlp.runs.checkpoint import differences
-from rlp.types import Params, Spec
+from rlp.types import UNKNOWN, Params, vectors
 
 Weights = Mapping[str, np.ndarray]  # as in the state dict: Linear [out, in], Conv1D [in, out]
 
@@ -116,5 +116,5 @@ def _expected(params: Params) -> Params:
     observation_dim, action_dim = (
         len(params[f"embed_{name}"]["kernel"]) for name in ("observation", "action")
     )
-    spec = Spec(observation_dim, action_dim, len(embedding))
-    return jax.eval_shape(lambda: dt.init(config, jax.random.key(0), spec)).actor
+    spec = vectors(observation_dim, action_dim, len(embedding))
+    return jax.eval_shape(lambda: dt.init(config, jax.random.key(0), spec, UNKNOWN)).actor

@@ -30,9 +30,9 @@ def adamw(
     return optax.flatten(optax.chain(optax.clip_by_global_norm(clip_norm), tx))
 
 
-def decay(step: jax.Array, num_updates: int, *, decays: bool) -> jax.Array:
-    """Returns the factor of a rate: from 1 by a cosine to 0 after the last update, or 1."""
-    return jnp.asarray(optax.cosine_decay_schedule(1.0, num_updates)(step) if decays else 1.0)
+def cosine_decay(step: jax.Array, num_updates: int) -> jax.Array:
+    """Returns the factor of a learning rate, from 1 by a cosine to 0 after the last update."""
+    return jnp.asarray(optax.cosine_decay_schedule(1.0, num_updates)(step))
 
 
 def polyak(params: Params, target: Params, tau: jax.Array | float) -> Params:

@@ -72,7 +72,7 @@ class Run:
     @property
     def spec(self) -> Spec:
         """The sizes that its networks were built with."""
-        return Spec(**self.record["spec"])
+        return records.read(Spec, self.record["spec"], "spec")
 
     @property
     def action_bounds(self) -> Bounds | None:

@@ -29,7 +29,7 @@ from rlp.algos import ALGOS
 from rlp.config import float_names
 from rlp.errors import InputError, nearest
 from rlp.system.files import json_text
-from rlp.types import Spec
+from rlp.types import Space, Spec
 
 RENAMED = {  # hyperparameters that older records call otherwise
     "actor_rate": "actor_learning_rate",
@@ -77,6 +77,14 @@ class Member(TypedDict):
     config: dict
 
 
+class Sizes(TypedDict):
+    """The spec of older runs."""
+
+    observation_dim: int
+    action_dim: int
+    max_episode_steps: int
+
+
 class Learner(Member):
     """A member of an offline run."""
 
@@ -96,7 +104,7 @@ class Record(TypedDict):
 
     algo: str
     env: str
-    spec: Spec
+    spec: dict
     settings: dict
     command: Any
     versions: Any
@@ -162,20 +170,46 @@ def read_run(record: Mapping[str, Any], path: Path) -> dict[str, Any]:
         InputError: if it does not fit.
     """
     read(Collection if "plan" in record else Training, record, str(path))
-    record = _with_new_names(record)
+    record = {**_with_new_names(record), "spec": _with_spaces(record)}
     check_members(record, path)
-    widths = {"origin": "observation_dim", "low": "action_dim", "high": "action_dim"}
+    spec = read(Spec, record["spec"], f"{path}, spec")
+    widths = {"origin": spec.observation_dim, "low": spec.action_dim, "high": spec.action_dim}
     of_numbers = {"origin": record.get("origin"), **(record.get("action_bounds") or {})}
     for name, values in of_numbers.items():
-        if values is not None and len(values) != record["spec"][widths[name]]:
+        if values is not None and len(values) != widths[name]:
             raise InputError(f"{path}, {name} does not fit the spec, {record['spec']}")
-    for name, value in record["spec"].items():
-        if value < 1:
-            raise InputError(f"{path}, spec, {name} is {value}, not at least 1")
+    if min(*spec.observation.shape, *spec.action.shape, spec.max_episode_steps) < 1:
+        raise InputError(f"{path}, spec: a size is below 1")
     num_tasks = len(record["env"].split("+"))
     if len(record.get("target_returns", [0] * num_tasks)) != num_tasks:
         raise InputError(f"{path}, target_returns: not one for each task in {record['env']}")
     return record
+
+
+def spec_record(spec: Spec) -> dict[str, Any]:
+    """Returns a spec as a record has it."""
+    plain = {
+        name: {**space._asdict(), "shape": list(space.shape)}
+        for name, space in (("observation", spec.observation), ("action", spec.action))
+    }
+    return {**plain, "max_episode_steps": spec.max_episode_steps}
+
+
+def _with_spaces(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the spec of a record; older ones have the widths of observations and actions only."""
+    spec = record["spec"]
+    if "observation_dim" not in spec:
+        return spec
+    sizes = read(Sizes, spec, "spec")
+    is_discrete = record["members"][0]["config"].get("head") == "categorical"
+    num_choices = sizes["action_dim"] if is_discrete else 0
+    return spec_record(
+        Spec(
+            Space((sizes["observation_dim"],)),
+            Space((sizes["action_dim"],), num_choices),
+            sizes["max_episode_steps"],
+        )
+    )
 
 
 def read_cell(record: Any, path: Path) -> dict[str, Any]:

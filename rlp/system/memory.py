@@ -10,7 +10,7 @@ import jax
 from jax.extend.core import Jaxpr, jaxprs_in_params
 
 from rlp.errors import InputError
-from rlp.types import Algo, Spec
+from rlp.types import UNKNOWN, Algo, Spec
 
 CONTROL_GROUPS = Path("/sys/fs/cgroup")  # of containers and jobs, on Linux
 OWN_GROUP = Path("/proc/self/cgroup")  # a line of it: 0::/the/group/of/this/process
@@ -58,7 +58,7 @@ def check_members(algo: Algo, config: Any, spec: Spec, num_members: int) -> None
     Raises:
         InputError: if they do not.
     """
-    state = jax.eval_shape(lambda seed: algo.init(config, jax.random.key(seed), spec), 0)
+    state = jax.eval_shape(lambda seed: algo.init(config, jax.random.key(seed), spec, UNKNOWN), 0)
     members = "1 member" if num_members == 1 else f"{num_members:,} members"
     check(
         f"networks and optimizers of {members}",

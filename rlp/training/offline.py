@@ -26,7 +26,7 @@ from rlp.system.signals import stop_requests
 from rlp.training import population
 from rlp.training.background import Jobs
 from rlp.training.slices import Columns, Members, room
-from rlp.types import NEVER, NOT_FINITE
+from rlp.types import NEVER, NOT_FINITE, Sources, phase_at
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,10 @@ def fit(run: Run, schedule: Schedule, task: Task, wandb: bool, terminal: Termina
     def is_evaluation() -> bool:
         return step == end or NEVER not in diverged or step % schedule.eval_every == 0
 
+    def next_stop(step: int) -> int:
+        _, end_of_phase = phase_at(run.algo, run.configs[0], step)
+        return schedule.next_stop(step, min(end, end_of_phase or end))
+
     is_missing = saved and env and is_evaluation() and not run.is_evaluated(step)
     is_over = step == end or NEVER not in diverged
     if saved:
@@ -119,22 +123,21 @@ def fit(run: Run, schedule: Schedule, task: Task, wandb: bool, terminal: Termina
             jobs.submit(_evaluate, run, schedule.episodes(is_over), env, terminal, step, saved)
         if is_over:
             return Ended(0, diverged)
-        dataset = devices.place(task.dataset, task.placement.everywhere)
+        sources = devices.place(Sources(task.dataset), task.placement.everywhere)
         terminal.log(COMPILING)
         move(step, COMPILING)
-        at_once = task.at_once or _at_once(
-            run, schedule.next_stop(step, end) - step, task, terminal
-        )
-        members = Members(run, task.placement, at_once, saved.states if saved else None)
+        at_once = task.at_once or _at_once(run, next_stop(step) - step, task, terminal)
+        states = saved.states if saved else None
+        members = Members(run, task.placement, at_once, task.dataset.statistics, states)
         outcomes, sizes, seconds, note = [], [], 0.0, ""  # since the last log point
         compiled: set[int] = set()  # lengths of stretches, each a program
         while not is_over and not stopped:
-            stop = schedule.next_stop(step, end)
+            stop = next_stop(step)
             if stop - step not in compiled:
                 compiled.add(stop - step)
                 move(step, COMPILING)
             began = time.perf_counter()
-            outcomes.append(members.train(dataset, step, stop))
+            outcomes.append(members.train(sources, step, stop))
             seconds += time.perf_counter() - began
             sizes.append(stop - step)
             step = stop
@@ -222,7 +225,7 @@ def _save(log: MetricsLog, run: Run, step: int, saved: Saved) -> None:
 
 def _at_once(run: Run, num_updates: int, task: Task, terminal: Terminal) -> int:
     """Returns how many members train together, and says so where it is not all."""
-    at_once, each, free = room(run, num_updates, task.dataset, task.placement)
+    at_once, each, free = room(run, num_updates, Sources(task.dataset), task.placement)
     if at_once < len(run.seeds):
         terminal.say(
             f"{len(run.seeds)} members in slices of {at_once}: each takes {each / 1e6:,.1f} MB, "

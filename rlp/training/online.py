@@ -42,18 +42,29 @@ from rlp.runs.metrics import MetricsLog
 from rlp.system.signals import stop_requests
 from rlp.training import population
 from rlp.training.population import Alarms, Population
-from rlp.types import NEVER, NOT_FINITE, Algo, Metrics, State, Transition
+from rlp.types import (
+    NEVER,
+    NOT_FINITE,
+    UNKNOWN,
+    Algo,
+    Metrics,
+    Sources,
+    Spec,
+    State,
+    Transition,
+)
 
 ACTING = 0x616374  # folded into a member's key: its actions draw from another stream than updates
 
 
 @partial(
     jax.jit,
-    static_argnames=("algo", "layout", "num_updates"),
+    static_argnames=("algo", "spec", "layout", "num_updates"),
     donate_argnames=("states", "replays"),
 )
 def learn(
     algo: Algo,
+    spec: Spec,
     layout: Layout,
     num_updates: int,
     configs: Any,
@@ -72,7 +83,7 @@ def learn(
     if num_updates == 0:
         return states, replays, {}, {}
     states, metrics, alarms = population.train(
-        algo, num_updates, configs, keys, states, replays, first_step, dataset_axis=0
+        algo, spec, num_updates, configs, keys, states, Sources(replay=replays), first_step
     )
     return states, replays, metrics, alarms
 
@@ -126,9 +137,7 @@ def fit(run: Run, plan: Plan, env: VectorEnv, eval_env: VectorEnv, terminal: Ter
         SystemExit: if the first member is over.
     """
     layout = plan.layout(env.max_episode_steps)
-    collection = Collection(
-        run, plan, layout, population.init(run.algo, run.configs, run.seeds, run.spec), env
-    )
+    collection = Collection(run, plan, layout, new_members(run), env)
     learner, step = _restored(collection, terminal)
     if step:
         terminal.say(f"going on from step {step:,}")
@@ -177,6 +186,11 @@ def fit(run: Run, plan: Plan, env: VectorEnv, eval_env: VectorEnv, terminal: Ter
     if run.labels[0] in over:
         raise SystemExit(f"error: the member that gives the data is over, {runs.in_words(over)}")
     return received[0] if step < end else 0
+
+
+def new_members(run: Run) -> Population:
+    """Returns the members before their first update, when no reward has been seen."""
+    return population.init(run.algo, run.configs, run.seeds, run.spec, UNKNOWN)
 
 
 def _evaluate(
@@ -262,6 +276,7 @@ def _play(
         states, replays, diverged = learner
         states, replays, *info = learn(
             run.algo,
+            run.spec,
             layout,
             num_updates,
             members.configs,

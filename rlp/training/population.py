@@ -17,10 +17,24 @@ import numpy as np
 from jax.sharding import NamedSharding
 
 from rlp.config import stack
-from rlp.data.dataset import Dataset
+from rlp.data.dataset import statistics_of
 from rlp.nn import optim
 from rlp.system.devices import MEMBERS, Placement
-from rlp.types import NEVER, NOT_FINITE, Algo, Limits, Metrics, Precision, Spec, State, reduction
+from rlp.types import (
+    NEVER,
+    NOT_FINITE,
+    UNKNOWN,
+    Algo,
+    Limits,
+    Metrics,
+    Precision,
+    Sources,
+    Spec,
+    State,
+    Statistics,
+    phases,
+    reduction,
+)
 
 JAX_PRECISIONS = {"float32": "float32", "tf32": "tensorfloat32", "bf16": "bfloat16"}
 Alarms = dict[str, jax.Array]  # what happened, and the first step [M] at which it did, or NEVER
@@ -36,60 +50,65 @@ class Population(NamedTuple):
     states: State
 
 
-def init(algo: Algo, configs: Sequence[Any], seeds: Sequence[int], spec: Spec) -> Population:
+def init(
+    algo: Algo, configs: Sequence[Any], seeds: Sequence[int], spec: Spec, statistics: Statistics
+) -> Population:
     """Returns the population before its first update; member i has configs[i] and seeds[i]."""
     on_cpu = jax.default_backend() == "cpu"  # where LLVM would take seconds over milliseconds
     options = {"xla_backend_optimization_level": 1} if on_cpu else None
     new = jax.jit(_new(algo, spec), compiler_options=options)
-    return new(stack(configs), jnp.asarray(seeds, jnp.uint32))
+    return new(stack(configs), jnp.asarray(seeds, jnp.uint32), statistics)
 
 
 def shapes(algo: Algo, configs: Sequence[Any], seeds: Sequence[int], spec: Spec) -> Population:
     """Returns the shapes of what `init` returns."""
-    return jax.eval_shape(_new(algo, spec), stack(configs), jnp.asarray(seeds, jnp.uint32))
+    return jax.eval_shape(_new(algo, spec), stack(configs), jnp.asarray(seeds, jnp.uint32), UNKNOWN)
 
 
-def _new(algo: Algo, spec: Spec) -> Callable[[Any, jax.Array], Population]:
-    """Returns a function from settings and seeds [M] to new members."""
+def _new(algo: Algo, spec: Spec) -> Callable[[Any, jax.Array, Statistics], Population]:
+    """Returns a function from settings and seeds [M] and statistics to new members."""
 
-    def one_member(config: Any, seed: jax.Array) -> Population:
+    def one_member(config: Any, seed: jax.Array, statistics: Statistics) -> Population:
         init_key, key = jax.random.split(jax.random.key(seed))
-        return Population(config, key, algo.init(config, init_key, spec))
+        return Population(config, key, algo.init(config, init_key, spec, statistics))
 
-    return jax.vmap(one_member)
+    return jax.vmap(one_member, (0, 0, None))
 
 
 @partial(
     jax.jit,
-    static_argnames=("algo", "num_updates", "dataset_axis", "placement", "precision"),
+    static_argnames=("algo", "spec", "num_updates", "phase", "placement", "precision"),
     donate_argnames="states",
 )
 def train(
     algo: Algo,
+    spec: Spec,
     num_updates: int,
     configs: Any,
     keys: jax.Array,
     states: State,
-    dataset: Dataset,
+    sources: Sources,
     first_step: jax.Array,
-    dataset_axis: int | None = None,
+    phase: int = 0,
     placement: Placement | None = None,
     precision: Precision = "float32",
 ) -> tuple[State, Metrics, Alarms]:
     """Returns the states after `num_updates` more updates, the metrics [M] over them, and alarms.
 
     `states` is donated. `first_step` is the number of updates done before, on the device, so that a
-    later call traces nothing again. The data is shared by all members (`dataset_axis` None) or each
-    has its own (0, without a placement). Members are computed where `placement` has them (None: all
-    at once, on one device), with matrix products of `precision`. Metrics are averaged over the
+    later call traces nothing again. Logged data is shared by all members; of a replay and of a
+    model's rollouts each has its own [M], without a placement. All updates are of the algorithm's
+    phase number `phase`. Members are computed where `placement` has them (None: all at once, on one
+    device), with matrix products of `precision`. Metrics are averaged over the
     updates, those named `max_*` and `min_*` are extremes. An alarm is a metric or, at the end, a
     state that was not finite, or a metric far beyond the algorithm's limits. Members are
     independent, so one that is not finite never touches the others.
     """
-    assert placement is None or dataset_axis is None
+    assert placement is None or sources.replay is sources.model is None
+    sample, update = phases(algo)[phase].sample, phases(algo)[phase].update
 
     def one_member(
-        config: Any, key: jax.Array, state: State, dataset: Dataset
+        config: Any, key: jax.Array, state: State, sources: Sources
     ) -> tuple[State, Metrics, Alarms]:
         def key_data(step: jax.Array) -> jax.Array:
             return jax.random.key_data(jax.random.split(jax.random.fold_in(key, step)))
@@ -98,15 +117,16 @@ def train(
             step, numbers = now
             sample_key, update_key = jax.random.wrap_key_data(numbers)
             with jax.named_scope("sample"):  # these names are for whoever looks at a profile
-                batch = algo.sample(config, sample_key, dataset)
+                batch = sample(config, sample_key, state, sources)
             if placement and placement.batch:
                 batch = _shared_out(batch, placement.batch)
-            return algo.update(config, state, step, update_key, batch)
+            return update(config, state, step, update_key, batch)
 
         steps = first_step + jnp.arange(num_updates)
         numbers = jax.vmap(key_data)(steps)  # of all updates at once: on a CPU one costs 50 us
         state, metrics = jax.lax.scan(body, state, (steps, numbers))
-        alarms = _alarms(metrics, algo.limits(config, dataset), steps)
+        limits = algo.limits(config, spec, statistics_of(sources))
+        alarms = _alarms(metrics, limits, steps)
         last = jnp.where(is_finite(state), NEVER, steps[-1])
         alarms[NOT_FINITE] = jnp.minimum(alarms[NOT_FINITE], last)
         return state, _reduce(metrics), alarms
@@ -114,11 +134,11 @@ def train(
     if placement and jax.default_backend() == "cpu":
         population = _in_turn(one_member, placement.num_groups)
     else:
-        axes = (0, 0, 0, dataset_axis)
+        axes = (0, 0, 0, Sources(offline=None, replay=0, model=0))
         population = jax.vmap(one_member, axes, spmd_axis_name=MEMBERS if placement else None)
     sharing = optim.shared(placement.batch) if placement and placement.batch else nullcontext()
     with sharing, jax.default_matmul_precision(JAX_PRECISIONS[precision]):
-        states, metrics, alarms = population(configs, keys, states, dataset)
+        states, metrics, alarms = population(configs, keys, states, sources)
     if placement:
         states = jax.lax.with_sharding_constraint(states, placement.members)
     return states, metrics, alarms
@@ -153,9 +173,10 @@ def is_finite(state: State) -> jax.Array:
 
 def num_bytes(
     algo: Algo,
+    spec: Spec,
     num_updates: int,
     members: Population,
-    dataset: Dataset,
+    sources: Sources,
     placement: Placement,
     precision: Precision,
 ) -> int:
@@ -170,9 +191,17 @@ def num_bytes(
         )
 
     configs, keys, states = shapes(members, placement.members)
-    rest = shapes((dataset, np.int32(0)), placement.everywhere)
+    rest = shapes((sources, np.int32(0)), placement.everywhere)
     program = train.lower(
-        algo, num_updates, configs, keys, states, *rest, placement=placement, precision=precision
+        algo,
+        spec,
+        num_updates,
+        configs,
+        keys,
+        states,
+        *rest,
+        placement=placement,
+        precision=precision,
     ).compile()
     leaves = jax.tree.leaves(members.states)
     carried = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves) // placement.num_groups
@@ -187,10 +216,10 @@ def num_bytes(
 def _in_turn(one_member: Callable[..., Any], num_groups: int) -> Callable[..., Any]:
     """Returns a function of members [M] that computes those of a group one after the other."""
 
-    def in_groups(configs: Any, keys: jax.Array, states: State, dataset: Dataset) -> Any:
+    def in_groups(configs: Any, keys: jax.Array, states: State, sources: Sources) -> Any:
         def one(member: tuple[Any, jax.Array, State]) -> Any:
             config, numbers, state = member
-            return one_member(config, jax.random.wrap_key_data(numbers), state, dataset)
+            return one_member(config, jax.random.wrap_key_data(numbers), state, sources)
 
         # Keys as numbers: of those mapped twice JAX's check says that they are used twice.
         members = configs, jax.random.key_data(keys), states

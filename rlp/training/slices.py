@@ -10,13 +10,12 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from rlp.data.dataset import Dataset
 from rlp.runs import Run
 from rlp.system import devices, memory
 from rlp.system.devices import Placement
 from rlp.training import population
 from rlp.training.population import Population
-from rlp.types import State
+from rlp.types import Sources, State, Statistics, phase_at
 
 Columns = dict[str, np.ndarray]  # by name, one value a member [M]
 USABLE = 0.9  # of what is free: an allocator leaves gaps
@@ -30,7 +29,7 @@ class Room(NamedTuple):
     free: int  # bytes
 
 
-def room(run: Run, num_updates: int, dataset: Dataset, placement: Placement) -> Room:
+def room(run: Run, num_updates: int, sources: Sources, placement: Placement) -> Room:
     """Returns how many members fit the devices together while they make `num_updates`.
 
     The compiled program says it, which their training then uses. At least one a device:
@@ -39,7 +38,7 @@ def room(run: Run, num_updates: int, dataset: Dataset, placement: Placement) -> 
     num_members, groups = len(run.seeds), placement.num_groups
     members = population.shapes(run.algo, run.configs, run.seeds, run.spec)
     num_bytes = population.num_bytes(
-        run.algo, num_updates, members, dataset, placement, run.precision
+        run.algo, run.spec, num_updates, members, sources, placement, run.precision
     )
     each, free = num_bytes * groups // num_members, memory.free()
     fitting = groups * max(1, int(USABLE * free / each))
@@ -51,16 +50,24 @@ def room(run: Run, num_updates: int, dataset: Dataset, placement: Placement) -> 
 class Members:
     """All members of a run, of which `at_once` train together."""
 
-    def __init__(self, run: Run, placement: Placement, at_once: int, states: State = None) -> None:
+    def __init__(
+        self,
+        run: Run,
+        placement: Placement,
+        at_once: int,
+        statistics: Statistics,
+        states: State = None,
+    ) -> None:
         """Begins with these states [M], or new ones."""
         self._run, self._placement = run, placement
         self._slices = [slice(n, n + at_once) for n in range(0, len(run.seeds), at_once)]
-        self._parts = [self._part(each, states) for each in self._slices]
+        self._parts = [self._part(each, statistics, states) for each in self._slices]
         if self._are_together:
             self._parts = devices.place(self._parts, placement.members)
 
-    def train(self, dataset: Dataset, step: int, stop: int) -> tuple[Columns, Columns]:
-        """Makes the updates step to stop and returns their metrics and alarms."""
+    def train(self, sources: Sources, step: int, stop: int) -> tuple[Columns, Columns]:
+        """Makes the updates step to stop, of one phase, and returns their metrics and alarms."""
+        phase, _ = phase_at(self._run.algo, self._run.configs[0], step)
         first_step = devices.place(np.int32(step), self._placement.everywhere)
         outcomes = []
         for number, part in enumerate(self._parts):
@@ -68,12 +75,14 @@ class Members:
             with jax.transfer_guard("disallow"):  # a hidden transfer would stall every stretch
                 states, *outcome = population.train(
                     self._run.algo,
+                    self._run.spec,
                     stop - step,
                     part.configs,
                     part.keys,
                     part.states,
-                    dataset,
+                    sources,
                     first_step,
+                    phase,
                     placement=self._placement,
                     precision=self._run.precision,
                 )
@@ -93,9 +102,9 @@ class Members:
     def _are_together(self) -> bool:
         return len(self._slices) == 1
 
-    def _part(self, which: slice, states: State) -> Population:
+    def _part(self, which: slice, statistics: Statistics, states: State) -> Population:
         run = self._run
-        new = population.init(run.algo, run.configs[which], run.seeds[which], run.spec)
+        new = population.init(run.algo, run.configs[which], run.seeds[which], run.spec, statistics)
         if states is not None:
             new = new._replace(states=jax.tree.map(lambda leaf: leaf[which], states))
         return self._rest(new)

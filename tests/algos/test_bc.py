@@ -7,7 +7,7 @@ import pytest
 
 from rlp.algos import bc
 from rlp.data.episodes import EpisodeSet
-from rlp.types import Spec, Step
+from rlp.types import UNKNOWN, Step, vectors
 from tests import probes
 
 
@@ -44,7 +44,7 @@ def test_the_categorical_head_learns_the_shares_of_choices():
     config, state = learn(bandit(np.eye(3, dtype=np.float32)[chosen]), head="categorical")
 
     def choice(seed: int, temperature: float) -> int:
-        action, _ = bc.act(
+        action, _ = bc.policy.act(
             config, state.actor, (), jnp.ones(1), jnp.float32(0), jax.random.key(seed),
             jnp.float32(temperature),
         )  # fmt: skip
@@ -59,7 +59,7 @@ def test_the_categorical_head_learns_the_shares_of_choices():
 def test_input_noise_is_added_to_the_observation():
     batch = Step(jnp.ones((8, 3)), jnp.zeros((8, 2)))
     config = bc.Config(hidden_dims=(4,), input_noise=0.5)
-    state = bc.init(config, jax.random.key(0), Spec(3, 2, 1))
+    state = bc.init(config, jax.random.key(0), vectors(3, 2, 1), UNKNOWN)
     noise = bc.Noise(jax.random.normal(jax.random.key(1), (8, 3)))
     noisy, _ = bc._actor_loss(state.actor, config, batch, noise)
     shifted = batch._replace(observation=batch.observation + 0.5 * noise.observation)

@@ -19,11 +19,11 @@ from rlp.data.episodes import EpisodeSet
 from rlp.nn import optim
 from rlp.system.devices import BATCH, MEMBERS
 from rlp.training import population
-from rlp.types import Algo, Spec
+from rlp.types import UNKNOWN, Algo, Sources, vectors
 from tests.conftest import make_episode
 from tests.rounding import UNIT
 
-SPEC = Spec(observation_dim=4, action_dim=2, max_episode_steps=12)
+SPEC = vectors(observation_dim=4, action_dim=2, max_episode_steps=12)
 SMALL = {
     "batch_size": 8, "hidden_dims": (16, 16), "num_actions": 3, "policy_every": 1,
     "context": 4, "embed_dim": 8, "num_layers": 2, "warmup_updates": 1,
@@ -59,8 +59,8 @@ def test_presets_change_fields_that_exist(algo: Algo):
 def init_and_update(algo: Algo, config: Any, key: jax.Array, dataset: Dataset) -> Any:
     """Returns the state before and after one update, and its metrics."""
     init_key, sample_key, update_key = jax.random.split(key, 3)
-    state = algo.init(config, init_key, SPEC)
-    batch = algo.sample(config, sample_key, dataset)
+    state = algo.init(config, init_key, SPEC, dataset.statistics)
+    batch = algo.sample(config, sample_key, state, Sources(dataset))
     return state, *algo.update(config, state, jnp.int32(0), update_key, batch)
 
 
@@ -76,7 +76,7 @@ def test_normalized_rewards_have_no_size(algo: Algo):
     def learned(dataset: Dataset) -> Any:
         config = small(algo, normalize_reward=True)
         _, *outcome = init_and_update(algo, config, jax.random.key(0), dataset)
-        return outcome, algo.limits(config, dataset)
+        return outcome, algo.limits(config, SPEC, dataset.statistics)
 
     chex.assert_trees_all_equal(learned(large_ones), learned(small_ones))
 
@@ -116,10 +116,10 @@ def test_the_same_key_gives_the_same_and_another_differs(algo: Algo, dataset: Da
 
 def test_actions_are_in_bounds_and_the_mode_needs_no_key(algo: Algo):
     config = small(algo)
-    state = jax.jit(algo.init, static_argnums=2)(config, jax.random.key(0), SPEC)
+    state = jax.jit(algo.init, static_argnums=2)(config, jax.random.key(0), SPEC, UNKNOWN)
     params = algo.actor(config, state)
-    memory = algo.init_memory(config, SPEC, jnp.float32(1))
-    act, actions = jax.jit(algo.act), []
+    memory = algo.policy.init_memory(config, SPEC, jnp.float32(1))
+    act, actions = jax.jit(algo.policy.act), []
     for key, temperature in ((1, 0.0), (2, 0.0), (3, 1.0)):
         observation = jnp.full(4, 30.0)
         action, after = act(
@@ -145,8 +145,8 @@ def test_other_floats_do_not_trace_again(algo: Algo, dataset: Dataset):
     for rate in (1e-3, 1e-4):
         floats = {name: rate for name in float_names(algo.Config) if name.endswith("_rate")}
         config = small(algo, **floats)
-        state = jax.jit(algo.init, static_argnums=2)(config, jax.random.key(0), SPEC)
-        batch = algo.sample(config, jax.random.key(1), dataset)
+        state = jax.jit(algo.init, static_argnums=2)(config, jax.random.key(0), SPEC, UNKNOWN)
+        batch = algo.sample(config, jax.random.key(1), state, Sources(dataset))
         update(config, state, jnp.int32(0), jax.random.key(2), batch)
 
 
@@ -162,8 +162,8 @@ def test_however_a_batch_is_cut_it_has_one_gradient(
     config = small(algo, batch_size=4096)
     mesh = AbstractMesh((1, parts), (MEMBERS, BATCH), axis_types=(AxisType.Auto, AxisType.Auto))
 
-    state = algo.init(config, jax.random.key(0), SPEC)
-    batch = algo.sample(config, jax.random.key(2), dataset)
+    state = algo.init(config, jax.random.key(0), SPEC, UNKNOWN)
+    batch = algo.sample(config, jax.random.key(2), state, Sources(dataset))
 
     def updated() -> list[Any]:
         update = jax.jit(lambda *arguments: algo.update(*arguments))  # compiled anew
@@ -184,12 +184,13 @@ def test_however_a_batch_is_cut_it_has_one_gradient(
 def test_products_of_bfloat16_train_nearly_as_those_of_float32(
     algo: Algo, dataset: Dataset, num_members: int
 ):
-    members = population.init(algo, [small(algo)] * num_members, range(num_members), SPEC)
+    members = population.init(algo, [small(algo)] * num_members, range(num_members), SPEC, UNKNOWN)
     init = jax.device_get(members.states)
     actors = {}
     for precision in ("float32", "bf16"):
         states, metrics, _ = population.train(
-            algo, 10, members.configs, members.keys, jax.device_put(init), dataset, jnp.int32(0),
+            algo, SPEC, 10, members.configs, members.keys, jax.device_put(init), Sources(dataset),
+            jnp.int32(0),
             precision=precision,
         )  # fmt: skip
         chex.assert_tree_all_finite(metrics)
@@ -201,10 +202,8 @@ def test_products_of_bfloat16_train_nearly_as_those_of_float32(
 
 def test_a_member_alone_equals_the_same_member_in_a_population(algo: Algo, dataset: Dataset):
     def trained(configs, seeds):
-        members = population.init(algo, configs, seeds, SPEC)
-        return population.train(
-            algo, 10, members.configs, members.keys, members.states, dataset, jnp.int32(0)
-        )[:2]
+        members = population.init(algo, configs, seeds, SPEC, UNKNOWN)
+        return population.train(algo, SPEC, 10, *members, Sources(dataset), jnp.int32(0))[:2]
 
     settings = [small(algo), small(algo)]
     many, many_metrics = trained([*settings, *settings], [0, 1, 2, 3])

@@ -10,7 +10,7 @@ import pytest
 from rlp.algos import dt
 from rlp.data.episodes import Episode, EpisodeSet
 from rlp.errors import InputError
-from rlp.types import Spec
+from rlp.types import UNKNOWN, vectors
 from tests.probes import bandit, learn
 
 SMALL: dict[str, Any] = {
@@ -21,10 +21,12 @@ SMALL: dict[str, Any] = {
 
 def play(config: dt.Config, params: Any, target: float, observations: np.ndarray, reward: float):
     """Returns the actions [T, A] in observations [T, O], each answered with the same reward."""
-    memory = dt.init_memory(config, Spec(observations.shape[1], 1, 10), jnp.float32(target))
+    memory = dt.policy.init_memory(
+        config, vectors(observations.shape[1], 1, 10), jnp.float32(target)
+    )
     actions = []
     for t, observation in enumerate(observations):
-        action, memory = dt.act(
+        action, memory = dt.policy.act(
             config, params, memory, jnp.asarray(observation), jnp.float32(reward if t else 0),
             jax.random.key(0), jnp.float32(0),
         )  # fmt: skip
@@ -60,7 +62,7 @@ def test_it_remembers_what_it_saw_before():
 @pytest.mark.parametrize(("mode", "left"), [("normal", [9, 7, 5, 3]), ("delayed", [9, 9, 9, 9])])
 def test_rewards_are_taken_off_the_return_to_go(mode: Any, left: list[float]):
     config = dt.Config(**SMALL, mode=mode)
-    state = dt.init(config, jax.random.key(0), Spec(1, 1, 10))
+    state = dt.init(config, jax.random.key(0), vectors(1, 1, 10), UNKNOWN)
     _, memory = play(config, state.actor, 9.0, np.ones((4, 1), np.float32), 2.0)
     assert memory.segment.return_to_go.tolist() == left[1:]  # the last 3 of 4 steps
     assert memory.segment.timestep.tolist() == [1, 2, 3]
@@ -69,8 +71,8 @@ def test_rewards_are_taken_off_the_return_to_go(mode: Any, left: list[float]):
 
 def test_padding_and_later_steps_are_not_seen():
     config = dt.Config(**SMALL)
-    params = dt.init(config, jax.random.key(0), Spec(2, 1, 10)).actor
-    segment = jax.tree.map(jnp.ones_like, dt._empty(config, Spec(2, 1, 10)))
+    params = dt.init(config, jax.random.key(0), vectors(2, 1, 10), UNKNOWN).actor
+    segment = jax.tree.map(jnp.ones_like, dt._empty(config, vectors(2, 1, 10)))
     segment = segment._replace(mask=jnp.array([False, True, True]))
     others = jnp.array([0.0, 1.0, 0.0])  # the first step is padding, the last is later
     other = segment._replace(
@@ -89,4 +91,4 @@ def test_padding_and_later_steps_are_not_seen():
 )
 def test_settings_that_cannot_be(changed: dict[str, int], message: str):
     with pytest.raises(InputError, match=message):
-        dt.init(dt.Config(**{**SMALL, **changed}), jax.random.key(0), Spec(1, 1, 10))
+        dt.init(dt.Config(**{**SMALL, **changed}), jax.random.key(0), vectors(1, 1, 10), UNKNOWN)

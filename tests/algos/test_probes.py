@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rlp.algos import cqlsac, iql, rebrac, td3bc
+from rlp.algos import cql, iql, rebrac, td3bc
 from rlp.types import NEVER
 from tests.probes import act, bandit, chain, learn
 
 SETTINGS: dict[Any, dict[str, Any]] = {
-    cqlsac: {
+    cql: {
         "actor_learning_rate": 3e-3,
         "critic_learning_rate": 1e-2,
         "num_actions": 0,

@@ -3,14 +3,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rlp.algos import rebrac
-from rlp.types import Sarsa, Spec, Transition
+from rlp.algos import rebrac, td3
+from rlp.types import UNKNOWN, Sarsa, Transition, vectors
 from tests.probes import act, bandit, learn
 from tests.rounding import of_updates
 
 
 def test_the_backup_is_less_by_the_penalty_where_the_next_action_is_known():
-    spec, keys = Spec(3, 2, 10), jax.random.split(jax.random.key(0), 4)
+    spec, keys = vectors(3, 2, 10), jax.random.split(jax.random.key(0), 4)
     transition = Transition(
         jnp.zeros((4, 3)), jnp.zeros((4, 2)), jnp.ones(4), jnp.array([1.0, 1.0, 0.0, 0.0]),
         jax.random.normal(keys[0], (4, 3)),
@@ -22,8 +22,8 @@ def test_the_backup_is_less_by_the_penalty_where_the_next_action_is_known():
     free, penalised = (
         rebrac.Config(hidden_dims=(8,), discount=0.5, critic_penalty=beta) for beta in (0.0, 3.0)
     )
-    state = rebrac.init(free, keys[3], spec)
-    action = rebrac._policy(free, state.actor, transition.next_observation)
+    state = rebrac.init(free, keys[3], spec, UNKNOWN)
+    action = td3.policy_action(free, state.actor, transition.next_observation)
     action = jnp.clip(action + jnp.clip(0.2 * noise.backup, -0.5, 0.5), -1, 1)
     distance = float(jnp.sum((action - next_action) ** 2, axis=-1)[0])
     less = rebrac._backup(free, state, batch, noise) - rebrac._backup(
@@ -38,7 +38,7 @@ def test_the_lowest_of_all_critics_counts(lowest: int):
     a, b = jax.random.uniform(jax.random.key(0), (2, 4, 3), minval=-1)
     transition = Transition(a, b[:, :2], jnp.zeros(4), jnp.ones(4), b)
     batch = Sarsa(transition, b[:, :2], jnp.ones(4, bool))
-    state = rebrac.init(config, jax.random.key(1), Spec(3, 2, 10))  # every Q is near 0
+    state = rebrac.init(config, jax.random.key(1), vectors(3, 2, 10), UNKNOWN)  # every Q is near 0
     critic = jax.tree.map(
         lambda leaf: leaf.at[lowest].add(-10) if leaf.shape == (5, 1) else leaf,  # the last bias
         state.critic,
@@ -59,7 +59,7 @@ def test_decayed_rates_are_whole_at_first_and_0_at_the_end():
         rebrac.Config(hidden_dims=(8,), num_updates=100, policy_every=1, decay_learning_rates=decay)
         for decay in (False, True)
     )
-    state = rebrac.init(constant, jax.random.key(1), Spec(3, 2, 10))
+    state = rebrac.init(constant, jax.random.key(1), vectors(3, 2, 10), UNKNOWN)
 
     def change(config: rebrac.Config, step: int) -> list[float]:
         new, _ = rebrac.update(config, state, jnp.int32(step), jax.random.key(2), batch)

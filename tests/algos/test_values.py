@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import scipy
 
-from rlp.algos import cqlsac, iql, rebrac, td3bc, values
+from rlp.algos import cql, iql, rebrac, td3bc, values
 from rlp.data.dataset import Dataset, make_dataset, unit_normalizer
 from rlp.data.episodes import Episode, EpisodeSet
+from rlp.types import vectors
 
 
 def test_the_lowest_of_an_ensemble_and_its_gradient():
@@ -67,12 +68,12 @@ def test_returns_have_the_range_that_is_asked_for(normalize_reward: bool):
     )
     dataset = make_dataset(EpisodeSet("", "", [*made, fragment]), unit_normalizer(1))
     config = iql.Config(return_range=11.0, normalize_reward=normalize_reward)
-    scaled = values._reward_scale(config, dataset)
+    scaled = values._reward_scale(config, dataset.statistics)
     assert scaled == pytest.approx(11 / 5.5)  # the best return is 5, the worst -0.5
 
 
 def limits(algo: Any, dataset: Dataset, **setting: Any) -> dict[str, tuple[float, ...]]:
-    found = algo.limits(algo.Config(discount=0.9, **setting), dataset)
+    found = algo.limits(algo.Config(discount=0.9, **setting), vectors(1, 2, 10), dataset.statistics)
     return {name: tuple(map(float, pair)) for name, pair in found.items()}
 
 
@@ -82,9 +83,9 @@ def test_bounds_count_what_a_backup_adds():
     assert limits(rebrac, dataset, critic_penalty=0.0)["min_q"] == pytest.approx((0, 10))
     low, high = limits(rebrac, dataset, critic_penalty=3.0)["min_backup"]
     assert (low, high) == pytest.approx((-0.9 * 3 * farthest / 0.1, 10))
-    assert limits(cqlsac, dataset, num_actions=0)["min_q"] == pytest.approx((0, 10))
+    assert limits(cql, dataset, num_actions=0)["min_q"] == pytest.approx((0, 10))
     low, high = limits(
-        cqlsac, dataset, num_actions=0, backup_entropy=True, alpha=0.5, log_std_min=-5.0
+        cql, dataset, num_actions=0, backup_entropy=True, alpha=0.5, log_std_min=-5.0
     )["max_q"]
     assert high == pytest.approx(10 + 9 * 0.5 * 2 * np.log(2))  # of uniform actions
     narrowest = scipy.stats.norm(scale=np.exp(-5)).entropy()
@@ -93,5 +94,5 @@ def test_bounds_count_what_a_backup_adds():
 
 def test_the_penalty_of_cql_has_no_low_bound():
     dataset = of_rewards(0.0, 1.0)
-    assert limits(cqlsac, dataset)["min_q"] == (-np.inf, pytest.approx(10))
-    assert limits(cqlsac, dataset, cql_weight=0.0)["min_q"] == pytest.approx((0, 10))
+    assert limits(cql, dataset)["min_q"] == (-np.inf, pytest.approx(10))
+    assert limits(cql, dataset, cql_weight=0.0)["min_q"] == pytest.approx((0, 10))

@@ -22,6 +22,7 @@ from rlp.data.dataset import (
 )
 from rlp.data.episodes import Episode, EpisodeSet, join
 from rlp.errors import InputError
+from rlp.types import Sources
 
 
 def expected_transitions(episodes: EpisodeSet) -> set[tuple[float, ...]]:
@@ -42,7 +43,7 @@ def expected_transitions(episodes: EpisodeSet) -> set[tuple[float, ...]]:
 
 
 def drawn_transitions(dataset: Dataset, num_draws: int = 2000) -> set[tuple[float, ...]]:
-    batch = sample_transitions(dataset, jax.random.key(0), num_draws)
+    batch = sample_transitions(Sources(dataset), jax.random.key(0), num_draws)
     columns = [np.asarray(c).reshape(num_draws, -1) for c in batch]
     return {tuple(row) for row in np.concatenate(columns, axis=1).tolist()}
 
@@ -81,7 +82,7 @@ def test_data_without_any_transition_is_refused(episodes: EpisodeSet):
     ]
     dataset = make_dataset(replace(episodes, episodes=single), unit_normalizer(4))
     with pytest.raises(InputError, match="no transition"):
-        sample_transitions(dataset, jax.random.key(0), 2)
+        sample_transitions(Sources(dataset), jax.random.key(0), 2)
 
 
 def test_the_action_that_followed_and_none_at_the_end_of_an_episode(
@@ -92,7 +93,7 @@ def test_the_action_that_followed_and_none_at_the_end_of_an_episode(
         for e in episodes.episodes
         for t in range(len(e.action))
     }
-    batch = sample_sarsa(dataset, jax.random.key(0), 2000)
+    batch = sample_sarsa(Sources(dataset), jax.random.key(0), 2000)
     observation, action, has_action = (
         np.asarray(x).tolist()
         for x in (batch.transition.observation, batch.next_action, batch.has_next_action)
@@ -106,7 +107,7 @@ def test_the_action_that_followed_and_none_at_the_end_of_an_episode(
 def test_segments_are_stretches_of_an_episode_padded_on_the_left(
     episodes: EpisodeSet, dataset: Dataset
 ):
-    batch = sample_segments(dataset, jax.random.key(0), 500, length=4)
+    batch = sample_segments(Sources(dataset), jax.random.key(0), 500, length=4)
     starts, steps = set(), {}
     for number, episode in enumerate(episodes.episodes):
         steps.update({tuple(o.tolist()): (number, t) for t, o in enumerate(episode.observation)})
@@ -132,14 +133,15 @@ def test_steps_pair_the_observation_with_the_action_taken_there(
         for e in episodes.episodes
         for o, a in zip(e.observation[:-1], e.action, strict=True)
     }
-    batch = sample_steps(dataset, jax.random.key(1), 2000)
+    batch = sample_steps(Sources(dataset), jax.random.key(1), 2000)
     assert {tuple(row) for row in np.concatenate(list(batch), axis=1).tolist()} == pairs
 
 
 def test_a_growing_replay_is_sampled_up_to_its_size(dataset: Dataset):
     small = dataset._replace(num_transitions=np.int32(2), num_steps=np.int32(1))
     assert len(drawn_transitions(small)) == 2
-    assert len(np.unique(np.asarray(sample_steps(small, jax.random.key(0), 50).action))) == 2
+    drawn = sample_steps(Sources(small), jax.random.key(0), 50)
+    assert len(np.unique(np.asarray(drawn.action))) == 2
 
 
 def test_factors_of_tasks_change_rewards_and_no_returns(episodes: EpisodeSet):
@@ -187,7 +189,7 @@ def test_half_precision_halves_the_observations_and_batches_stay_float32(episode
     normalizer = fit_normalizer(episodes)
     full, half = (make_dataset(episodes, normalizer, d) for d in (np.float32, np.float16))
     assert 2 * half.observation.nbytes == full.observation.nbytes
-    batches = [sample_transitions(each, jax.random.key(0), 100) for each in (full, half)]
+    batches = [sample_transitions(Sources(each), jax.random.key(0), 100) for each in (full, half)]
     for exact, rounded in zip(*batches, strict=True):
         assert rounded.dtype == exact.dtype == jnp.float32
         np.testing.assert_allclose(rounded, exact, rtol=1e-3, atol=1e-6)

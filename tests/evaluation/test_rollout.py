@@ -18,7 +18,7 @@ from rlp.evaluation.rollout import (
     record,
     rollout,
 )
-from rlp.types import Spec
+from rlp.types import vectors
 from tests.whole_runs import Ten
 
 
@@ -67,7 +67,7 @@ def test_the_last_reward_is_passed_to_the_policy():
 
 
 def test_members_act_with_their_own_parameters_on_normalised_observations():
-    spec = Spec(3, 2, 4)
+    spec = vectors(3, 2, 4)
     configs = [bc.Config(hidden_dims=(), learning_rate=r) for r in (1e-3, 1e-4)]
     kernel = jnp.zeros((2, 3, 2)).at[1, 0, 0].set(1.0)
     params = {"output": {"kernel": kernel, "bias": jnp.zeros((2, 2))}}
@@ -87,7 +87,7 @@ def two_members() -> policy.Policy:
 
 
 def test_environments_take_many_initial_states_in_rounds():
-    spec, seeds, steps = Spec(3, 2, 4), [1, 2, 3, 4, 5], []
+    spec, seeds, steps = vectors(3, 2, 4), [1, 2, 3, 4, 5], []
     acts = np.array([True, True])
     found = evaluate(bc, spec, two_members(), Countdown(4), seeds, steps.append, 0.0, acts)
     expected = [[0] * 5, np.tanh(5) * np.array(seeds)]

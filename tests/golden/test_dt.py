@@ -13,7 +13,7 @@ from rlp.algos.dt import Config, State
 from rlp.data.dataset import _segment, make_dataset, unit_normalizer
 from rlp.data.episodes import Episode, EpisodeSet
 from rlp.interop.hugging_face import decision_transformer
-from rlp.types import Params, Segment, Spec
+from rlp.types import Params, Segment
 
 pytestmark = pytest.mark.golden
 CLOSE: dict[str, Any] = {"rtol": 1e-5, "atol": 1e-5}
@@ -123,13 +123,13 @@ def test_acting_agrees_with_kzl(golden: Callable[[str], Any]):
     config, params = read_config(vectors), read_params(vectors, "param.", position=False)
     observations, actions = vectors["kzl_act_states"], vectors["kzl_act_actions"]
     returns, timesteps = vectors["kzl_act_returns_to_go"][:, 0], vectors["kzl_act_timesteps"]
-    spec = Spec(observations.shape[1], actions.shape[1], int(vectors["cfg_max_ep_len"]))
-    memory = dt.init_memory(config, spec, jnp.float32(returns[0]))
+    spec = vectors(observations.shape[1], actions.shape[1], int(vectors["cfg_max_ep_len"]))
+    memory = dt.policy.init_memory(config, spec, jnp.float32(returns[0]))
     memory = memory._replace(timestep=jnp.int32(timesteps[0]))
     rewards = np.append(0, -np.diff(returns))
     predicted = jnp.zeros(0)
     for observation, reward, action in zip(observations, rewards, actions, strict=True):
-        predicted, memory = dt.act(
+        predicted, memory = dt.policy.act(
             config, params, memory, jnp.asarray(observation, jnp.float32), jnp.float32(reward),
             jax.random.key(0), jnp.float32(0),
         )  # fmt: skip

@@ -104,9 +104,8 @@ def test_corls_losses_and_gradients(golden: Callable[[str], Any]):
         np.testing.assert_allclose(iql._weight(config, read("adv")), read("weights"), rtol=1e-5)
         log_prob = normal_log_prob(*iql._head(config, actor, batch.observation), batch.action)
         np.testing.assert_allclose(log_prob, read("action_log_prob"), **CLOSE)
-        decay = optim.decay(
-            jnp.int32(step), config.num_updates, decays=config.decay_actor_learning_rate
-        )
+        assert config.decay_actor_learning_rate
+        decay = optim.cosine_decay(jnp.int32(step), config.num_updates)
         np.testing.assert_allclose(
             config.actor_learning_rate * decay, read("actor_lr_used"), rtol=1e-5
         )

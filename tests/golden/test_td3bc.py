@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rlp.algos import td3bc
+from rlp.algos import td3, td3bc
 from rlp.algos.td3bc import Config, Noise, State
 from rlp.nn.optim import adam
 from tests.vectors import (
@@ -58,17 +58,17 @@ def test_complete_updates(golden: Callable[[str], Any]):
         noise = Noise(read("noise"))
         backup = td3bc._backup(config, state, batch, noise)
         np.testing.assert_allclose(backup, read("td_target")[:, 0], **CLOSE)
-        q = td3bc._q(config, state.critic, batch.observation, batch.action)
+        q = td3.q_values(config, state.critic, batch.observation, batch.action)
         np.testing.assert_allclose(q[0], read("q1_pred")[:, 0], **CLOSE)
         np.testing.assert_allclose(q[1], read("q2_pred")[:, 0], **CLOSE)
-        grads, _ = jax.grad(td3bc._critic_loss, has_aux=True)(state.critic, config, batch, backup)
+        grads, _ = jax.grad(td3.critic_loss, has_aux=True)(state.critic, config, batch, backup)
         assert_critics_close(grads, vectors, f"{prefix}grad_", **CLOSE)
 
         before = state
         state, metrics = update(config, state, jnp.int32(step), batch, noise)
         np.testing.assert_allclose(metrics["critic_loss"], read("critic_loss"), **CLOSE)
         if f"{prefix}actor_loss" in vectors:
-            action = td3bc._policy(config, before.actor, batch.observation)
+            action = td3.policy_action(config, before.actor, batch.observation)
             np.testing.assert_allclose(action, read("pi"), **CLOSE)
             loss = metrics["actor_loss"] / config.policy_every
             np.testing.assert_allclose(loss, read("actor_loss"), **CLOSE)

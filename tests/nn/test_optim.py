@@ -16,9 +16,8 @@ def loss(weights: jax.Array, x: jax.Array, y: jax.Array) -> tuple[jax.Array, Met
 
 
 def test_a_rate_that_decays_is_whole_at_first_halved_halfway_and_0_behind_the_end():
-    decayed = [optim.decay(jnp.int32(step), 100, decays=True) for step in (0, 50, 100, 101)]
+    decayed = [optim.cosine_decay(jnp.int32(step), 100) for step in (0, 50, 100, 101)]
     assert jnp.allclose(jnp.array(decayed), jnp.array([1, 0.5, 0, 0]), atol=1e-6)
-    assert optim.decay(jnp.int32(50), 100, decays=False) == 1
 
 
 def batch(size: int) -> tuple[jax.Array, ...]:

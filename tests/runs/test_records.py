@@ -11,8 +11,8 @@ import pytest
 from rlp.commands import evaluate
 from rlp import runs
 from rlp.errors import InputError
-from rlp.runs.records import read
-from rlp.types import Spec
+from rlp.runs.records import read, spec_record
+from rlp.types import Space, Spec, vectors
 from tests.whole_runs import refused
 
 
@@ -26,8 +26,8 @@ from tests.whole_runs import refused
         (str, "a\nb", "not a text in one line"),
         (tuple[int, ...], [1, "a"], r'here\[1\] is "a", not a whole number'),
         (dict[str, int], {"a": []}, r'here, "a" is \[\], not a whole number'),
-        (Spec, {"observation_dim": 1}, "here: no "),
-        (Spec, {"observation_dim": 1, "action_dim": 1, "max_episode_steps": 1, "x": 1}, '"x" is'),
+        (Space, {"shape": [1]}, "here: no num_choices"),
+        (Space, {"shape": [1], "num_choices": 0, "x": 1}, '"x" is'),
     ],
 )
 def test_a_value_that_is_something_else_is_named(kind: Any, value: Any, said: str):
@@ -38,8 +38,8 @@ def test_a_value_that_is_something_else_is_named(kind: Any, value: Any, said: st
 def test_a_value_is_read_as_what_the_annotation_says():
     assert read(tuple[int, ...], [1, 2], "here") == (1, 2)
     assert read(float | None, None, "here") is None
-    sizes = {"observation_dim": 1, "action_dim": 2, "max_episode_steps": 3}
-    assert read(Spec, sizes, "here") == Spec(1, 2, 3)
+    spec = vectors(1, 2, 3)
+    assert read(Spec, spec_record(spec), "here") == spec
 
 
 @pytest.fixture
@@ -55,8 +55,10 @@ def made(command: Callable[..., None]) -> Path:
 CHANGES = [  # keys that lead to a value, what is put there, what is said of it
     (("algo",), 3, "algo is 3, not a text"),
     (("env",), "<b>\n", "env is"),
-    (("spec", "action_dim"), None, "spec, action_dim is null"),
-    (("spec", "action_dim"), 3, "spec is"),
+    (("spec", "action", "shape"), [None], "spec, action, shape[0] is null"),
+    (("spec", "action", "shape"), [3], "spec is"),
+    (("spec", "action", "shape"), [0], "spec: a size is below 1"),
+    (("spec", "action", "num_choices"), -1, "spec, action, num_choices is -1"),
     (("settings", "normalize"), "no", 'settings, normalize is "no", not true or false'),
     (("settings", "preset"), "none", "settings, preset"),
     (("schedule", "log_every"), -1, "schedule, log_every is -1"),
@@ -133,3 +135,16 @@ def test_a_return_that_is_missing_is_not_a_number(made: Path):
     entries = [{"step": 20, "member": f"seed={seed}", "returns": [None]} for seed in (0, 1)]
     (made / "returns.json").write_text(json.dumps(entries))
     assert str(runs.load(made).evaluations()[0]["returns"]) == "[nan]"
+
+
+def test_the_spec_of_older_runs_is_one_of_vectors(made: Path):
+    path = made / "config.json"
+    record = json.loads(path.read_text())
+    spec = runs.load(made).spec
+    older = {"observation_dim": 4, "action_dim": 2, "max_episode_steps": spec.max_episode_steps}
+    path.write_text(json.dumps({**record, "spec": older}))
+    assert runs.load(made).spec == spec
+    for member in record["members"]:
+        member["config"]["head"] = "categorical"
+    path.write_text(json.dumps({**record, "spec": older}))
+    assert runs.load(made).spec.action == Space((2,), num_choices=2)

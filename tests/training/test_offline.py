@@ -18,11 +18,10 @@ import pytest
 
 from rlp import envs, runs
 from rlp.commands import evaluate, train
-from rlp.data.dataset import Dataset
 from rlp.runs import checkpoint
 from rlp.training import offline
 from rlp.training.slices import Members
-from rlp.types import NEVER
+from rlp.types import NEVER, Sources
 from tests.rounding import of_sums
 from tests.whole_runs import FAST, Ten, lines, losses, states
 
@@ -35,10 +34,10 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     command("--name=whole", *flags)
     stretch = Members.train
 
-    def killed(members: Members, dataset: Dataset, step: int, stop: int) -> Any:
+    def killed(members: Members, sources: Sources, step: int, stop: int) -> Any:
         if step == kill_after:
             raise KeyboardInterrupt
-        return stretch(members, dataset, step, stop)
+        return stretch(members, sources, step, stop)
 
     with monkeypatch.context() as patch:
         patch.setattr(Members, "train", killed)
@@ -100,8 +99,8 @@ def test_a_long_stretch_is_stopped_between_its_pieces(
     flags = ("--num_updates=400", "--log_every=400", "--checkpoint_every=0", "--num_seeds=2")
     train_piece = Members.train
 
-    def interrupted(members: Members, dataset: Dataset, step: int, stop: int) -> Any:
-        outcome = train_piece(members, dataset, step, stop)
+    def interrupted(members: Members, sources: Sources, step: int, stop: int) -> Any:
+        outcome = train_piece(members, sources, step, stop)
         if stop == 200:
             os.kill(os.getpid(), signal.SIGINT)
         return outcome

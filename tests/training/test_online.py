@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from rlp import data, envs, runs
-from rlp.algos import cqlsac
+from rlp.algos import sac
 from rlp.commands import collect, train
 from rlp.data.dataset import Dataset
 from rlp.data.episodes import fingerprint
@@ -20,7 +20,7 @@ from rlp.data.replay import Layout, empty_replay
 from rlp.envs import Outcome
 from rlp.runs import checkpoint
 from rlp.training import online
-from rlp.types import Spec
+from rlp.types import vectors
 from tests.whole_runs import refused
 
 
@@ -73,7 +73,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def read_replay(directory: str, layout: Layout, num_members: int) -> Dataset:
-    like = empty_replay(layout, Spec(2, 1, 4), num_members)
+    like = empty_replay(layout, vectors(2, 1, 4), num_members)
     step = checkpoint.latest_step(Path(directory, "replays"))
     assert step is not None
     return jax.device_get(checkpoint.restore(Path(directory, "replays"), step, like))
@@ -169,7 +169,7 @@ def test_bad_input_is_one_line_and_writes_nothing(
 
 @pytest.mark.usefixtures("place")
 def test_a_collection_is_no_training_run(capsys: Any):
-    error = refused(capsys, lambda: train.main(["cqlsac", "--resume=runs/whole"]))
+    error = refused(capsys, lambda: train.main(["sac", "--resume=runs/whole"]))
     assert "runs/whole is a collection; go on with python -m rlp.collect" in error
 
 
@@ -177,14 +177,14 @@ def test_a_collection_is_no_training_run(capsys: Any):
 def test_a_member_that_is_over_leaves_the_others_and_ends_what_it_is_to_give(
     monkeypatch: pytest.MonkeyPatch, capsys: Any
 ):
-    init, lost = cqlsac.init, []
+    init, lost = sac.init, []
 
-    def diverging(config: Any, key: Any, spec: Spec) -> Any:
-        state, name = init(config, key, spec), jax.random.key_data(key)
+    def diverging(config: Any, key: Any, *rest: Any) -> Any:
+        state, name = init(config, key, *rest), jax.random.key_data(key)
         return state._replace(log_alpha=jnp.where(name[0] == lost[0], jnp.nan, state.log_alpha))
 
     first, second = (jax.random.key_data(jax.random.split(jax.random.key(s))[0])[0] for s in (0, 1))
-    monkeypatch.setattr(cqlsac, "init", diverging)
+    monkeypatch.setattr(sac, "init", diverging)
     lost[:] = [second]
     jax.clear_caches()
     run("--name=one", "--out=one")

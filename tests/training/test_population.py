@@ -13,10 +13,10 @@ from rlp.data.dataset import Dataset, make_dataset, unit_normalizer
 from rlp.data.episodes import EpisodeSet
 from rlp.system import devices
 from rlp.training import population
-from rlp.types import NEVER, NOT_FINITE, Spec
+from rlp.types import NEVER, NOT_FINITE, UNKNOWN, Sources, vectors
 from tests.rounding import of_updates
 
-SPEC = Spec(observation_dim=4, action_dim=2, max_episode_steps=12)
+SPEC = vectors(observation_dim=4, action_dim=2, max_episode_steps=12)
 
 
 @pytest.fixture
@@ -33,9 +33,16 @@ def test_the_program_is_traced_once(dataset: Dataset, monkeypatch: pytest.Monkey
     update = bc.update
     monkeypatch.setattr(bc, "update", lambda *a: (traces.append(1), update(*a))[1])
     for rate, first_step in ((1e-3, 0), (1e-4, 7), (1e-2, 14)):
-        members = population.init(bc, [small(learning_rate=rate)] * 2, [0, 1], SPEC)
+        members = population.init(bc, [small(learning_rate=rate)] * 2, [0, 1], SPEC, UNKNOWN)
         population.train(
-            bc, 7, members.configs, members.keys, members.states, dataset, jnp.int32(first_step)
+            bc,
+            SPEC,
+            7,
+            members.configs,
+            members.keys,
+            members.states,
+            Sources(dataset),
+            jnp.int32(first_step),
         )
     assert len(traces) == 1
 
@@ -45,8 +52,10 @@ def test_members_in_turn_learn_what_they_do_at_once(dataset: Dataset):
     configs = [small(learning_rate=rate) for rate in rates]
     outcomes = []
     for placement in (None, devices.placement(3)):
-        members = population.init(bc, configs, [0, 1, 2], SPEC)
-        outcome = population.train(bc, 20, *members, dataset, jnp.int32(0), placement=placement)
+        members = population.init(bc, configs, [0, 1, 2], SPEC, UNKNOWN)
+        outcome = population.train(
+            bc, SPEC, 20, *members, Sources(dataset), jnp.int32(0), placement=placement
+        )
         outcomes.append(jax.tree.map(lambda leaf: leaf[:2], outcome))
         assert list(outcome[2][NOT_FINITE] < NEVER) == [False, False, True]
     chex.assert_trees_all_close(*outcomes, **of_updates(20, rate=1e-2, num_terms=8 * 8))
@@ -56,11 +65,18 @@ def test_two_stretches_equal_one(dataset: Dataset):
     """No key lives in a state: randomness is a function of member and step."""
 
     def trained(*stretches: int) -> Any:
-        members = population.init(bc, [small(input_noise=0.1)] * 2, [3, 4], SPEC)
+        members = population.init(bc, [small(input_noise=0.1)] * 2, [3, 4], SPEC, UNKNOWN)
         states, step = members.states, 0
         for length in stretches:
             states, *_ = population.train(
-                bc, length, members.configs, members.keys, states, dataset, jnp.int32(step)
+                bc,
+                SPEC,
+                length,
+                members.configs,
+                members.keys,
+                states,
+                Sources(dataset),
+                jnp.int32(step),
             )
             step += length
         return states
@@ -72,7 +88,7 @@ def test_two_stretches_equal_one(dataset: Dataset):
 
 def test_seeds_differ_and_settings_share_their_randomness():
     configs = [small(learning_rate=r) for r in (1e-3, 1e-3, 1e-2)]
-    actor = population.init(bc, configs, [0, 1, 0], SPEC).states.actor["Dense_0"]["kernel"]
+    actor = population.init(bc, configs, [0, 1, 0], SPEC, UNKNOWN).states.actor["Dense_0"]["kernel"]
     assert np.abs(actor[0] - actor[1]).max() > 0.1
     np.testing.assert_array_equal(actor[0], actor[2])
 
@@ -110,9 +126,16 @@ def scripted() -> Any:
 
 def test_metrics_are_means_and_maxima_and_alarms_the_first_step(dataset: Dataset):
     algo = scripted()
-    members = population.init(algo, [Config(blow_up=-1), Config(blow_up=12)], [0, 1], SPEC)
+    members = population.init(algo, [Config(blow_up=-1), Config(blow_up=12)], [0, 1], SPEC, UNKNOWN)
     _, metrics, alarms = population.train(
-        algo, 5, members.configs, members.keys, members.states, dataset, jnp.int32(10)
+        algo,
+        SPEC,
+        5,
+        members.configs,
+        members.keys,
+        members.states,
+        Sources(dataset),
+        jnp.int32(10),
     )
     assert jax.device_get(metrics["max_value"]).tolist() == [14, 14]
     assert float(metrics["value"][0]) == 12

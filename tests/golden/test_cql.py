@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rlp.algos import cqlsac
-from rlp.algos.cqlsac import Batch, Config, Noise, State
+from rlp.algos import cql
+from rlp.algos.cql import Batch, Config, Noise, State
 from rlp.nn.optim import adam
 from tests.vectors import (
     assert_critics_close,
@@ -67,9 +67,9 @@ def _check_penalty(vectors: Any, prefix: str, config: Config) -> None:
 
     def penalties(rand: jax.Array, cur: jax.Array, following: jax.Array, data: jax.Array) -> Any:
         q = jnp.concatenate([rand, cur, following], axis=-1)
-        gap = cqlsac._gap(config, data, q, log_prob).mean(axis=1)
-        alpha_prime = cqlsac._alpha_prime(jnp.float32(log_alpha_prime))
-        penalty = cqlsac._penalty(config, alpha_prime, gap)
+        gap = cql._gap(config, data, q, log_prob).mean(axis=1)
+        alpha_prime = cql._alpha_prime(jnp.float32(log_alpha_prime))
+        penalty = cql._penalty(config, alpha_prime, gap)
         return penalty.sum(), (penalty, gap)
 
     q = (rand, cur, following, data)
@@ -82,7 +82,7 @@ def _check_penalty(vectors: Any, prefix: str, config: Config) -> None:
     for grad, name in zip(grads, ("q_rand", "q_cur", "q_next", "q_data"), strict=True):
         np.testing.assert_allclose(grad, vectors[f"{prefix}dpenalty_d{name}"], **tolerance)
     if config.lagrange:
-        loss, grad = jax.value_and_grad(cqlsac._alpha_prime_loss)(
+        loss, grad = jax.value_and_grad(cql._alpha_prime_loss)(
             jnp.float32(log_alpha_prime), config, gap
         )
         np.testing.assert_allclose(loss, vectors[f"{prefix}alpha_prime_loss"], **tolerance)
@@ -139,10 +139,10 @@ def test_complete_runs(golden: Callable[[str], Any], case: str):
         actor_tx.init(actor), critic_tx.init(critic),
         actor_tx.init(log_alpha), critic_tx.init(log_alpha_prime),
     )  # fmt: skip
-    update, find_backup = jax.jit(cqlsac._update), jax.jit(cqlsac._backup)
-    critic_gradient = jax.jit(jax.grad(cqlsac._critic_loss, has_aux=True))
-    penalty_gradient = jax.jit(cqlsac._penalty_grad)
-    actor_gradient = jax.jit(jax.grad(cqlsac._actor_loss, has_aux=True))
+    update, find_backup = jax.jit(cql._update), jax.jit(cql._backup)
+    critic_gradient = jax.jit(jax.grad(cql._critic_loss, has_aux=True))
+    penalty_gradient = jax.jit(cql._penalty_grad)
+    actor_gradient = jax.jit(jax.grad(cql._actor_loss, has_aux=True), static_argnums=4)
     for step in range(num_steps(vectors, case + "_step{}_td_target")):
         prefix = f"{case}_step{step}_"
 
@@ -157,13 +157,22 @@ def test_complete_runs(golden: Callable[[str], Any], case: str):
         alpha = config.alpha_multiplier * jnp.exp(state.log_alpha)
         backup = find_backup(config, state, alpha, batch, noise.backup)
         np.testing.assert_allclose(backup, read("td_target"), **CLOSE)
-        alpha_prime = cqlsac._alpha_prime(state.log_alpha_prime)
-        bellman_grads, _ = critic_gradient(state.critic, config, batch, backup)
+        alpha_prime = cql._alpha_prime(state.log_alpha_prime)
+        bellman_grads, _ = critic_gradient(
+            state.critic, config, batch.bound, batch.transition, backup
+        )
         penalty_grads, gap = penalty_gradient(config, state, alpha_prime, batch, noise)
         critic_grads = jax.tree.map(jnp.add, bellman_grads, penalty_grads)
         assert_critics_close(critic_grads, vectors, f"{prefix}grad_", **CLOSE)
         actor_grads, _ = actor_gradient(
-            state.actor, config, state.critic, alpha, jnp.int32(step), batch, noise.policy
+            state.actor,
+            config,
+            state.critic,
+            alpha,
+            False,
+            batch.bound,
+            batch.transition,
+            noise.policy,
         )
         assert_mlp_close(actor_grads["mlp"], vectors, f"{prefix}grad_actor", rtol=1e-5, atol=1e-5)
         for name in ("log_std_multiplier", "log_std_offset"):
@@ -173,7 +182,7 @@ def test_complete_runs(golden: Callable[[str], Any], case: str):
                 assert float(actor_grads[name]) == 0
         np.testing.assert_allclose(gap, [read("cql_qf1_diff"), read("cql_qf2_diff")], **CLOSE)
 
-        state, metrics = update(config, state, jnp.int32(step), batch, noise)
+        state, metrics = update(config, state, batch, noise)
         for ours, theirs in (
             ("actor_loss", "policy_loss"), ("alpha_loss", "alpha_loss"), ("alpha", "alpha"),
             ("log_prob", "log_pi"),

@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rlp.algos import cqlsac
-from rlp.algos.cqlsac import Batch, Config, Noise, State
+from rlp.algos import cql, sac
+from rlp.algos.cql import Batch, Config, Noise, State
 from rlp.data.dataset import make_dataset, unit_normalizer
 from rlp.data.episodes import EpisodeSet
 from rlp.errors import InputError
-from rlp.types import Spec, Transition
+from rlp.types import UNKNOWN, Sources, Transition, vectors
 from tests import probes
 from tests.probes import bandit, chain
 from tests.rounding import of_sums
@@ -26,18 +26,18 @@ def learn(data: EpisodeSet, num_updates: int, **setting: Any) -> tuple[Config, S
             "num_actions": 0, "bc_updates": 0, **setting,
         }
     )  # fmt: skip
-    return config, probes.learn(cqlsac, config, data, num_updates)[0]
+    return config, probes.learn(cql, config, data, num_updates)[0]
 
 
 def test_without_weight_the_penalty_changes_nothing():
     """CQL of weight 0 is SAC, with or without sampled actions."""
     data = chain(3, terminated=False)
-    _, sac = learn(data, 3)
-    _, cql = learn(data, 3, num_actions=4, cql_weight=0.0)
-    chex.assert_trees_all_close(sac.critic, cql.critic, atol=1e-6)
-    _, cql = learn(data, 3, num_actions=4, cql_weight=1.0)
+    _, none = learn(data, 3)
+    _, free = learn(data, 3, num_actions=4, cql_weight=0.0)
+    chex.assert_trees_all_close(none.critic, free.critic, atol=1e-6)
+    _, weighed = learn(data, 3, num_actions=4, cql_weight=1.0)
     with pytest.raises(AssertionError):
-        chex.assert_trees_all_close(sac.critic, cql.critic, atol=1e-4)
+        chex.assert_trees_all_close(none.critic, weighed.critic, atol=1e-4)
 
 
 def test_the_penalty_lowers_actions_that_are_not_in_the_data():
@@ -45,23 +45,23 @@ def test_the_penalty_lowers_actions_that_are_not_in_the_data():
     data = bandit(np.random.default_rng(0).uniform(0.4, 0.6, (200, 1)), np.ones(200))
     config, state = learn(data, 500, num_actions=10, cql_weight=1.0)
     action = jnp.array([[[0.5], [-0.5]]])
-    inside, outside = cqlsac._q(config, state.critic, jnp.ones(()), jnp.ones((1, 1)), action)[0, 0]
+    inside, outside = cql._q(config, state.critic, jnp.ones(()), jnp.ones((1, 1)), action)[0, 0]
     assert inside > outside + 0.5
 
 
 def test_the_penalty_of_some_states_is_that_of_a_smaller_batch():
     config = Config(hidden_dims=(8,), num_actions=2, num_penalised=16, batch_size=64)
-    state = cqlsac.init(config, jax.random.key(0), Spec(3, 2, 10))
+    state = cql.init(config, jax.random.key(0), vectors(3, 2, 10), UNKNOWN)
     keys = jax.random.split(jax.random.key(1), 5)
     transition = Transition(
         jax.random.normal(keys[0], (64, 3)), jax.random.uniform(keys[1], (64, 2)),
         jnp.zeros(64), jnp.ones(64), jax.random.normal(keys[2], (64, 3)),
     )  # fmt: skip
     batch = Batch(transition, jnp.ones(()))
-    _, metrics = jax.jit(cqlsac.update)(config, state, jnp.int32(0), keys[3], batch)
+    _, metrics = jax.jit(cql.update)(config, state, jnp.int32(0), keys[3], batch)
     noise = Noise(*(jnp.zeros((size, 2, 2)) for size in (64, 64, 16, 16, 16)))
     small = Batch(jax.tree.map(lambda leaf: leaf[:16], transition), batch.bound)
-    penalty_grad = jax.jit(cqlsac._penalty_grad)
+    penalty_grad = jax.jit(cql._penalty_grad)
     some, of_small = (penalty_grad(config, state, jnp.ones(()), x, noise) for x in (batch, small))
     chex.assert_trees_all_close(some, of_small, **of_sums(16 * 8))
     assert float(metrics["gap"]) == pytest.approx(float(some[1].mean()), rel=0.2)  # other actions
@@ -71,10 +71,11 @@ def test_the_actor_finds_the_best_action_and_keeps_its_entropy():
     action = np.random.default_rng(0).uniform(-1, 1, (500, 1))
     data = bandit(action, -10 * (action[:, 0] - 0.3) ** 2)
     config, state = learn(data, 3000, hidden_dims=(64, 64), target_entropy=-0.5)
-    mean, _ = cqlsac._head(config, state.actor, jnp.ones((1, 1)))
+    mean, _ = cql._head(config, state.actor, jnp.ones((1, 1)))
     assert float(jnp.tanh(mean[0, 0])) == pytest.approx(0.3, abs=0.1)
-    _, log_prob = cqlsac._sample(
-        config, state.actor, jnp.ones((1, 1)), jax.random.normal(jax.random.key(0), (1, 2000, 1))
+    _, log_prob = sac.sample_actions(
+        cql._head(config, state.actor, jnp.ones((1, 1))),
+        jax.random.normal(jax.random.key(0), (1, 2000, 1)),
     )
     assert float(-log_prob.mean()) == pytest.approx(-0.5, abs=0.2)
 
@@ -84,15 +85,17 @@ def test_bounded_critics_stay_within_what_rewards_allow():
     data = chain(3, terminated=False)
     free = Config(hidden_dims=(32,), batch_size=64, discount=0.5)
     bounded = dataclasses.replace(free, bound_q=True)
-    state = cqlsac.init(free, jax.random.key(0), Spec(4, 1, 10))
+    state = cql.init(free, jax.random.key(0), vectors(4, 1, 10), UNKNOWN)
     raised = jax.tree.map(lambda leaf: leaf + 1, state.critic)
     state = state._replace(critic=raised, target_critic=raised)
-    batch = cqlsac.sample(free, jax.random.key(1), make_dataset(data, unit_normalizer(4)))
+    batch = cql.sample(
+        free, jax.random.key(1), state, Sources(make_dataset(data, unit_normalizer(4)))
+    )
     assert float(batch.bound) == 2
 
     def highest(config: Config) -> tuple[float, float]:
-        backup = cqlsac._backup(config, state, jnp.ones(()), batch, jnp.zeros((64, 1)))
-        _, metrics = cqlsac._critic_loss(state.critic, config, batch, backup)
+        backup = cql._backup(config, state, jnp.ones(()), batch, jnp.zeros((64, 1)))
+        _, metrics = cql._critic_loss(state.critic, config, batch.bound, batch.transition, backup)
         return float(metrics["max_q"]), float(backup.max())
 
     assert min(highest(free)) > 10
@@ -102,7 +105,7 @@ def test_bounded_critics_stay_within_what_rewards_allow():
 def test_the_warm_up_clones_the_data():
     action = np.full((100, 1), -0.7)
     config, state = learn(bandit(action, np.zeros(100)), 1000, bc_updates=1000, alpha=0.01)
-    mean, _ = cqlsac._head(config, state.actor, jnp.ones((1, 1)))
+    mean, _ = cql._head(config, state.actor, jnp.ones((1, 1)))
     assert float(jnp.tanh(mean[0, 0])) == pytest.approx(-0.7, abs=0.05)
 
 
@@ -110,10 +113,10 @@ def test_an_actor_that_would_clone_to_the_end_is_refused():
     for num_updates in (100, 101):
         config = Config(hidden_dims=(8,), num_updates=num_updates, bc_updates=100)
         if num_updates == 101:
-            cqlsac.init(config, jax.random.key(0), Spec(4, 1, 10))
+            cql.init(config, jax.random.key(0), vectors(4, 1, 10), UNKNOWN)
         else:
             with pytest.raises(InputError, match="--bc_updates=100: Q would never move the actor"):
-                cqlsac.init(config, jax.random.key(0), Spec(4, 1, 10))
+                cql.init(config, jax.random.key(0), vectors(4, 1, 10), UNKNOWN)
 
 
 def test_cloning_beside_q_is_that_of_td3_bc():
@@ -126,14 +129,14 @@ def test_cloning_beside_q_is_that_of_td3_bc():
     )  # fmt: skip
     batch, noise = Batch(transition, jnp.ones(())), jnp.zeros((64, 2))
     config = Config(hidden_dims=(8,), actor_bc=0.4)
-    state = cqlsac.init(config, keys[2], Spec(3, 2, 10))
+    state = cql.init(config, keys[2], vectors(3, 2, 10), UNKNOWN)
 
     def loss(config: Config, critic: Any) -> tuple[jax.Array, Any]:
-        arguments = config, critic, jnp.zeros(()), jnp.int32(50_000), batch, noise
-        return cqlsac._actor_loss(state.actor, *arguments)
+        arguments = config, critic, jnp.zeros(()), False, batch.bound, transition, noise
+        return cql._actor_loss(state.actor, *arguments)
 
-    action = jnp.tanh(cqlsac._head(config, state.actor, observation)[0])
-    q = cqlsac._q(config, state.critic, batch.bound, observation, action[:, None]).min(axis=0)
+    action = jnp.tanh(cql._head(config, state.actor, observation)[0])
+    q = cql._q(config, state.critic, batch.bound, observation, action[:, None]).min(axis=0)
     error = jnp.mean(jnp.square(action - transition.action))
     of_td3_bc = error - 2.5 / jnp.abs(q).mean() * q.mean()
     found, metrics = loss(config, state.critic)
@@ -150,7 +153,7 @@ def test_with_much_cloning_the_actor_keeps_to_the_data():
 
     def learned(actor_bc: float) -> float:
         config, state = learn(data, 1000, actor_bc=actor_bc)
-        return probes.act(cqlsac, config, state)
+        return probes.act(cql, config, state)
 
     assert learned(0.0) > 0.3
     assert learned(100.0) == pytest.approx(-0.5, abs=0.1)
@@ -162,5 +165,5 @@ def test_the_acting_actor_is_an_average_of_those_before():
     _, before = learn(data, 1, actor_tau=0.25)
     config, after = learn(data, 2, actor_tau=0.25)
     expected = jax.tree.map(lambda a, b: 0.75 * a + 0.25 * b, before.average_actor, after.actor)
-    acting = cqlsac.actor(config, after)
+    acting = cql.actor(config, after)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), acting, expected)

@@ -4,7 +4,8 @@
 3): per critic, logsumexp over uniform actions and the policy's actions at s and s', all scored at s
 and weighed by importance, minus Q of the action in the data. Each other choice is a field below.
 All losses are evaluated with the parameters from before the update, as CORL does; the authors step
-alpha first and use the new one. With `num_actions=0` nothing is conservative, and this is SAC.
+alpha first and use the new one. With `num_actions=0` nothing is conservative, and this is SAC. In
+the first `bc_updates` the actor clones, as the authors' does.
 
 The actor need not follow Q alone: with `actor_bc` it stays near the data as TD3+BC's (2106.06860)
 does. The light preset's critics are right about the data and wrong off it, where the authors' loss
@@ -18,15 +19,29 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from rlp.algos.values import bellman_loss, lowest, q_bound, q_limits, scale_rewards, soft_clip
+from rlp.algos import sac
+from rlp.algos.sac import Head, sample_actions
+from rlp.algos.values import bellman_loss, lowest, q_bound, scale_rewards, soft_clip
 from rlp.config import Discount, NonNegativeFloat, Positive, PositiveFloat, Share, config
-from rlp.data.dataset import Dataset, sample_transitions
+from rlp.data.dataset import sample_transitions, statistics_of
 from rlp.errors import InputError
 from rlp.nn import networks, optim
-from rlp.nn.distributions import tanh_normal_log_prob, tanh_normal_sample
-from rlp.types import Limits, Memory, Metrics, Params, Spec, Transition, no_memory
+from rlp.nn.distributions import tanh_normal_log_prob
+from rlp.types import (
+    Kind,
+    Limits,
+    Metrics,
+    Params,
+    Phase,
+    Sources,
+    Spec,
+    Statistics,
+    Transition,
+    markov,
+)
 
 ALPHA_PRIME_MAX = 1e6
+SUPPORTS: frozenset[Kind] = frozenset({"continuous"})
 NEEDS_REWARDS: bool = True
 
 
@@ -135,19 +150,14 @@ class Noise(NamedTuple):
     next: jax.Array  # [P, N, A]
 
 
-def sample(config: Config, key: jax.Array, dataset: Dataset) -> Batch:
-    """Returns a batch of transitions, and the bound that the data set on Q."""
-    batch = sample_transitions(dataset, key, config.batch_size)
-    return Batch(scale_rewards(config, dataset, batch), q_bound(config, dataset))
-
-
-def init(config: Config, key: jax.Array, spec: Spec) -> State:
+def init(config: Config, key: jax.Array, spec: Spec, statistics: Statistics) -> State:
     """Returns the state before the first update.
 
     Raises:
         InputError: if what is asked for needs sampled actions, and there are none, or if the actor
             would clone to the end.
     """
+    del statistics
     if config.bc_updates >= config.num_updates:
         raise InputError(
             f"--bc_updates={config.bc_updates}: Q would never move the actor in "
@@ -164,12 +174,8 @@ def init(config: Config, key: jax.Array, spec: Spec) -> State:
         "log_std_offset": jnp.asarray(config.log_std_offset),
     }
     critic = _critics(config).init(critic_key, observation, action)
-    smallest = jnp.finfo(jnp.float32).tiny  # an alpha of 0 has no finite logarithm
-    log_alpha, log_alpha_prime = jnp.log(jnp.maximum(config.alpha, smallest)), jnp.zeros(())
-    actor_tx, critic_tx = (
-        optim.adam(config.actor_learning_rate),
-        optim.adam(config.critic_learning_rate),
-    )
+    log_alpha, log_alpha_prime = sac.log_of(config.alpha), jnp.zeros(())
+    actor_tx, critic_tx = sac.optimizers(config)
     return State(
         actor=actor,
         average_actor=actor,
@@ -184,79 +190,81 @@ def init(config: Config, key: jax.Array, spec: Spec) -> State:
     )
 
 
+def sample(config: Config, key: jax.Array, state: State, sources: Sources) -> Batch:
+    """Returns a batch of transitions, and the bound that the data set on Q."""
+    del state
+    statistics = statistics_of(sources)
+    batch = sample_transitions(sources, key, config.batch_size)
+    return Batch(scale_rewards(config, statistics, batch), q_bound(config, statistics))
+
+
+def clone(
+    config: Config, state: State, step: jax.Array, key: jax.Array, batch: Batch
+) -> tuple[State, Metrics]:
+    """Returns the state after one of the first updates, in which the actor clones."""
+    del step
+    return _update(config, state, batch, _noise(config, key, batch), clones=True)
+
+
 def update(
     config: Config, state: State, step: jax.Array, key: jax.Array, batch: Batch
 ) -> tuple[State, Metrics]:
     """Returns the state after one update of actor, critics, targets, alpha and alpha'."""
+    del step
+    return _update(config, state, batch, _noise(config, key, batch))
+
+
+PHASES = (
+    Phase("clone", sample, clone, lambda config: config.bc_updates),
+    Phase("policy", sample, update),
+)
+
+
+def _noise(config: Config, key: jax.Array, batch: Batch) -> Noise:
     shape = batch.transition.action.shape
     many = (shape[0], config.num_actions, shape[1])
     penalised = (min(config.num_penalised or shape[0], shape[0]), *many[1:])
     keys = jax.random.split(key, 5)
-    noise = Noise(
+    return Noise(
         policy=jax.random.normal(keys[0], shape),
         backup=jax.random.normal(keys[1], many if config.max_target_backup else shape),
         uniform=jax.random.uniform(keys[2], penalised, minval=-1.0),
         current=jax.random.normal(keys[3], penalised),
         next=jax.random.normal(keys[4], penalised),
     )
-    return _update(config, state, step, batch, noise)
 
 
 def _update(
-    config: Config, state: State, step: jax.Array, batch: Batch, noise: Noise
+    config: Config, state: State, batch: Batch, noise: Noise, clones: bool = False
 ) -> tuple[State, Metrics]:
     transition = batch.transition
-    actor_tx, critic_tx = (
-        optim.adam(config.actor_learning_rate),
-        optim.adam(config.critic_learning_rate),
-    )
     alpha = config.alpha_multiplier * jnp.exp(state.log_alpha)
     alpha_prime = _alpha_prime(state.log_alpha_prime)
-    backup = _backup(config, state, alpha, batch, noise.backup)
+    target = _backup(config, state, alpha, batch, noise.backup)
     actor_grads, actor_metrics = optim.grad(
-        lambda actor, part, *noise: _actor_loss(
-            actor, config, state.critic, alpha, step, Batch(part, batch.bound), *noise
+        lambda actor, *part: _actor_loss(
+            actor, config, state.critic, alpha, clones, batch.bound, *part
         ),
         state.actor, transition, noise.policy,
         whole=True,
     )  # fmt: skip
     critic_grads, critic_metrics = optim.grad(
-        lambda critic, part, *backup: _critic_loss(
-            critic, config, Batch(part, batch.bound), *backup
-        ),
-        state.critic, transition, backup,
+        lambda critic, *part: _critic_loss(critic, config, batch.bound, *part),
+        state.critic, transition, target,
     )  # fmt: skip
     metrics = {**actor_metrics, **critic_metrics, "alpha": alpha}
     if config.num_actions:
         penalty_grads, gap = _penalty_grad(config, state, alpha_prime, batch, noise)
         critic_grads = jax.tree.map(jnp.add, critic_grads, penalty_grads)
-        metrics["gap"] = jnp.mean(gap)
-        if config.lagrange:
-            loss, grad = jax.value_and_grad(_alpha_prime_loss)(state.log_alpha_prime, config, gap)
-            log_alpha_prime, alpha_prime_opt = optim.step(
-                critic_tx, grad, state.alpha_prime_opt, state.log_alpha_prime
-            )
-            state = state._replace(log_alpha_prime=log_alpha_prime, alpha_prime_opt=alpha_prime_opt)
-            metrics |= {"alpha_prime": alpha_prime, "alpha_prime_loss": loss}
-    actor, actor_opt = optim.step(actor_tx, actor_grads, state.actor_opt, state.actor)
-    critic, critic_opt = optim.step(critic_tx, critic_grads, state.critic_opt, state.critic)
-    state = state._replace(
-        actor=actor,
-        average_actor=optim.polyak(actor, state.average_actor, config.actor_tau),
-        actor_opt=actor_opt,
-        critic=critic,
-        critic_opt=critic_opt,
-        target_critic=optim.polyak(critic, state.target_critic, config.tau),
+        state, penalty_metrics = _step_alpha_prime(config, state, alpha_prime, gap)
+        metrics |= {"gap": jnp.mean(gap), **penalty_metrics}
+    state = sac.step_networks(config, state, actor_grads, critic_grads)
+    average_actor = optim.polyak(state.actor, state.average_actor, config.actor_tau)
+    state = state._replace(average_actor=average_actor)
+    state, alpha_metrics = sac.step_alpha(
+        config, state, actor_metrics["log_prob"], transition.action.shape[-1]
     )
-    if config.learn_alpha:
-        target = config.target_entropy * transition.action.shape[-1]
-        loss, grad = jax.value_and_grad(_alpha_loss)(
-            state.log_alpha, actor_metrics["log_prob"], target
-        )
-        log_alpha, alpha_opt = optim.step(actor_tx, grad, state.alpha_opt, state.log_alpha)
-        state = state._replace(log_alpha=log_alpha, alpha_opt=alpha_opt)
-        metrics["alpha_loss"] = loss
-    return state, metrics
+    return state, {**metrics, **alpha_metrics}
 
 
 def _backup(
@@ -266,23 +274,20 @@ def _backup(
     transition, bound = batch
     size, action_dim = transition.action.shape
     following = transition.next_observation
-    action, log_prob = _sample(config, state.actor, following, noise.reshape(size, -1, action_dim))
-    q = jnp.min(_q(config, state.target_critic, bound, following, action), axis=0)  # [B, N]
-    best = jnp.argmax(q, axis=1, keepdims=True)
-    next_q = jnp.take_along_axis(q, best, axis=1)[:, 0]
-    if config.backup_entropy:
-        next_q -= alpha * jnp.take_along_axis(log_prob, best, axis=1)[:, 0]
-    return transition.reward + config.discount * transition.discount * next_q
+    action, log_prob = sample_actions(
+        _head(config, state.actor, following), noise.reshape(size, -1, action_dim)
+    )
+    next_q = _q(config, state.target_critic, bound, following, action)
+    return sac.backup(config, alpha, transition, next_q, log_prob)
 
 
 def _critic_loss(
-    critic: Params, config: Config, batch: Batch, backup: jax.Array
+    critic: Params, config: Config, bound: jax.Array, batch: Transition, target: jax.Array
 ) -> tuple[jax.Array, Metrics]:
     """Returns the squared Bellman error, the sum over the critics."""
-    observation, action = batch.transition.observation, batch.transition.action[:, None]
-    q = _q(config, critic, batch.bound, observation, action)[..., 0]  # [E, B]
-    loss, metrics = bellman_loss(q, backup)
-    return loss, {**metrics, "backup": jnp.mean(backup)}
+    q = _q(config, critic, bound, batch.observation, batch.action[:, None])[..., 0]  # [E, B]
+    loss, metrics = bellman_loss(q, target)
+    return loss, {**metrics, "backup": jnp.mean(target)}
 
 
 def _penalty_grad(
@@ -303,8 +308,12 @@ def _sampled_actions(
     config: Config, actor: Params, batch: Transition, noise: Noise
 ) -> tuple[jax.Array, jax.Array]:
     """Returns uniform actions and the policy's at s and s' [B, 3N, A], and their log-densities."""
-    current, current_log_prob = _sample(config, actor, batch.observation, noise.current)
-    following, following_log_prob = _sample(config, actor, batch.next_observation, noise.next)
+    current, current_log_prob = sample_actions(
+        _head(config, actor, batch.observation), noise.current
+    )
+    following, following_log_prob = sample_actions(
+        _head(config, actor, batch.next_observation), noise.next
+    )
     action_dim = batch.action.shape[-1]
     uniform_log_prob = jnp.full_like(current_log_prob, -action_dim * math.log(2))
     actions = jnp.concatenate([noise.uniform, current, following], axis=1)
@@ -353,6 +362,21 @@ def _penalty(config: Config, alpha_prime: jax.Array, gap: jax.Array) -> jax.Arra
     return config.cql_weight * gap
 
 
+def _step_alpha_prime(
+    config: Config, state: State, alpha_prime: jax.Array, gap: jax.Array
+) -> tuple[State, Metrics]:
+    """Returns the state after a step of alpha', where it is learned (equation 30)."""
+    if not config.lagrange:
+        return state, {}
+    loss, grad = jax.value_and_grad(_alpha_prime_loss)(state.log_alpha_prime, config, gap)
+    _, critic_tx = sac.optimizers(config)
+    log_alpha_prime, alpha_prime_opt = optim.step(
+        critic_tx, grad, state.alpha_prime_opt, state.log_alpha_prime
+    )
+    state = state._replace(log_alpha_prime=log_alpha_prime, alpha_prime_opt=alpha_prime_opt)
+    return state, {"alpha_prime": alpha_prime, "alpha_prime_loss": loss}
+
+
 def _alpha_prime(log_alpha_prime: jax.Array) -> jax.Array:
     return jnp.clip(jnp.exp(log_alpha_prime), 0, ALPHA_PRIME_MAX)
 
@@ -366,30 +390,26 @@ def _actor_loss(
     config: Config,
     critic: Params,
     alpha: jax.Array,
-    step: jax.Array,
-    batch: Batch,
+    clones: bool,
+    bound: jax.Array,
+    batch: Transition,
     noise: jax.Array,
 ) -> tuple[jax.Array, Metrics]:
-    """Returns alpha log pi - min Q; in the first `bc_updates`, minus the data's log-likelihood.
+    """Returns alpha log pi - min Q; where the actor clones, minus the data's log-likelihood.
 
     With `actor_bc` the squared distance to the data's action is added, in units of mean |Q|: as
     TD3+BC's loss (2106.06860, equation 5) times mean |Q| / 2.5 where it is 1 / 2.5.
     """
-    observation = batch.transition.observation
-    action, log_prob = _sample(config, actor, observation, noise[:, None])  # [B, 1, ...]
-    objective = lowest(_q(config, critic, batch.bound, observation, action))
-    if config.bc_updates:
-        head = _head(config, actor, observation)
-        likelihood = tanh_normal_log_prob(*head, batch.transition.action)
-        objective = jnp.where(step < config.bc_updates, likelihood[:, None], objective)
-    error = jnp.mean(jnp.square(action[:, 0] - batch.transition.action))
+    head = _head(config, actor, batch.observation)
+    action, log_prob = sample_actions(head, noise[:, None])
+    if clones:
+        objective = tanh_normal_log_prob(*head, batch.action)[:, None]
+    else:
+        objective = lowest(_q(config, critic, bound, batch.observation, action))
+    error = jnp.mean(jnp.square(action[:, 0] - batch.action))
     cloning = config.actor_bc * optim.mean_of_all(jnp.abs(objective)) * error
     loss = jnp.mean(alpha * log_prob - objective) + cloning
     return loss, {"actor_loss": loss, "log_prob": jnp.mean(log_prob), "error": error}
-
-
-def _alpha_loss(log_alpha: jax.Array, log_prob: jax.Array, target_entropy: jax.Array) -> jax.Array:
-    return -log_alpha * (log_prob + target_entropy)
 
 
 def _critics(config: Config) -> networks.Network:
@@ -400,13 +420,11 @@ def _q(
     config: Config, critic: Params, bound: jax.Array, observation: jax.Array, action: jax.Array
 ) -> jax.Array:
     """Returns Q [E, B, N] of N actions [B, N, A] in each state [B, O]."""
-    shape = (*action.shape[:2], observation.shape[-1])  # [B, N, O]
-    q = _critics(config).apply(critic, jnp.broadcast_to(observation[:, None], shape), action)
+    q = sac.q_values(_critics(config), critic, observation, action)
     return soft_clip(q, bound) if config.bound_q else q
 
 
-def _head(config: Config, actor: Params, observation: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Returns mean (before the tanh) and log standard deviation, [..., A] each."""
+def _head(config: Config, actor: Params, observation: jax.Array) -> Head:
     network = _mlp(config, networks.output_dim(actor["mlp"]))
     mean, raw = jnp.split(network.apply(actor["mlp"], observation), 2, axis=-1)
     scale = actor["log_std_multiplier"], actor["log_std_offset"]
@@ -418,28 +436,13 @@ def _mlp(config: Config, output_dim: int) -> networks.Network:
     return networks.mlp(config.hidden_dims, output_dim, config.init)
 
 
-def _sample(
-    config: Config, actor: Params, observation: jax.Array, noise: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    """Returns N actions in each state, [B, N, A] as the noise, and their log-densities [B, N]."""
-    mean, log_std = _head(config, actor, observation)
-    mean, log_std = (jnp.broadcast_to(x[:, None], noise.shape) for x in (mean, log_std))
-    return tanh_normal_sample(mean, log_std, noise)
+def limits(config: Config, spec: Spec, statistics: Statistics) -> Limits:
+    """Returns the bounds on Q and its backup: SAC's, but for a low one where a penalty has weight.
 
-
-def limits(config: Config, dataset: Dataset) -> Limits:
-    """Returns the bounds on Q and its backup.
-
-    With `backup_entropy` a backup adds alpha times the policy's entropy: of actions in [-1, 1]
-    that is at most log 2 a dimension, and about that of the narrowest normal at least. A learned
-    alpha counts as at the start: while the entropy is above its target, it only falls. The penalty
-    of CQL lowers Q of actions outside the data, and by the backup all others, without end
-    (theorem 3.1): where it has weight there is no low limit.
+    The penalty lowers Q of actions outside the data, and by the backup all others, without end
+    (theorem 3.1).
     """
-    dim = dataset.action.shape[-1]
-    alpha = config.alpha_multiplier * config.alpha if config.backup_entropy else 0.0
-    narrowest = config.log_std_min + 0.5 * math.log(2 * math.pi * math.e)
-    found = q_limits(config, dataset, alpha * dim * narrowest, alpha * dim * math.log(2))
+    found = sac.limits(config, spec, statistics)
     if not config.num_actions:
         return found
     return {
@@ -454,21 +457,11 @@ def actor(config: Config, state: State) -> Params:
     return state.average_actor
 
 
-init_memory = no_memory
-
-
-def act(
-    config: Config,
-    params: Params,
-    memory: Memory,
-    observation: jax.Array,
-    reward: jax.Array,
-    key: jax.Array,
-    temperature: jax.Array,
-) -> tuple[jax.Array, Memory]:
+def _act(
+    config: Config, params: Params, observation: jax.Array, key: jax.Array, temperature: jax.Array
+) -> jax.Array:
     """Returns an action [A]."""
-    del reward
-    chex.assert_rank(observation, 1)
-    mean, log_std = _head(config, params, observation)
-    action, _ = tanh_normal_sample(mean, log_std, temperature * jax.random.normal(key, mean.shape))
-    return action, memory
+    return sac.act(_head(config, params, observation), key, temperature)
+
+
+policy = markov(_act)
