@@ -10,7 +10,7 @@ from rlp.data.dataset import make_dataset, unit_normalizer
 from rlp.data.episodes import Episode, EpisodeSet
 from rlp.training import population
 from rlp.training.population import Alarms
-from rlp.types import Algo, Sources, Space, vectors
+from rlp.types import Algo, Sources, Space, phase_at, vectors
 
 
 def chain(length: int, terminated: bool = True) -> EpisodeSet:
@@ -41,8 +41,9 @@ def learn(algo: Algo, config: Any, data: EpisodeSet, num_updates: int) -> tuple[
     if getattr(config, "head", "") == "categorical":
         spec = spec._replace(action=Space((action_dim,), num_choices=action_dim))
     members = population.init(algo, [config], [0], spec, dataset.statistics)
+    phase, _ = phase_at(algo, config, 0)
     states, _, alarms = population.train(
-        algo, spec, num_updates, *members, Sources(dataset), jnp.int32(0)
+        algo, spec, num_updates, *members, Sources(dataset), jnp.int32(0), phase
     )
     return jax.tree.map(lambda leaf: leaf[0], (states, alarms))
 

@@ -52,6 +52,7 @@ from rlp.types import (
     Spec,
     State,
     Transition,
+    phase_at,
 )
 
 ACTING = 0x616374  # folded into a member's key: its actions draw from another stream than updates
@@ -59,7 +60,7 @@ ACTING = 0x616374  # folded into a member's key: its actions draw from another s
 
 @partial(
     jax.jit,
-    static_argnames=("algo", "spec", "layout", "num_updates"),
+    static_argnames=("algo", "spec", "layout", "num_updates", "phase"),
     donate_argnames=("states", "replays"),
 )
 def learn(
@@ -74,16 +75,17 @@ def learn(
     row: jax.Array,
     new: Transition,
     first_step: jax.Array,
+    phase: int,
 ) -> tuple[State, Dataset, Metrics, Alarms]:
     """Returns states and replays after storing `new` [M, num_envs, ...] and `num_updates` updates.
 
-    `states` and `replays` are donated.
+    The updates are of the algorithm's phase number `phase`. `states` and `replays` are donated.
     """
     replays = jax.vmap(lambda replay, new: insert(replay, layout, row, new))(replays, new)
     if num_updates == 0:
         return states, replays, {}, {}
     states, metrics, alarms = population.train(
-        algo, spec, num_updates, configs, keys, states, Sources(replay=replays), first_step
+        algo, spec, num_updates, configs, keys, states, Sources(replay=replays), first_step, phase
     )
     return states, replays, metrics, alarms
 
@@ -274,6 +276,8 @@ def _play(
 
     def learn_from(learner: Learner, t: int, new: Transition) -> Learner:
         states, replays, diverged = learner
+        first_step = first_update + t * num_updates
+        phase, _ = phase_at(run.algo, run.configs[0], first_step)
         states, replays, *info = learn(
             run.algo,
             run.spec,
@@ -285,7 +289,8 @@ def _play(
             replays,
             jnp.int32(layout.row(episode * layout.episode_length + t)),
             new,
-            jnp.int32(first_update + t * num_updates),
+            jnp.int32(first_step),
+            phase,
         )
         infos.append(info)
         return Learner(states, replays, diverged)

@@ -89,7 +89,7 @@ def train(
     states: State,
     sources: Sources,
     first_step: jax.Array,
-    phase: int = 0,
+    phase: int = -1,
     placement: Placement | None = None,
     precision: Precision = "float32",
 ) -> tuple[State, Metrics, Alarms]:
@@ -98,8 +98,8 @@ def train(
     `states` is donated. `first_step` is the number of updates done before, on the device, so that a
     later call traces nothing again. Logged data is shared by all members; of a replay and of a
     model's rollouts each has its own [M], without a placement. All updates are of the algorithm's
-    phase number `phase`. Members are computed where `placement` has them (None: all at once, on one
-    device), with matrix products of `precision`. Metrics are averaged over the
+    phase number `phase` (-1: the last). Members are computed where `placement` has them (None: all
+    at once, on one device), with matrix products of `precision`. Metrics are averaged over the
     updates, those named `max_*` and `min_*` are extremes. An alarm is a metric or, at the end, a
     state that was not finite, or a metric far beyond the algorithm's limits. Members are
     independent, so one that is not finite never touches the others.

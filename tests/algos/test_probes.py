@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rlp.algos import cql, iql, rebrac, td3bc
+from rlp.algos import cql, iql, rebrac, sac, td3bc
+from rlp.nn import networks
 from rlp.types import NEVER
 from tests.probes import act, bandit, chain, learn
 
@@ -18,6 +19,7 @@ SETTINGS: dict[Any, dict[str, Any]] = {
         "num_actions": 0,
         "bc_updates": 0,
     },
+    sac: {"actor_learning_rate": 3e-3, "critic_learning_rate": 1e-2, "backup_entropy": False},
     iql: {"actor_learning_rate": 3e-3, "critic_learning_rate": 1e-2, "value_learning_rate": 1e-2},
     td3bc: {"actor_learning_rate": 3e-3, "critic_learning_rate": 1e-2},
     rebrac: {"actor_learning_rate": 3e-3, "critic_learning_rate": 1e-2, "critic_penalty": 0.0},
@@ -34,16 +36,17 @@ def setting(algo: Any, **changed: Any) -> Any:
     return algo.Config(**{**shared, **SETTINGS[algo], **changed})
 
 
-def values(algo: Any, config: Any, state: Any, observation: np.ndarray) -> np.ndarray:
+def values(config: Any, state: Any, observation: np.ndarray) -> jax.Array:
     """Returns Q [N] of the first critic, of action 0 in each observation [N, O]."""
+    network = networks.critics(config.hidden_dims, 2, config.init, config.layer_norm)
     action = jnp.zeros((len(observation), 1))
-    return algo._critics(config).apply(state.critic, jnp.asarray(observation), action)[0]
+    return network.apply(state.critic, jnp.asarray(observation), action)[0]
 
 
 def test_the_value_of_a_step_before_a_reward_is_the_discount(algo: Any):
     config = setting(algo, discount=0.8)
     state, _ = learn(algo, config, chain(2), 1500)
-    q = values(algo, config, state, np.eye(3, dtype=np.float32)[:2])
+    q = values(config, state, np.eye(3, dtype=np.float32)[:2])
     np.testing.assert_allclose(q, [0.8, 1.0], atol=0.03)
 
 
@@ -55,7 +58,7 @@ def test_a_time_limit_bootstraps_and_a_termination_does_not(
     action = np.random.default_rng(0).uniform(-1, 1, (200, 1))
     config = setting(algo, discount=0.9)
     state, _ = learn(algo, config, bandit(action, np.ones(200), terminated), 1500)
-    q = values(algo, config, state, np.ones((1, 1), np.float32))
+    q = values(config, state, np.ones((1, 1), np.float32))
     assert q[0] == pytest.approx(value, rel=0.05)
 
 

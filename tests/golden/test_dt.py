@@ -13,7 +13,7 @@ from rlp.algos.dt import Config, State
 from rlp.data.dataset import _segment, make_dataset, unit_normalizer
 from rlp.data.episodes import Episode, EpisodeSet
 from rlp.interop.hugging_face import decision_transformer
-from rlp.types import Params, Segment
+from rlp.types import Params, Segment, vectors
 
 pytestmark = pytest.mark.golden
 CLOSE: dict[str, Any] = {"rtol": 1e-5, "atol": 1e-5}
@@ -119,11 +119,11 @@ def assert_trained_close(actual: Params, expected: Params) -> None:
 
 def test_acting_agrees_with_kzl(golden: Callable[[str], Any]):
     """The steps before are fed one by one, with rewards that leave the stored returns to go."""
-    vectors = golden("dt")
-    config, params = read_config(vectors), read_params(vectors, "param.", position=False)
-    observations, actions = vectors["kzl_act_states"], vectors["kzl_act_actions"]
-    returns, timesteps = vectors["kzl_act_returns_to_go"][:, 0], vectors["kzl_act_timesteps"]
-    spec = vectors(observations.shape[1], actions.shape[1], int(vectors["cfg_max_ep_len"]))
+    stored = golden("dt")
+    config, params = read_config(stored), read_params(stored, "param.", position=False)
+    observations, actions = stored["kzl_act_states"], stored["kzl_act_actions"]
+    returns, timesteps = stored["kzl_act_returns_to_go"][:, 0], stored["kzl_act_timesteps"]
+    spec = vectors(observations.shape[1], actions.shape[1], int(stored["cfg_max_ep_len"]))
     memory = dt.policy.init_memory(config, spec, jnp.float32(returns[0]))
     memory = memory._replace(timestep=jnp.int32(timesteps[0]))
     rewards = np.append(0, -np.diff(returns))
@@ -135,7 +135,7 @@ def test_acting_agrees_with_kzl(golden: Callable[[str], Any]):
         )  # fmt: skip
         taken = memory.segment.action.at[-1].set(jnp.asarray(action, jnp.float32))
         memory = memory._replace(segment=memory.segment._replace(action=taken))
-    np.testing.assert_allclose(predicted, vectors["kzl_act_action"], **CLOSE)
+    np.testing.assert_allclose(predicted, stored["kzl_act_action"], **CLOSE)
 
 
 def read_episodes(vectors: Any) -> EpisodeSet:
