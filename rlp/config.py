@@ -103,6 +103,11 @@ def from_dict(cls: type[T], values: Mapping[str, Any]) -> T:
     return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
 
 
+def as_typed(value: Any) -> str:
+    """Returns a value as one types it behind its flag."""
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
 def field_comments(cls: type) -> dict[str, str]:
     """Returns the comment behind each field, as `--help` shows it."""
     lines = textwrap.dedent(inspect.getsource(cls)).splitlines()

@@ -17,10 +17,11 @@ import numpy as np
 
 from rlp import cli, config, runs, statistics
 from rlp.cli import tables
-from rlp.commands.train import parse, train
+from rlp.commands.train import train, values_of
 from rlp.errors import InputError
 from rlp.runs import records
 from rlp.system import files
+from rlp.training import start
 from rlp.training.offline import Schedule
 
 LEGEND = """A member counts by the mean of its episodes, and n is the number of members. ± is half
@@ -143,7 +144,8 @@ def changes(study: Study, row: str, name: str) -> list[str]:
 def _changes(study: Study, row: str, name: str, run: runs.Run) -> list[str]:
     """Returns how the settings of a cell differ from those of a run."""
     given = _given(study, row, name)
-    settings, configs = parse(study.rows[row][0], given)
+    algo_name, _ = study.rows[row]
+    settings, configs = start.choose(algo_name, values_of(algo_name, given))
     schedule = asdict(cli.parse(Schedule, given))
     was = {**run.record.get("schedule", {}), **run.record["settings"]}
     was |= config.to_dict(run.configs[0])

@@ -30,7 +30,7 @@ import fire
 import fire.decorators
 import numpy as np
 
-from rlp.config import field_comments, float_names
+from rlp.config import as_typed, field_comments, float_names
 from rlp.errors import DataWarning, InputError, nearest
 from rlp.system import compilation_cache
 
@@ -93,8 +93,13 @@ def main(
 
 def parse(cls: type[T], given: Mapping[str, str]) -> T:
     """Returns the dataclass `cls` with the given values, each read strictly by its annotation."""
-    kinds = get_type_hints(cls, include_extras=True)
-    return cls(**{k: parse_value(k, v, kinds[k]) for k, v in given.items() if k in kinds})
+    return cls(**parse_values((cls,), given))
+
+
+def parse_values(classes: Sequence[type], given: Mapping[str, str]) -> dict[str, Any]:
+    """Returns the given values that are of fields of dataclasses, each read by its annotation."""
+    kinds = {k: v for cls in classes for k, v in get_type_hints(cls, include_extras=True).items()}
+    return {k: parse_value(k, v, kinds[k]) for k, v in given.items() if k in kinds}
 
 
 def parse_sweep(cls: type, given: Mapping[str, str]) -> dict[str, list[Any]]:
@@ -294,7 +299,7 @@ def _print_flags(cls: type) -> None:
         if _required(field)
         else (
             f"--{field.name}",
-            typed(field.default),
+            as_typed(field.default),
             f"{comments[field.name]} {_may_be(kinds[field.name])}",
         )
         for field in dataclasses.fields(cls)
@@ -320,11 +325,6 @@ def _may_be(kind: Any) -> str:
         return ""
     base, said, _ = get_args(kind)
     return f"({said})" if base in (int, float) else _may_be(base)
-
-
-def typed(value: Any) -> str:
-    """Returns a value as one types it behind its flag."""
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *where: Any) -> None:
