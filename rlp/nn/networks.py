@@ -71,12 +71,45 @@ def _initializers(
     if init == "torch":
         return _uniform(num_inputs**-0.5), _uniform(num_inputs**-0.5)
     if init == "orthogonal":
-        return nn.initializers.orthogonal(math.sqrt(2)), zeros
+        return _orthogonal(math.sqrt(2)), zeros
     return nn.linear.default_kernel_init, zeros
 
 
 def _uniform(bound: float) -> nn.initializers.Initializer:
     return lambda key, shape, dtype: jax.random.uniform(key, shape, dtype, -bound, bound)
+
+
+def _orthogonal(scale: float) -> nn.initializers.Initializer:
+    """Returns what flax calls orthogonal, without LAPACK.
+
+    On a CPU, jaxlib's QR factorisations wait for threads of the pool that they run on: several in
+    one program, as of several layers, wait for each other for ever.
+    """
+
+    def init(key: jax.Array, shape: tuple[int, int], dtype: Any) -> jax.Array:
+        num_inputs, num_outputs = shape
+        tall = jax.random.normal(key, (max(shape), min(shape)), dtype)
+        columns = _orthonormal(tall)
+        return scale * (columns if num_inputs >= num_outputs else columns.T)
+
+    return init
+
+
+def _orthonormal(x: jax.Array) -> jax.Array:
+    """Returns the columns of x [N, K], N >= K, orthonormal by Gram and Schmidt.
+
+    It is the Q of x = QR where R has a positive diagonal. Each column is projected twice, which is
+    as exact as float32 allows.
+    """
+
+    def add(columns: jax.Array, number: jax.Array) -> tuple[jax.Array, None]:
+        column = x[:, number]
+        for _ in range(2):
+            column -= columns @ (column @ columns)
+        return columns.at[:, number].set(column / jnp.linalg.norm(column)), None
+
+    columns, _ = jax.lax.scan(add, jnp.zeros_like(x), jnp.arange(x.shape[1]))
+    return columns
 
 
 def mlp(

@@ -96,6 +96,13 @@ def test_an_update_keeps_structure_shapes_and_dtypes(algo: Algo, dataset: Datase
         chex.assert_tree_all_finite(value)
 
 
+def test_the_first_state_needs_no_lapack(algo: Algo):
+    """On a CPU several of jaxlib's factorisations in one program wait for each other for ever."""
+    init = jax.jit(algo.init, static_argnums=2)
+    program = init.lower(small(algo), jax.random.key(0), SPEC, UNKNOWN).as_text()
+    assert "lapack" not in program
+
+
 def test_an_update_moves_the_actor(algo: Algo, dataset: Dataset):
     config = small(algo)
     before, after, _ = updated(algo, dataset, jax.random.key(0))

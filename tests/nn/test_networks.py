@@ -60,3 +60,16 @@ def test_layer_norm_stands_on_the_side_of_the_activation_that_is_asked_for():
 def norm(x: jax.Array) -> jax.Array:
     mean, variance = x.mean(axis=-1, keepdims=True), x.var(axis=-1, keepdims=True)
     return (x - mean) / jnp.sqrt(variance + 1e-6)
+
+
+@pytest.mark.parametrize("shape", [(6, 40), (40, 40), (40, 3), (40, 1)])
+def test_orthogonal_weights_are_those_of_a_qr_factorisation(shape: tuple[int, int]):
+    params = networks.mlp((), shape[1], "orthogonal").init(jax.random.key(0), jnp.ones(shape[0]))
+    kernel = np.asarray(params["output"]["kernel"]) / np.sqrt(2)
+    tall = kernel if shape[0] >= shape[1] else kernel.T
+    np.testing.assert_allclose(tall.T @ tall, np.eye(min(shape)), atol=1e-5)
+    x = np.random.default_rng(0).normal(size=(max(shape), min(shape))).astype(np.float32)
+    q, r = np.linalg.qr(x)
+    np.testing.assert_allclose(
+        networks._orthonormal(jnp.asarray(x)), q * np.sign(np.diag(r)), atol=1e-4
+    )
