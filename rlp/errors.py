@@ -12,6 +12,10 @@ class DataWarning(UserWarning):
     """Data was read, but not as a matter of course: what was assumed, cut or left out."""
 
 
+class RunWarning(UserWarning):
+    """A run goes on, but not as it should: what became invalid, or too large, and where."""
+
+
 def nearest(word: str, options: Iterable[str]) -> str:
     """Returns ` (did you mean X?)` for the option closest to `word`, or an empty string."""
     close = difflib.get_close_matches(word, list(options), n=1, cutoff=0.5)

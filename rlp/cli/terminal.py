@@ -1,11 +1,12 @@
 """What a person sees of a run: lines, and on a terminal a bar with speed, losses and ETA."""
 
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from rich.console import Console, RenderableType
@@ -15,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rlp.cli.tables import WHOLE, ScreenTable
+from rlp.errors import RunWarning
 from rlp.statistics import SUMMARY, d4rl_score, falls, mean_interval, summary
 from rlp.types import NEVER, NOT_FINITE
 
@@ -192,6 +194,20 @@ class Terminal:
             self._console.print(f"{text}, 95 % interval {low:.0f} to {high:.0f} (Student's)")
         if best > 0:
             self._console.print("falls: episodes that earn less than a fifth of the data's best")
+
+
+class Silent(Terminal):
+    """Shows nothing; what would be warned of on stderr is a Python warning."""
+
+    def __init__(self) -> None:
+        super().__init__(quiet=True)
+
+    def warn(self, text: str) -> None:
+        """Warns as Python does."""
+        warnings.warn(text, RunWarning, stacklevel=2)
+
+    def returns(self, *_: Any, **__: Any) -> None:
+        """Prints nothing: the returns are in the run."""
 
 
 def spread(values: np.ndarray) -> str:

@@ -69,6 +69,9 @@ class Schedule:
         return [largest] if jax.default_backend() == "cpu" and largest >= 50 else []
 
 
+OnLog = Callable[[int, Columns], None]  # of the update, and the metrics [M] by name
+
+
 class Task(NamedTuple):
     """What a run trains on, and where it is evaluated."""
 
@@ -86,7 +89,18 @@ class Ended(NamedTuple):
     diverged: np.ndarray  # [M], the update that ended a member, or NEVER
 
 
-def fit(run: Run, schedule: Schedule, task: Task, wandb: bool, terminal: Terminal) -> Ended:
+def no_log(step: int, metrics: Columns) -> None:
+    """Does nothing at a log point."""
+
+
+def fit(
+    run: Run,
+    schedule: Schedule,
+    task: Task,
+    wandb: bool,
+    terminal: Terminal,
+    on_log: OnLog = no_log,
+) -> Ended:
     """Trains a run to its end, from its last checkpoint where it has one.
 
     A member whose losses or state are not finite is over: whatever it goes on to compute, it is
@@ -150,6 +164,7 @@ def fit(run: Run, schedule: Schedule, task: Task, wandb: bool, terminal: Termina
                 speed = sum(sizes) * len(run.seeds) / seconds
                 metrics["updates_per_second"] = np.full(len(run.seeds), speed)
                 note = _speed_and_losses(metrics, diverged)
+                on_log(step, metrics)
                 jobs.submit(
                     _tell, run, terminal, step, metrics, {**alarms, NOT_FINITE: diverged}, note
                 )

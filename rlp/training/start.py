@@ -83,19 +83,24 @@ class Handling:
     quiet: bool = False  # print the result only
 
 
-def begin(algo_name: str, values: Values, held: ExitStack) -> tuple[Run, EpisodeSet, Task]:
+def begin(
+    algo_name: str, values: Values, held: ExitStack, data_set: EpisodeSet | None = None
+) -> tuple[Run, EpisodeSet, Task]:
     """Returns a new run; its directory is made last, when everything has been checked.
 
     Args:
         algo_name: of the algorithm.
         values: the settings.
         held: gets the run's lock.
+        data_set: to learn from; None: what the settings name.
 
     Raises:
         InputError: if what is asked for cannot be.
     """
     (settings, configs), schedule = choose(algo_name, values), _part(Schedule, values)
-    data_set = _load(algo_name, settings)
+    if data_set:
+        settings = replace(settings, dataset=data_set.name)
+    data_set = _prepared(algo_name, settings, data_set)
     _check_data(algo_name, configs, data_set)
     handling, num_members = _part(Handling, values), len(configs) * settings.num_seeds
     task = _task(settings, schedule, handling, data_set, ALGOS[algo_name], configs[0], num_members)
@@ -244,13 +249,16 @@ def _preset(algo_name: str, name: str) -> str:
     return name
 
 
-def go_on(algo_name: str, values: Values, held: ExitStack) -> tuple[Run, EpisodeSet, Task]:
+def go_on(
+    algo_name: str, values: Values, held: ExitStack, data_set: EpisodeSet | None = None
+) -> tuple[Run, EpisodeSet, Task]:
     """Returns a run to go on with, `resume` of the values.
 
     Args:
         algo_name: of the algorithm.
         values: the settings; those that would train something else are refused.
         held: gets the run's lock.
+        data_set: that it learned from; None: what its settings name.
 
     Raises:
         InputError: if the run, its data or its lock does not allow it.
@@ -273,7 +281,7 @@ def go_on(algo_name: str, values: Values, held: ExitStack) -> tuple[Run, Episode
         dataset=values.get("dataset", settings.dataset),
         batch_devices=values.get("batch_devices") or settings.batch_devices,
     )
-    data_set = _load(algo_name, settings)
+    data_set = _prepared(algo_name, settings, data_set)
     found, expected = fingerprint(data_set), run.record["data"]["fingerprint"]
     if found != expected:
         raise InputError(
@@ -324,8 +332,9 @@ def _refuse_changes(run: Run, values: Values, allow_length: bool) -> None:
             )
 
 
-def _load(algo_name: str, settings: Settings) -> EpisodeSet:
-    data_set = data.load(settings.dataset, settings)
+def _prepared(algo_name: str, settings: Settings, data_set: EpisodeSet | None) -> EpisodeSet:
+    """Returns the data as it is learned from: that which is given, or the settings name."""
+    data_set = data_set or data.load(settings.dataset, settings)
     data_set = drop_last_successors(data_set) if settings.d4rl_compat else data_set
     if ALGOS[algo_name].policy.aims:
         data_set = whole_episodes(data_set, f"the returns that {algo_name} learns from")

@@ -1,0 +1,220 @@
+"""rlp from Python: data in, a run, a policy out. The commands do the same from flags.
+
+    import rlp
+
+    data = rlp.load_data("walker-walk/medium")
+    run = rlp.train("iql", data, seeds=4, expectile=[0.7, 0.9], num_updates=20_000)
+    policy = rlp.load_policy(run.directory, member="best")
+    action = policy(observation)
+
+Settings have the names of the flags that `python -m rlp.train iql --help` explains.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import numpy as np
+
+from rlp import data as datasets
+from rlp import envs, runs
+from rlp.algos import ALGOS
+from rlp.cli.terminal import Silent, Terminal
+from rlp.config import float_names
+from rlp.data.episodes import EpisodeSet
+from rlp.data.options import ReadOptions
+from rlp.envs import Bounds
+from rlp.errors import InputError, nearest
+from rlp.evaluation.agent import Agent
+from rlp.runs import Run, records
+from rlp.training import experiment, offline
+from rlp.training.offline import OnLog, Schedule, no_log
+from rlp.training.start import Handling, Settings
+from rlp.types import NEVER
+
+OF_COMMANDS = ("dataset", "num_seeds", "resume", "distributed", "quiet")  # arguments here
+
+
+def load_data(name_or_path: str | Path, **options: Any) -> EpisodeSet:
+    """Returns a data set: a bundled name, `minari:NAME` or a path; `a+b` joins.
+
+    What had to be assumed, cut or left out is warned of (`rlp.DataWarning`), and is in its `notes`.
+
+    Args:
+        name_or_path: of the data.
+        **options: what the data does not say itself, by the names of the fields of `ReadOptions`.
+
+    Raises:
+        InputError: if there is no such data set, it cannot be read, or there is no such option.
+    """
+    return datasets.load(str(name_or_path), ReadOptions(**_checked(options, (ReadOptions,))))
+
+
+def train(
+    algo: str,
+    data: EpisodeSet | str | Path = "walker-walk/medium",
+    *,
+    seeds: int = 1,
+    progress: bool = True,
+    on_log: OnLog = no_log,
+    **settings: Any,
+) -> Run:
+    """Trains a population and returns its run, whose folder has checkpoints, metrics and a report.
+
+    Args:
+        algo: the name of an algorithm, as `iql`.
+        data: a data set, or the name or path of one.
+        seeds: members of each setting; the first seed is `seed`, or 0.
+        progress: whether to show it; else warnings are Python's (`rlp.RunWarning`).
+        on_log: called at every log point with the update and the metrics [M] by name.
+        **settings: by the names of the flags; of a hyperparameter that is a number with a point, a
+            list of several are members of the same program.
+
+    Raises:
+        InputError: if there is no such algorithm or setting, or what is asked for cannot be.
+        KeyboardInterrupt: if it was interrupted: `resume` goes on.
+        FloatingPointError: if no member is left.
+    """
+    values = _values(algo, settings) | {"num_seeds": _count("seeds", seeds)}
+    if not isinstance(data, EpisodeSet):
+        values["dataset"] = str(data)
+    data_set = data if isinstance(data, EpisodeSet) else None
+    return _train(algo, values, data_set, progress, on_log)
+
+
+def resume(
+    directory: str | Path,
+    data: EpisodeSet | None = None,
+    *,
+    progress: bool = True,
+    on_log: OnLog = no_log,
+    **settings: Any,
+) -> Run:
+    """Goes on with a run, exactly: it ends as if it had never been interrupted.
+
+    Args:
+        directory: of the run.
+        data: that it learned from, where it was made in Python; else it is read again.
+        progress: as in `train`.
+        on_log: as in `train`.
+        **settings: what may differ: `dataset`, where the data has moved; with `extend=True` another
+            `num_updates`.
+
+    Raises:
+        InputError: if there is no run, its data is not the same, or settings would change it.
+        KeyboardInterrupt: if it was interrupted.
+        FloatingPointError: if no member is left.
+    """
+    algo = str(runs.load(Path(directory)).record["algo"])
+    dataset = {"dataset": str(settings.pop("dataset"))} if "dataset" in settings else {}
+    values = _values(algo, settings) | dataset | {"resume": str(directory)}
+    return _train(algo, values, data, progress, on_log)
+
+
+def _train(
+    algo: str, values: Mapping[str, Any], data: EpisodeSet | None, progress: bool, on_log: OnLog
+) -> Run:
+    terminal = Terminal(quiet=False) if progress else Silent()
+    run, ended = experiment.train(algo, values, terminal, data, on_log)
+    if ended.signal:
+        raise KeyboardInterrupt(f"{run.directory} was stopped; rlp.resume goes on with it")
+    if NEVER not in ended.diverged:
+        raise FloatingPointError(runs.in_words(run.diverged(ended.diverged)))
+    return run
+
+
+def load_policy(directory: str | Path, member: str = "best") -> Agent:
+    """Returns the policy of a run's last checkpoint.
+
+    Args:
+        directory: of the run.
+        member: `best` by the mean return of the last evaluation; a label, as `seed=0`; or `all`.
+
+    Raises:
+        InputError: if there is no run or checkpoint, or no such member, or none was evaluated.
+    """
+    run = runs.load(Path(directory))
+    policy, _ = offline.load_policy(run)
+    members = _members(run, member)
+    return Agent(run.algo, run.spec, policy, members, run.target_returns[0], _bounds(run))
+
+
+def _bounds(run: Run) -> Bounds | None:
+    """Returns the environment's actions that are -1 and 1 to a run's policies; None: those."""
+    if run.action_bounds or run.spec.action.kind == "discrete" or not run.record["env"]:
+        return run.action_bounds
+    space = envs.action_space(run.record["env"])
+    return space if isinstance(space, Bounds) else None
+
+
+def _members(run: Run, member: str) -> list[int]:
+    """Returns the numbers of the members that are asked for."""
+    labels = run.labels
+    if member == "all":
+        return list(range(len(labels)))
+    if member in labels:
+        return [labels.index(member)]
+    if member != "best":
+        known = ", ".join(labels)
+        raise InputError(f"member={member}: {run.directory} has best, all, {known}")
+    if len(labels) == 1:
+        return [0]
+    last = run.evaluations()[-len(labels) * len(run.tasks) :]
+    if not last:
+        raise InputError(
+            f"{run.directory} was not evaluated, so none is known to be the best: name one of "
+            f"{', '.join(labels)}"
+        )
+    means = np.array([np.mean(entry["returns"]) for entry in last])
+    of_members = means.reshape(len(labels), -1).mean(axis=1)
+    if np.isnan(of_members).all():
+        raise InputError(f"{run.directory}: no member is left")
+    return [int(np.nanargmax(of_members))]
+
+
+def _values(algo: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the settings, each checked."""
+    if algo not in ALGOS:
+        raise InputError(f"no algorithm {algo}{nearest(algo, ALGOS)}; there is {', '.join(ALGOS)}")
+    for name in OF_COMMANDS:
+        if name in settings:
+            raise InputError(f"{name}: is no setting in Python, but an argument, or of commands")
+    return _checked(settings, (Settings, Schedule, Handling, ALGOS[algo].Config))
+
+
+def _checked(settings: Mapping[str, Any], classes: Sequence[type]) -> dict[str, Any]:
+    """Returns values by name, each as the field of one of the dataclasses wants it.
+
+    Raises:
+        InputError: if there is no such field, or a value is something else.
+    """
+    kinds = {k: v for cls in classes for k, v in get_type_hints(cls, include_extras=True).items()}
+    swept = {name for cls in classes if cls.__name__ == "Config" for name in float_names(cls)}
+    checked = {}
+    for name, value in settings.items():
+        if name not in kinds:
+            raise InputError(f"no setting {name}{nearest(name, kinds)}")
+        plain = _plain(value)
+        if name in swept and isinstance(plain, list):
+            found = [records.read(kinds[name], each, name) for each in plain]
+            if not found or len(set(map(np.float32, found))) < len(found):
+                raise InputError(f"{name}={value}: must be different values, one or several")
+            checked[name] = found if len(found) > 1 else found[0]
+        else:
+            checked[name] = records.read(kinds[name], plain, name)
+    return checked
+
+
+def _plain(value: Any) -> Any:
+    """Returns numpy's numbers and arrays, tuples and paths as json has them."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    if isinstance(value, tuple):
+        return list(value)
+    return str(value) if isinstance(value, Path) else value
+
+
+def _count(name: str, value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise InputError(f"{name}={value}: must be a whole number, at least 1")
+    return value

@@ -1,0 +1,115 @@
+"""A policy to use in one's own loop: numpy in and out, in the units of the environment."""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rlp.envs import Bounds
+from rlp.errors import InputError
+from rlp.evaluation import policy as policies
+from rlp.evaluation.policy import Policy
+from rlp.types import Algo, Memory, Spec
+
+
+class Agent:
+    """The policies of one member of a run or several, that act on observations.
+
+    Call it with an observation; call `reset` where an episode begins: a policy that remembers, as a
+    Decision Transformer, would else go on with the last one.
+    """
+
+    def __init__(
+        self,
+        algo: Algo,
+        spec: Spec,
+        policy: Policy,
+        members: Sequence[int],
+        target_return: float = 0.0,
+        bounds: Bounds | None = None,
+    ) -> None:
+        """Takes some of the members of a policy.
+
+        Args:
+            algo: the algorithm that acts.
+            spec: what it was built for.
+            policy: the policies of all members.
+            members: the numbers of those that are to act.
+            target_return: to aim for, where the algorithm does.
+            bounds: the environment's actions that are -1 and 1 to the policy; None: those.
+        """
+        which = np.asarray(members)
+        config, params = jax.tree.map(lambda leaf: leaf[which], (policy.config, policy.params))
+        self._algo, self._spec, self._bounds = algo, spec, bounds
+        self._policy = jax.device_put(Policy(config, params, policy.normalizer, policy.origin))
+        self._origin = np.asarray(policy.origin, np.float64)
+        self._keys = jax.random.split(jax.random.key(0), len(which))
+        self.target_return = target_return
+        self._memory: Memory = None
+        self._size, self._step = 0, 0
+
+    def reset(self) -> None:
+        """Begins an episode, or as many as there are observations in the next call."""
+        self._memory, self._size, self._step = None, 0, 0
+
+    def __call__(
+        self, observation: np.ndarray, reward: np.ndarray | float = 0.0, temperature: float = 0.0
+    ) -> np.ndarray:
+        """Returns the action for an observation, or one for each of several.
+
+        Args:
+            observation: [O], or [N, O] of N episodes side by side.
+            reward: [] or [N], for the last action; needed where the policy aims for a return.
+            temperature: of sampling, where the policy has a distribution; 0: its mode.
+
+        Returns:
+            [A] or [N, A], in the environment's units; of discrete actions their numbers, [] or [N].
+            Of several members with an axis more in front.
+
+        Raises:
+            InputError: if the observation has another shape or is not finite, or N changes within
+                an episode of a policy that remembers.
+        """
+        rows = np.asarray(observation, np.float64)
+        width = self._spec.observation_dim
+        if rows.ndim not in (1, 2) or rows.shape[-1] != width or not rows.size:
+            raise InputError(
+                f"observation of shape {rows.shape}: must be ({width},) or (N, {width})"
+            )
+        if not np.isfinite(rows).all():
+            raise InputError("observation: NaN or infinite")
+        many = np.atleast_2d(rows)
+        action = self._act(many, np.broadcast_to(reward, len(many)), temperature)
+        action = self._in_units(action)
+        action = action if rows.ndim == 2 else action[:, 0]
+        return action if len(self._keys) > 1 else action[0]
+
+    def _act(self, rows: np.ndarray, reward: np.ndarray, temperature: float) -> np.ndarray:
+        """Returns actions [M, N, A] as the policy has them, and remembers."""
+        num_members = len(self._keys)
+        if self._algo.policy.aims and self._step and len(rows) != self._size:
+            raise InputError(
+                f"{len(rows)} observations in an episode that began with {self._size}: "
+                "call reset() where another begins"
+            )
+        if self._memory is None or len(rows) != self._size:
+            targets = jnp.full(len(rows), self.target_return, jnp.float32)
+            self._memory = policies.start(self._algo, self._spec, self._policy, targets)
+            self._size = len(rows)
+        each = ((rows - self._origin).astype(np.float32), reward.astype(np.float32))
+        observation, reward = (np.broadcast_to(x, (num_members, *x.shape)) for x in each)
+        action, self._memory = policies.act(
+            self._algo, self._policy, self._memory, observation, reward, self._keys,
+            self._step, temperature,
+        )  # fmt: skip
+        self._step += 1
+        return np.asarray(action)
+
+    def _in_units(self, action: np.ndarray) -> np.ndarray:
+        if self._spec.action.kind == "discrete":
+            return action.argmax(axis=-1)
+        if self._bounds is None:
+            return action
+        low, high = (bound.astype(np.float32) for bound in self._bounds)
+        return low + (action + 1) / 2 * (high - low)

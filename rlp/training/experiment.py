@@ -1,0 +1,129 @@
+"""A run from its settings to its result: what `rlp.train` and the command do."""
+
+from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
+
+import rlp
+from rlp import config, envs, runs
+from rlp.algos import presets
+from rlp.cli.terminal import Terminal
+from rlp.data.episodes import EpisodeSet, reward_factors
+from rlp.evaluation.rollout import evaluate_random, evaluation_seeds, most_steps, num_simulators
+from rlp.runs import Run, report
+from rlp.system import devices, files
+from rlp.training import offline, start
+from rlp.training.offline import Ended, OnLog, Schedule, Task, no_log
+from rlp.training.start import Values
+
+
+def train(
+    algo_name: str,
+    values: Values,
+    terminal: Terminal,
+    data_set: EpisodeSet | None = None,
+    on_log: OnLog = no_log,
+) -> tuple[Run, Ended]:
+    """Trains a new run, or goes on with `resume` of the values, and writes its result.
+
+    Args:
+        algo_name: of the algorithm.
+        values: the settings by name, see `rlp.training.start`.
+        terminal: that shows how it goes.
+        data_set: to learn from; None: what the settings name.
+        on_log: called at every log point with the update and the metrics [M] by name.
+
+    Returns:
+        The run and how it ended; one that was stopped has no result yet.
+
+    Raises:
+        InputError: if what is asked for cannot be.
+    """
+    with ExitStack() as held:  # the lock of the run
+        begin = start.go_on if values.get("resume") else start.begin
+        run, data_set, task = begin(algo_name, values, held, data_set)
+        schedule = start.schedule_of(run)
+        with terminal:
+            terminal.say(_introduction(run, data_set, task))
+            for doubt in filter(None, map(run.doubt, run.target_returns)):
+                terminal.warn(doubt)
+            ended = offline.fit(run, schedule, task, bool(values.get("wandb")), terminal, on_log)
+            if not ended.signal and devices.is_first():
+                _conclude(run, data_set, task, schedule, run.diverged(ended.diverged), terminal)
+    return run, ended
+
+
+def _conclude(
+    run: Run,
+    data_set: EpisodeSet,
+    task: Task,
+    schedule: Schedule,
+    diverged: dict[str, int],
+    terminal: Terminal,
+) -> None:
+    """Shows the table of returns, and writes it to result.json and the report."""
+    rows = {
+        f"data ({run.record['data']['name']}){name}": returns
+        for number, name in enumerate(run.tasks)
+        if len(returns := start.returns_of(data_set, number))
+    }
+    if task.env:
+        num_tasks = len(run.tasks)
+        seeds = evaluation_seeds(schedule.final_episodes, num_tasks)
+        num_envs = num_simulators(1, schedule.num_episodes, num_tasks)
+        env = envs.make(run.record["env"], num_envs, run.action_bounds)
+        with terminal.bar("random policy", most_steps(env, 1, len(seeds))) as show:
+            found = evaluate_random(env, seeds, show)
+        terminal.invalid(run.by_task("random policy", found.invalid))
+        rows |= run.by_task("random policy", found.values)
+    last = run.evaluations()[-len(run.seeds) * len(run.tasks) :]
+    rows.update((entry["member"], np.array(entry["returns"])) for entry in last)
+    marks = {name + task: first for name, first in diverged.items() for task in run.tasks}
+    rows.update(dict.fromkeys(marks, np.array([np.nan])))
+    best = max(run.record["data"]["returns"], default=0.0)
+    terminal.returns(rows, run.over_members(rows), run.record["env"], marks, best)
+    returns = {name: runs.to_json(values) for name, values in rows.items()}
+    result = {"returns": returns, "diverged": diverged, **run.record}
+    files.write_json(run.directory / "result.json", result)
+    policy, _ = offline.load_policy(run)
+    page = report.write(run, rows, policy.params, marks)
+    terminal.say(f"report: {page}{without(diverged)}")
+
+
+def without(diverged: dict[str, int]) -> str:
+    """Returns a line that names the members that are over, nothing where none is."""
+    return f"\n{runs.in_words(diverged)}" if diverged else ""
+
+
+def _introduction(run: Run, data_set: EpisodeSet, task: Task) -> str:
+    returns, steps = np.array(run.record["data"]["returns"]), data_set.lengths.sum()
+    mean = "not known"
+    if len(returns):
+        mean = f"{returns.mean():.0f} ({returns.min():.0f} to {returns.max():.0f})"
+    algo_name, settings = run.record["algo"], run.record["settings"]
+    images = ", and their mirror images" if settings["mirror"] else ""
+    products = "" if run.precision == "float32" else f", products of {run.precision}"
+    lines = [
+        f"rlp {rlp.__version__}  {algo_name}  {run.size} on {task.placement}{products}",
+        f"data  {run.record['data']['name']}  {len(data_set.episodes)} episodes, {steps:,} steps, "
+        f"return {mean}{images}",
+        f"run   {run.directory}",
+    ]
+    if data_set.num_tasks > 1 and settings["balance_tasks"]:
+        factors = ", ".join(f"{factor:.2f}" for factor in reward_factors(data_set))
+        hint = "--balance_tasks=False leaves them as they are"
+        lines.insert(2, f"tasks {data_set.env}: rewards times {factors}, to one mean size; {hint}")
+    preset = settings["preset"]
+    if preset != "paper":
+        members = [{**settings, **config.to_dict(each)} for each in run.configs]
+        values = presets(run.algo)[preset].items()
+        kept = {k: v for k, v in values if all(member[k] == v for member in members)}
+        hint = "--preset=paper has the authors' setting"
+        lines.insert(1, f"preset {preset}: {flags(kept)}; {hint}")
+    return "\n".join(lines)
+
+
+def flags(values: dict[str, Any]) -> str:
+    """Returns values as one types them."""
+    return " ".join(f"--{name}={config.as_typed(value)}" for name, value in values.items())
