@@ -5,6 +5,7 @@ __version__ = "0.1.0"
 from rlp.api import load_data, load_policy, resume, train
 from rlp.data import from_arrays, from_episodes
 from rlp.data.episodes import Episode, EpisodeSet
+from rlp.data.options import ReadOptions
 from rlp.errors import DataWarning, InputError, RunWarning
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "Episode",
     "EpisodeSet",
     "InputError",
+    "ReadOptions",
     "RunWarning",
     "from_arrays",
     "from_episodes",

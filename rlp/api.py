@@ -114,7 +114,9 @@ def resume(
 def _train(
     algo: str, values: Mapping[str, Any], data: EpisodeSet | None, progress: bool, on_log: OnLog
 ) -> Run:
-    terminal = Terminal(quiet=False) if progress else Silent()
+    def terminal() -> Terminal:
+        return Terminal(quiet=False) if progress else Silent()
+
     run, ended = experiment.train(algo, values, terminal, data, on_log)
     if ended.signal:
         raise KeyboardInterrupt(f"{run.directory} was stopped; rlp.resume goes on with it")
@@ -209,8 +211,8 @@ def _plain(value: Any) -> Any:
     """Returns numpy's numbers and arrays, tuples and paths as json has them."""
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
-    if isinstance(value, tuple):
-        return list(value)
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
     return str(value) if isinstance(value, Path) else value
 
 

@@ -52,9 +52,7 @@ class Config:
     layer_norm: networks.NormSide = "after"  # in the critics, before or after the activations
     actor_learning_rate: NonNegativeFloat = 1e-3  # Adam's
     critic_learning_rate: NonNegativeFloat = 1e-3  # Adam's
-    decay_learning_rates: bool = (
-        False  # both by a cosine, to 0 at the last update (not the paper's)
-    )
+    decay_learning_rates: bool = False  # both by a cosine, to 0 at the end (not the paper's)
     discount: Discount = 0.99  # gamma
     tau: Share = 0.005  # Polyak step of the targets
     policy_noise: NonNegativeFloat = 0.2  # standard deviation of noise on the target's action

@@ -30,12 +30,15 @@ def train(algo_name: str, given: cli.Given) -> Run:
     handling, values = cli.parse(Handling, given), values_of(algo_name, given)
     if handling.distributed:
         devices.join(handling.distributed)
-    terminal = Terminal(handling.quiet or not devices.is_first())
+
+    def terminal() -> Terminal:
+        return Terminal(handling.quiet or not devices.is_first())
+
     run, ended = experiment.train(algo_name, values, terminal)
     diverged = run.diverged(ended.diverged)
     if ended.signal:
         again = f"python -m rlp.train {algo_name} --resume={run.directory}"
-        terminal.say(f"stopped; to go on: {again}{experiment.without(diverged)}")
+        terminal().say(f"stopped; to go on: {again}{experiment.without(diverged)}")
         raise SystemExit(128 + ended.signal)
     if len(diverged) == len(run.seeds):
         raise SystemExit(f"error: no member is left, {runs.in_words(diverged)}")

@@ -1,5 +1,6 @@
 """A run from its settings to its result: what `rlp.train` and the command do."""
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
@@ -21,7 +22,7 @@ from rlp.training.start import Values
 def train(
     algo_name: str,
     values: Values,
-    terminal: Terminal,
+    show: Callable[[], Terminal],
     data_set: EpisodeSet | None = None,
     on_log: OnLog = no_log,
 ) -> tuple[Run, Ended]:
@@ -30,7 +31,7 @@ def train(
     Args:
         algo_name: of the algorithm.
         values: the settings by name, see `rlp.training.start`.
-        terminal: that shows how it goes.
+        show: returns what shows how it goes; called when the devices are known.
         data_set: to learn from; None: what the settings name.
         on_log: called at every log point with the update and the metrics [M] by name.
 
@@ -43,7 +44,7 @@ def train(
     with ExitStack() as held:  # the lock of the run
         begin = start.go_on if values.get("resume") else start.begin
         run, data_set, task = begin(algo_name, values, held, data_set)
-        schedule = start.schedule_of(run)
+        schedule, terminal = start.schedule_of(run), show()
         with terminal:
             terminal.say(_introduction(run, data_set, task))
             for doubt in filter(None, map(run.doubt, run.target_returns)):

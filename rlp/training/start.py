@@ -58,9 +58,7 @@ class Settings(ReadOptions):
     d4rl_compat: bool = False  # drop each last transition before a time limit, as D4RL's loader
     normalize: bool = True  # observations to mean 0 and standard deviation 1
     precision: Precision = "float32"  # of matrix products; tf32 is an accelerator's
-    batch_devices: int = (
-        0  # that share each member's batches (0: two parts of a CPU with the cores)
-    )
+    batch_devices: int = 0  # that share a member's batches (0: two parts of a CPU with the cores)
     float16: bool = False  # keep observations in half precision, where memory is short
     show_task: bool = True  # of several tasks, which one it is
     balance_tasks: bool = True  # of several tasks, bring the rewards to the same mean size

@@ -17,7 +17,7 @@ from tests.whole_runs import refused
 
 def test_one_case_has_every_figure():
     code = (
-        "import json, sys, time; from rlp import bench;"
+        "import json, sys, time; from rlp.bench import benchmark;"
         "print(json.dumps(benchmark.measure('bc', 'float32', 2, 1, 3, time.time())));"
         "found = {'dm_control', 'mujoco', 'gymnasium'} & sys.modules.keys();"
         "sys.exit(f'imported {found}' if found else 0)"

@@ -163,7 +163,9 @@ def test_discrete_actions_are_for_the_categorical_head(tmp_path: Path, capsys: A
     words = [f"--dataset={path}", f"--runs={tmp_path}/runs", "--num_updates=4"]
     words += ["--num_episodes=1", "--final_episodes=1"]
     error = refused(capsys, lambda: train.main(["iql", *words]))
-    assert "its actions are discrete, which bc --head=categorical learns" in error
+    assert "its actions are discrete, which bc can learn" in error
+    error = refused(capsys, lambda: train.main(["bc", *words]))
+    assert "--head=deterministic: the actions are discrete: --head=categorical learns" in error
     train.main(["bc", *words, "--head=categorical"])
     assert "seed=0" in capsys.readouterr().out
 
@@ -248,7 +250,7 @@ def test_resume_refuses_what_would_train_something_else(
         return refused(capsys, lambda: command("--resume=runs/a", *words))
 
     assert "runs/a began with 8, and a run goes on as it began" in error("--hidden_dims=16")
-    assert "--learning_rate=1e-3: runs/a began with 0.001,0.0001" in error("--learning_rate=1e-3")
+    assert "--learning_rate=0.001: runs/a began with 0.001,0.0001" in error("--learning_rate=1e-3")
     assert "--seed=4: runs/a began with 0" in error("--seed=4")
     assert "--log_every=5: runs/a began with 10" in error("--log_every=5")
     changed = replace(episodes, episodes=[*episodes.episodes, make_episode(4)])
@@ -284,10 +286,10 @@ def test_arrays_alone_need_neither_simulators_nor_loggers(exorl: Path, tmp_path:
         "import sys;"
         "missing = 'dm_control mujoco gymnasium clu tensorboardX wandb matplotlib'.split();"
         "sys.modules.update(dict.fromkeys(missing));"  # an import of None fails
-        "from rlp import train; train.main(sys.argv[1:])"
+        "from rlp.commands import train; train.main(sys.argv[1:])"
     )
     words = ("bc", f"--dataset={exorl}", "--eval_every=0", "--name=a", *FAST)
-    environment = {**os.environ, "PYTHONPATH": str(Path(train.__file__).parents[1])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(train.__file__).parents[2])}
     subprocess.run([sys.executable, "-c", code, *words], cwd=tmp_path, env=environment, check=True)
     assert len(lines(str(tmp_path / "runs/a"))) == 4
     assert (tmp_path / "runs/a/report.html").exists()
