@@ -16,8 +16,8 @@ from typing import Any, get_type_hints
 
 import numpy as np
 
+from rlp import algos, envs, runs
 from rlp import data as datasets
-from rlp import envs, runs
 from rlp.algos import ALGOS
 from rlp.cli.terminal import Silent, Terminal
 from rlp.config import float_names
@@ -30,7 +30,7 @@ from rlp.runs import Run, records
 from rlp.training import experiment, offline
 from rlp.training.offline import OnLog, Schedule, no_log
 from rlp.training.start import Handling, Settings
-from rlp.types import NEVER
+from rlp.types import NEVER, Algo
 
 OF_COMMANDS = ("dataset", "num_seeds", "resume", "distributed", "quiet")  # arguments here
 
@@ -51,7 +51,7 @@ def load_data(name_or_path: str | Path, **options: Any) -> EpisodeSet:
 
 
 def train(
-    algo: str,
+    algo: Algo | str,
     data: EpisodeSet | str | Path = "walker-walk/medium",
     *,
     seeds: int = 1,
@@ -62,7 +62,7 @@ def train(
     """Trains a population and returns its run, whose folder has checkpoints, metrics and a report.
 
     Args:
-        algo: the name of an algorithm, as `iql`.
+        algo: the name of an algorithm, as `iql`, or a module of your own (`rlp.types.Algo`).
         data: a data set, or the name or path of one.
         seeds: members of each setting; the first seed is `seed`, or 0.
         progress: whether to show it; else warnings are Python's (`rlp.RunWarning`).
@@ -75,17 +75,19 @@ def train(
         KeyboardInterrupt: if it was interrupted: `resume` goes on.
         FloatingPointError: if no member is left.
     """
-    values = _values(algo, settings) | {"num_seeds": _count("seeds", seeds)}
+    name = algo if isinstance(algo, str) else algos.register(algo)
+    values = _values(name, settings) | {"num_seeds": _count("seeds", seeds)}
     if not isinstance(data, EpisodeSet):
         values["dataset"] = str(data)
     data_set = data if isinstance(data, EpisodeSet) else None
-    return _train(algo, values, data_set, progress, on_log)
+    return _train(name, values, data_set, progress, on_log)
 
 
 def resume(
     directory: str | Path,
     data: EpisodeSet | None = None,
     *,
+    algo: Algo | None = None,
     progress: bool = True,
     on_log: OnLog = no_log,
     **settings: Any,
@@ -95,6 +97,7 @@ def resume(
     Args:
         directory: of the run.
         data: that it learned from, where it was made in Python; else it is read again.
+        algo: the module of its algorithm, where it is your own.
         progress: as in `train`.
         on_log: as in `train`.
         **settings: what may differ: `dataset`, where the data has moved; with `extend=True` another
@@ -105,10 +108,10 @@ def resume(
         KeyboardInterrupt: if it was interrupted.
         FloatingPointError: if no member is left.
     """
-    algo = str(runs.load(Path(directory)).record["algo"])
+    name = str(_load(directory, algo).record["algo"])
     dataset = {"dataset": str(settings.pop("dataset"))} if "dataset" in settings else {}
-    values = _values(algo, settings) | dataset | {"resume": str(directory)}
-    return _train(algo, values, data, progress, on_log)
+    values = _values(name, settings) | dataset | {"resume": str(directory)}
+    return _train(name, values, data, progress, on_log)
 
 
 def _train(
@@ -125,17 +128,24 @@ def _train(
     return run
 
 
-def load_policy(directory: str | Path, member: str = "best") -> Agent:
+def _load(directory: str | Path, algo: Algo | None) -> Run:
+    if algo:
+        algos.register(algo)
+    return runs.load(Path(directory))
+
+
+def load_policy(directory: str | Path, member: str = "best", algo: Algo | None = None) -> Agent:
     """Returns the policy of a run's last checkpoint.
 
     Args:
         directory: of the run.
         member: `best` by the mean return of the last evaluation; a label, as `seed=0`; or `all`.
+        algo: the module of its algorithm, where it is your own.
 
     Raises:
         InputError: if there is no run or checkpoint, or no such member, or none was evaluated.
     """
-    run = runs.load(Path(directory))
+    run = _load(directory, algo)
     policy, _ = offline.load_policy(run)
     members = _members(run, member)
     return Agent(run.algo, run.spec, policy, members, run.target_returns[0], _bounds(run))

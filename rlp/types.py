@@ -198,8 +198,8 @@ class Algo(Protocol):
     Config: type
     """Hyperparameters, made by `rlp.config.config`; has `batch_size` and `num_updates`."""
 
-    SUPPORTS: frozenset[Kind]
-    """The kinds of actions that it learns."""
+    SUPPORTS: frozenset[str]
+    """The kinds of actions that it learns: continuous, discrete."""
 
     NEEDS_REWARDS: bool
     """Whether it learns from rewards; what clones does not."""

@@ -1,4 +1,4 @@
-"""What the README says is what the repository has."""
+"""What README and docs say is what the repository has."""
 
 import importlib.util
 import re
@@ -11,7 +11,12 @@ from rlp import data, study
 from rlp.bench import report
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
+PAGES = {
+    path: path.read_text() for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+}
+README, RESULTS, SPEED, DATA = (
+    PAGES[ROOT / name] for name in ("README.md", "docs/results.md", "docs/speed.md", "docs/data.md")
+)
 STUDIES = [
     "walker", "walker_multitask", "unbalanced_tasks", "mirror_images", "shared_data",
     "cheetah_run", "precision",
@@ -34,12 +39,24 @@ def experiment(name: str) -> Any:
 
 def test_the_tables_of_results_are_those_of_the_records():
     for name in (name for name in STUDIES if name != "unbalanced_tasks"):
-        assert study.table(experiment(name).STUDY) in README
+        assert study.table(experiment(name).STUDY) in RESULTS + SPEED
+
+
+def test_the_number_of_each_algorithm_is_that_of_its_record():
+    cells = study.cells(experiment("walker_multitask").STUDY)["walker-walk"]
+    found = re.findall(r"^\| `(\w+)` \|.*\| ([\d][^|]*) \|$", README, re.MULTILINE)
+    rows = {"cqlsac": "cqlsac-long"}
+    assert len(found) == 6
+    assert dict(found) == {name: cells[rows.get(name, name)].text for name, _ in found}
+    assert f"`--actor_penalty=0.01` has {cells['rebrac-far'].text}." in README
+    assert f"mean is {cells['bc'].data.mean():.0f} and best {cells['bc'].data.max():.0f}" in (
+        README.replace("\n", " ")
+    )
 
 
 def test_the_table_of_speeds_is_that_of_the_record():
     record = report.read(ROOT / "experiments" / "results" / "bench_cpu.json")
-    assert report.markdown(record) in README
+    assert report.markdown(record) in SPEED
 
 
 @pytest.mark.parametrize("name", STUDIES)
@@ -56,18 +73,22 @@ def test_the_records_are_of_the_settings_that_studies_have(name: str):
     assert {cell: found for cell, found in changed.items() if found} == {}
 
 
-def test_what_it_points_at_is_there():
-    paths = re.findall(r"\]\(([^)#]+)\)", README) + re.findall(
-        r"`((?:rlp|docs|experiments|tests)/[\w/.]+)`", README
-    )
-    assert len(paths) > 10
-    assert [path for path in paths if not (ROOT / path).exists()] == []
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_what_a_page_points_at_is_there(page: Path):
+    links = [page.parent / path for path in re.findall(r"\]\(([^)#:]+)\)", PAGES[page])]
+    named = re.findall(r"`((?:rlp|docs|experiments|tests)/[\w/.]+)`", PAGES[page])
+    missing = [path for path in (*links, *(ROOT / name for name in named)) if not path.exists()]
+    assert missing == []
+
+
+def test_readme_is_short():
+    assert len(README.splitlines()) <= 150
 
 
 def test_the_data_that_it_makes_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
-    (example,) = re.findall(r"```python\n(import numpy.*?)```", README, re.DOTALL)
-    exec(compile(example, "README.md", "exec"), {})
+    (example,) = re.findall(r"```python\n(import numpy.*?)```", DATA, re.DOTALL)
+    exec(compile(example, "data.md", "exec"), {})
     read = data.load("my_data.npz")
     assert (read.env, read.lengths.tolist()) == ("walker-walk", [1000] * 3)
     assert not any(e.terminated for e in read.episodes)

@@ -18,7 +18,6 @@ from rlp.errors import InputError
 from rlp.nn import networks, optim
 from rlp.nn.distributions import tanh_normal_log_prob, tanh_normal_sample
 from rlp.types import (
-    Kind,
     Metrics,
     Params,
     Sources,
@@ -31,7 +30,7 @@ from rlp.types import (
 )
 
 LOG_STD_MIN, LOG_STD_MAX = -5.0, 2.0
-SUPPORTS: frozenset[Kind] = frozenset({"continuous", "discrete"})
+SUPPORTS = frozenset({"continuous", "discrete"})
 NEEDS_REWARDS: bool = False
 
 

@@ -28,7 +28,6 @@ from rlp.errors import InputError
 from rlp.nn import networks, optim
 from rlp.nn.distributions import tanh_normal_log_prob
 from rlp.types import (
-    Kind,
     Limits,
     Metrics,
     Params,
@@ -41,7 +40,7 @@ from rlp.types import (
 )
 
 ALPHA_PRIME_MAX = 1e6
-SUPPORTS: frozenset[Kind] = frozenset({"continuous"})
+SUPPORTS = frozenset({"continuous"})
 NEEDS_REWARDS: bool = True
 
 

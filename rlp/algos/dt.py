@@ -17,7 +17,6 @@ from rlp.errors import InputError
 from rlp.nn import networks, optim
 from rlp.types import (
     Acting,
-    Kind,
     Metrics,
     Params,
     Segment,
@@ -28,7 +27,7 @@ from rlp.types import (
     state_actor,
 )
 
-SUPPORTS: frozenset[Kind] = frozenset({"continuous"})
+SUPPORTS = frozenset({"continuous"})
 NEEDS_REWARDS: bool = True
 # The rate is rounded to k / 256, and 1 would leave nothing; layers are compiled one by one.
 Dropout = Annotated[float, "from 0 to 0.99", lambda value: 0 <= value <= 0.99]

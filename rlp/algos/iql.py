@@ -18,7 +18,6 @@ from rlp.data.dataset import sample_transitions, statistics_of
 from rlp.nn import networks, optim
 from rlp.nn.distributions import normal_log_prob
 from rlp.types import (
-    Kind,
     Metrics,
     Params,
     Sources,
@@ -31,7 +30,7 @@ from rlp.types import (
 
 LOG_STD_MIN, LOG_STD_MAX = -5.0, 2.0
 NUM_CRITICS = 2
-SUPPORTS: frozenset[Kind] = frozenset({"continuous"})
+SUPPORTS = frozenset({"continuous"})
 NEEDS_REWARDS: bool = True
 
 

@@ -19,7 +19,6 @@ from rlp.config import Discount, NonNegativeFloat, Positive, PositiveFloat, Shar
 from rlp.data.dataset import sample_sarsa, statistics_of
 from rlp.nn import networks, optim
 from rlp.types import (
-    Kind,
     Limits,
     Metrics,
     Params,
@@ -31,7 +30,7 @@ from rlp.types import (
     state_actor,
 )
 
-SUPPORTS: frozenset[Kind] = frozenset({"continuous"})
+SUPPORTS = frozenset({"continuous"})
 NEEDS_REWARDS: bool = True
 
 

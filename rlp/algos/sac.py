@@ -18,7 +18,6 @@ from rlp.data.dataset import sample_transitions, statistics_of
 from rlp.nn import networks, optim
 from rlp.nn.distributions import tanh_normal_sample
 from rlp.types import (
-    Kind,
     Limits,
     Metrics,
     Params,
@@ -30,7 +29,7 @@ from rlp.types import (
     state_actor,
 )
 
-SUPPORTS: frozenset[Kind] = frozenset({"continuous"})
+SUPPORTS = frozenset({"continuous"})
 NEEDS_REWARDS: bool = True
 Head = tuple[jax.Array, jax.Array]  # mean (before the tanh) and log standard deviation, [..., A]
 

@@ -15,10 +15,10 @@ from rlp.algos.values import q_limits, scale_rewards
 from rlp.config import Discount, NonNegativeFloat, Positive, PositiveFloat, Share, config
 from rlp.data.dataset import sample_transitions, statistics_of
 from rlp.nn import networks, optim
-from rlp.types import Kind, Metrics, Params, Sources, Spec, Statistics, Transition, state_actor
+from rlp.types import Metrics, Params, Sources, Spec, Statistics, Transition, state_actor
 
 NUM_CRITICS = 2
-SUPPORTS: frozenset[Kind] = frozenset({"continuous"})
+SUPPORTS = frozenset({"continuous"})
 NEEDS_REWARDS: bool = True
 
 

@@ -76,7 +76,7 @@ def main(
             name, *rest = words
             _run(f"{prog} {name}", commands[name], rest)
     except InputError as error:
-        _fail(str(error))
+        fail(str(error))
     except KeyboardInterrupt:  # where a run does not end by itself, as while data is read
         print("interrupted", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
@@ -84,11 +84,11 @@ def main(
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else exit complains again
         sys.exit(1)
     except MemoryError as error:
-        _fail(f"the memory does not suffice: {error or 'choose less of everything'}")
+        fail(f"the memory does not suffice: {error or 'choose less of everything'}")
     except OSError as error:
         if error.errno not in OF_THE_DISK:
             raise
-        _fail(f"{error.filename or 'disk'}: {error.strerror}")
+        fail(f"{error.filename or 'disk'}: {error.strerror}")
 
 
 def parse(cls: type[T], given: Mapping[str, str]) -> T:
@@ -335,6 +335,7 @@ def _show_warning(message: Warning | str, category: type[Warning], *where: Any) 
         print(warnings.formatwarning(message, category, *where[:2]), file=sys.stderr, end="")
 
 
-def _fail(message: str) -> None:
+def fail(message: str) -> None:
+    """Prints why nothing was done, in one line on stderr, and exits with code 2."""
     print(f"error: {message}", file=sys.stderr)
     sys.exit(2)

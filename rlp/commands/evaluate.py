@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from rlp import cli, envs, runs
+from rlp import algos, cli, envs, runs
 from rlp.cli.terminal import COMPILING, Terminal
 from rlp.config import Distinct, Positive
 from rlp.errors import InputError
@@ -37,12 +37,15 @@ class Settings:
     seed: int = EVALUATION_SEED  # of the first episode's initial state; the others follow
     env: str = ""  # environment (default: the one the run was evaluated in)
     target_return: Distinct[float] = ()  # returns to aim for (default: the one of the training)
+    algo: str = ""  # module of the run's algorithm, where it is your own
     quiet: bool = False  # print the result only
 
 
 def evaluate_run(given: cli.Given) -> None:
     """Evaluates the last checkpoint, prints the returns and writes them to evaluation.json."""
     settings = cli.parse(Settings, given)
+    if settings.algo:
+        algos.load(settings.algo)
     run = runs.load(Path(settings.run))
     if settings.target_return and not run.algo.policy.aims:
         raise InputError(f"--target_return: {run.record['algo']} does not aim for a return")

@@ -1,16 +1,21 @@
 """Trains a population on logged data: `python -m rlp.train ALGORITHM [--flag=value ...]`."""
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
-from rlp import cli, runs
+from rlp import algos, cli, runs
 from rlp.algos import ALGOS, presets
 from rlp.cli.terminal import Terminal
+from rlp.errors import InputError
 from rlp.runs import Run
 from rlp.system import devices
 from rlp.training import experiment
 from rlp.training.offline import Schedule
 from rlp.training.start import Handling, Settings
+
+OWN = "--algo="
+BUILT_IN = tuple(ALGOS)
 
 
 def values_of(algo_name: str, given: cli.Given) -> dict[str, Any]:
@@ -37,7 +42,8 @@ def train(algo_name: str, given: cli.Given) -> Run:
     run, ended = experiment.train(algo_name, values, terminal)
     diverged = run.diverged(ended.diverged)
     if ended.signal:
-        again = f"python -m rlp.train {algo_name} --resume={run.directory}"
+        word = algo_name if algo_name in BUILT_IN else OWN + algo_name
+        again = f"python -m rlp.train {word} --resume={run.directory}"
         terminal().say(f"stopped; to go on: {again}{experiment.without(diverged)}")
         raise SystemExit(128 + ended.signal)
     if len(diverged) == len(run.seeds):
@@ -60,7 +66,13 @@ def _doc(algo_name: str) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """The command line."""
+    """The command line; `--algo=MODULE` instead of a name is an algorithm of one's own."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words and words[0].startswith(OWN):
+        try:
+            words[0] = algos.load(words[0].removeprefix(OWN))
+        except InputError as error:
+            cli.fail(str(error))
     commands = {
         name: cli.Command(
             run=lambda given, name=name: train(name, given),
@@ -69,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
         for name, algo in ALGOS.items()
     }
-    cli.main("python -m rlp.train", commands, argv)
+    cli.main("python -m rlp.train", commands, words)
 
 
 if __name__ == "__main__":

@@ -245,7 +245,10 @@ def check_members(record: Mapping[str, Any], path: Path, complete: bool = True) 
         InputError: if they are not.
     """
     if record["algo"] not in ALGOS:
-        raise InputError(f"{path}: this rlp has no algorithm {record['algo']}")
+        raise InputError(
+            f"{path}: this rlp has no algorithm {record['algo']}; one of your own is given by its "
+            "module, as --algo=MODULE, or algo=MODULE in Python"
+        )
     cls, members = ALGOS[record["algo"]].Config, record["members"]
     floats = float_names(cls)
     for number, member in enumerate(members):
