@@ -1,12 +1,11 @@
 """rlp: offline reinforcement learning of whole populations, as one compiled program."""
 
-__version__ = "0.1.0"
-
 from rlp.api import load_data, load_policy, resume, train
 from rlp.data import from_arrays, from_episodes
 from rlp.data.episodes import Episode, EpisodeSet
 from rlp.data.options import ReadOptions
 from rlp.errors import DataWarning, InputError, RunWarning
+from rlp.version import __version__
 
 __all__ = [
     "DataWarning",
@@ -15,6 +14,7 @@ __all__ = [
     "InputError",
     "ReadOptions",
     "RunWarning",
+    "__version__",
     "from_arrays",
     "from_episodes",
     "load_data",

@@ -27,7 +27,6 @@ from typing import Any, TypeVar
 import jax
 import numpy as np
 
-import rlp
 from rlp.runs import records
 from rlp.algos import ALGOS
 from rlp.config import from_dict
@@ -36,6 +35,7 @@ from rlp.envs import Bounds
 from rlp.errors import InputError
 from rlp.system.files import check_plain, read_json, read_objects, write_json
 from rlp.types import NEVER, NOT_FINITE, Algo, Precision, Spec
+from rlp.version import __version__
 
 T = TypeVar("T")
 Curves = dict[str, dict[str, list[tuple[int, float]]]]  # metric -> member -> [(step, value)]
@@ -288,7 +288,7 @@ def load(directory: Path) -> Run:
     layout = record.get("layout") if isinstance(record, dict) else None
     if layout != LAYOUT:
         raise InputError(
-            f"{directory} has layout {layout!r:.60}, rlp {rlp.__version__} reads layout {LAYOUT}: "
+            f"{directory} has layout {layout!r:.60}, rlp {__version__} reads layout {LAYOUT}: "
             "use the version of rlp that wrote it"
         )
     run = Run(directory, records.read_run(record, path))
@@ -317,7 +317,7 @@ def default_name(algo_name: str, data_name: str) -> str:
 
 def environment() -> dict[str, Any]:
     """Returns what a number depends on beside the flags: versions, commit, machine."""
-    versions = {"rlp": rlp.__version__, "python": platform.python_version()}
+    versions = {"rlp": __version__, "python": platform.python_version()}
     for package in PACKAGES:
         try:
             versions[package] = metadata.version(package)

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-import rlp
 from rlp import config, envs, runs
 from rlp.algos import presets
 from rlp.cli.terminal import Terminal
@@ -17,6 +16,7 @@ from rlp.system import devices, files
 from rlp.training import offline, start
 from rlp.training.offline import Ended, OnLog, Schedule, Task, no_log
 from rlp.training.start import Values
+from rlp.version import __version__
 
 
 def train(
@@ -106,7 +106,7 @@ def _introduction(run: Run, data_set: EpisodeSet, task: Task) -> str:
     images = ", and their mirror images" if settings["mirror"] else ""
     products = "" if run.precision == "float32" else f", products of {run.precision}"
     lines = [
-        f"rlp {rlp.__version__}  {algo_name}  {run.size} on {task.placement}{products}",
+        f"rlp {__version__}  {algo_name}  {run.size} on {task.placement}{products}",
         f"data  {run.record['data']['name']}  {len(data_set.episodes)} episodes, {steps:,} steps, "
         f"return {mean}{images}",
         f"run   {run.directory}",
