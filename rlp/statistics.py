@@ -3,7 +3,7 @@
 A few runs have Student's interval of their mean, which covers what it says where they are about
 normal: each is itself a mean over a hundred episodes. Aggregates over runs and tasks are rliable's,
 whose generator cannot be seeded; scores are [R, T] there, a run's mean return in each task, and
-runs of different tasks are independent. D4RL (2004.07219) compares returns on a scale of its own.
+runs of different tasks are independent.
 """
 
 from collections.abc import Callable
@@ -15,23 +15,6 @@ NUM_RESAMPLES = 2000
 FALL = 0.2  # of the data's best return: a walker that earns less lies on the ground
 SUMMARY = ("mean", "std", "median", "min", "max")
 Statistic = Callable[..., float]  # from scores [R, T], one array or two
-D4RL_REFERENCES = {  # returns of a random policy and of an expert, d4rl/infos.py
-    "gym:HalfCheetah": (-280.178953, 12135.0),
-    "gym:Hopper": (-20.272305, 3234.3),
-    "gym:Walker2d": (1.629008, 4592.3),
-}
-
-
-def d4rl_score(env: str, returns: np.ndarray) -> np.ndarray | None:
-    """Returns D4RL's normalised scores, 0 a random policy's and 100 an expert's.
-
-    None for environments that have none, among them version 5 of gymnasium's, which pays otherwise.
-    """
-    name, _, version = env.partition("-v")
-    if name not in D4RL_REFERENCES or version not in ("2", "3", "4"):
-        return None
-    random, expert = D4RL_REFERENCES[name]
-    return 100 * (returns - random) / (expert - random)
 
 
 def summary(values: np.ndarray) -> list[float]:

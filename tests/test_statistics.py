@@ -18,15 +18,6 @@ def test_probability_of_improvement_counts_ties_half():
     assert statistics.probability_of_improvement(x, y) == (0.5 + 1 + 0 + 1 + 1 + 0) / 6
 
 
-def test_d4rl_scores_are_0_for_random_and_100_for_expert():
-    returns = np.array([-20.272305, 3234.3])
-    scores = statistics.d4rl_score("gym:Hopper-v4", returns)
-    assert scores is not None
-    np.testing.assert_allclose(scores, [0, 100], atol=1e-9)
-    for env in ("gym:Hopper-v5", "walker-walk", "gym:Hopper-v2+gym:Hopper-v3", ""):
-        assert statistics.d4rl_score(env, returns) is None
-
-
 def test_intervals_of_few_runs_cover_as_often_as_they_say():
     rng = np.random.default_rng(0)
 

@@ -16,8 +16,9 @@ from rich.table import Table
 from rich.text import Text
 
 from rlp.cli.tables import WHOLE, ScreenTable
+from rlp.envs.bodies import d4rl_score
 from rlp.errors import RunWarning
-from rlp.statistics import SUMMARY, d4rl_score, falls, mean_interval, summary
+from rlp.statistics import SUMMARY, falls, mean_interval, summary
 from rlp.types import NEVER, NOT_FINITE
 
 COMPILING = "compiling..."

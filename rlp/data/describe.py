@@ -10,7 +10,7 @@ from rich.table import Table
 from rlp.cli.tables import ScreenTable
 from rlp.data.dataset import make_dataset, unit_normalizer
 from rlp.data.episodes import EpisodeSet, fingerprint, has_successors
-from rlp.statistics import d4rl_score
+from rlp.envs.bodies import d4rl_score
 
 SATURATED = 0.99  # an action beyond it, in magnitude, counts as at its bound
 

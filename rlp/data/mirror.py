@@ -1,31 +1,12 @@
 """Mirror images of episodes: a body that is the same on both sides could have lived them too."""
 
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 
 from rlp.data.episodes import Episode, EpisodeSet
+from rlp.envs.bodies import BODIES, Mirror, body_of
 from rlp.errors import InputError
-
-
-class Mirror(NamedTuple):
-    """How left and right are exchanged: which number comes to each place."""
-
-    observation: Sequence[int]
-    action: Sequence[int]
-
-
-MIRRORS = {  # of dm_control's bodies. Its walker is planar: no number changes its sign
-    "walker": Mirror(
-        observation=(
-            *(0, 1), *range(8, 14), *range(2, 8),  # orientations of torso, right leg, left leg
-            *(14, *range(15, 18), *range(21, 24), *range(18, 21)),  # height; velocities likewise
-        ),
-        action=(3, 4, 5, 0, 1, 2),
-    ),
-}  # fmt: skip
 
 
 def add_mirror_images(data: EpisodeSet) -> EpisodeSet:
@@ -41,13 +22,15 @@ def add_mirror_images(data: EpisodeSet) -> EpisodeSet:
 
 
 def _mirror(data: EpisodeSet) -> Mirror:
-    bodies = {task.split("-")[0] for task in data.env.split("+")}
-    if len(bodies) > 1 or (body := bodies.pop()) not in MIRRORS:
+    bodies = [body_of(task) for task in data.env.split("+")]
+    mirror = bodies[0].mirror
+    if mirror is None or any(body is not bodies[0] for body in bodies):
+        known = ", ".join(name for name, body in BODIES.items() if body.mirror)
         raise InputError(
             f"{data.name}: it is not known how {data.env or 'its environment'} is mirrored, "
-            f"only for the tasks of {', '.join(MIRRORS)}"
+            f"only for the tasks of {known}"
         )
-    return MIRRORS[body]
+    return mirror
 
 
 def _check_widths(mirror: Mirror, data: EpisodeSet) -> None:

@@ -5,14 +5,10 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
+from rlp.envs.bodies import body_of
 from rlp.errors import InputError
 
 GYM = "gym:"  # before the name of an environment of gymnasium
-UNIT_DOMAINS = (  # of dm_control's suite: all but lqr and quadruped
-    "acrobot", "ball_in_cup", "cartpole", "cheetah", "dog", "finger", "fish", "hopper", "humanoid",
-    "humanoid_CMU", "manipulator", "pendulum", "point_mass", "reacher", "stacker", "swimmer",
-    "walker",
-)  # fmt: skip
 
 
 class Bounds(NamedTuple):
@@ -126,7 +122,7 @@ def action_space(name: str) -> Bounds | Choices:
             have no bounds.
     """
     first = name.split("+")[0]  # of several tasks, all are of one body
-    if first.partition("-")[0] in UNIT_DOMAINS:
+    if body_of(first).unit_actions:
         return Bounds(np.array([-1.0]), np.array([1.0]))
     made: Any = make(first)
     return made.action_space

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from rlp.envs import Bounds, Outcome
+from rlp.envs.bodies import body_of
 from rlp.envs.dm_control_readings import READINGS
-from rlp.envs.dm_control_states import STATES
 from rlp.errors import InputError, nearest
 from rlp.system import memory
 
@@ -171,9 +171,10 @@ class DmControl:
 
     def rebuild(self, observation: np.ndarray) -> np.ndarray | None:
         """Returns a state [P] with this observation [O], None where none is found."""
-        if self._domain not in STATES:
+        find_state = body_of(self._name).state
+        if find_state is None:
             return None
-        state = STATES[self._domain](observation.astype(np.float64))
+        state = find_state(observation.astype(np.float64))
         return state if np.abs(self.observe(state) - observation).max() <= ROUNDING else None
 
     def _scaled(self, action: np.ndarray) -> np.ndarray:

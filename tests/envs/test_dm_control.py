@@ -5,6 +5,7 @@ import pytest
 from dm_control import suite
 
 from rlp import envs
+from rlp.envs.bodies import BODIES
 from rlp.errors import InputError
 
 SEEDS = (5, 9, 5)
@@ -149,7 +150,7 @@ def test_domains_of_unit_actions_are_known_without_the_suite():
         spec: Any = suite.load(domain, task).action_spec()
         if np.all(spec.minimum == -1) and np.all(spec.maximum == 1):
             unit.add(domain)
-    assert set(envs.UNIT_DOMAINS) == unit
+    assert {name for name, body in BODIES.items() if body.unit_actions} == unit
     space: Any = envs.action_space("walker-walk")
     assert space.high.tolist() == [1]
     low, high = (np.asarray(bound) for bound in envs.action_space("quadruped-walk"))
