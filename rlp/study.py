@@ -42,6 +42,7 @@ ALGORITHMS: Rows = {  # light presets: 5 seeds take half an hour on 2 cores or s
         {
             "num_updates": "20000",
             "layer_norm": "none",
+            "actor_layer_norm": "none",
             "discount": "0.99",
             "actor_bc": "0",
             "cql_weight": "2",

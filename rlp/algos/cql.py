@@ -59,6 +59,7 @@ class Config:
     num_critics: Positive = 2  # critics in the ensemble
     init: networks.Init = "rlkit"  # how weights are drawn
     layer_norm: networks.NormSide = "none"  # in the critics, before or after the activations
+    actor_layer_norm: networks.NormSide = "none"  # in the actor (not the authors')
     actor_learning_rate: NonNegativeFloat = 1e-4  # Adam's for the actor and alpha
     critic_learning_rate: NonNegativeFloat = 3e-4  # Adam's for the critics and alpha'
     discount: Discount = 0.99  # gamma
@@ -101,15 +102,16 @@ PRESETS: dict[str, dict[str, Any]] = {
         "actor_tau": 0.002,
         "hidden_dims": (256, 256),
         "layer_norm": "after",
+        "actor_layer_norm": "after",
         "log_std_min": -20.0,
         "actor_learning_rate": 3e-4,
         "critic_learning_rate": 1e-3,
         "discount": 0.98,
         "bc_updates": 0,
-        "actor_bc": 1.0,
+        "actor_bc": 0.4,
         "num_actions": 4,
         "num_penalised": 32,
-        "cql_weight": 0.7,
+        "cql_weight": 0.5,
         "normalize_reward": True,
         "bound_q": True,
         "clip_gap_min": 0.0,
@@ -433,7 +435,7 @@ def _head(config: Config, actor: Params, observation: jax.Array) -> Head:
 
 
 def _mlp(config: Config, output_dim: int) -> networks.Network:
-    return networks.mlp(config.hidden_dims, output_dim, config.init)
+    return networks.mlp(config.hidden_dims, output_dim, config.init, config.actor_layer_norm)
 
 
 def limits(config: Config, spec: Spec, statistics: Statistics) -> Limits:
