@@ -11,6 +11,7 @@ Settings have the names of the flags that `python -m rlp.train iql --help` expla
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -78,9 +79,14 @@ def train(
     name = algo if isinstance(algo, str) else algos.register(algo)
     values = _values(name, settings) | {"num_seeds": _count("seeds", seeds)}
     if not isinstance(data, EpisodeSet):
-        values["dataset"] = str(data)
-    data_set = data if isinstance(data, EpisodeSet) else None
-    return _train(name, values, data_set, progress, on_log)
+        return _train(name, values | {"dataset": str(data)}, None, progress, on_log)
+    for each in fields(ReadOptions):
+        if each.name in settings:
+            raise InputError(
+                f"{each.name}: says how data is read, and this was read already; give it where "
+                "you load or make the data"
+            )
+    return _train(name, values, data, progress, on_log)
 
 
 def resume(
@@ -96,7 +102,7 @@ def resume(
 
     Args:
         directory: of the run.
-        data: that it learned from, where it was made in Python; else it is read again.
+        data: that it learned from; None: it is read again.
         algo: the module of its algorithm, where it is your own.
         progress: as in `train`.
         on_log: as in `train`.

@@ -14,7 +14,7 @@ import rlp
 from rlp.commands import train as command_line
 from rlp.evaluation import policy as policies
 from rlp.training import offline
-from tests.whole_runs import losses, refused, states
+from tests.whole_runs import losses, states
 
 SMALL: dict[str, Any] = {
     "batch_size": 8, "hidden_dims": (8,), "num_updates": 40, "log_every": 10, "eval_every": 0,
@@ -117,12 +117,35 @@ def test_a_run_begun_in_python_goes_on_at_the_command_line_and_the_reverse(
     jax.tree.map(np.testing.assert_array_equal, first, second)
 
 
-def test_data_made_in_python_is_given_again_to_go_on(arrays: rlp.EpisodeSet, capsys: Any):
+def test_data_made_in_python_is_kept_with_its_run(arrays: rlp.EpisodeSet):
     run = trained(arrays, name="a")
     rlp.resume(run.directory, arrays, progress=False, num_updates=50, extend=True)
     with pytest.raises(rlp.InputError, match="began with 8"):
         rlp.resume(run.directory, arrays, progress=False, batch_size=4)
-    assert "arrays" in refused(capsys, lambda: command_line.main(["bc", "--resume=runs/a"]))
+    command_line.main(["bc", "--resume=runs/a", "--num_updates=60", "--extend", "--quiet"])
+    trained(arrays, name="whole", num_updates=60)
+    assert losses("runs/a") == losses("runs/whole")
+    other = rlp.from_episodes(list(arrays.episodes[:2]), name="arrays")
+    with pytest.raises(rlp.InputError, match="its fingerprint is"):
+        rlp.resume(run.directory, other, progress=False)
+
+
+def test_data_that_was_read_is_read_again_in_the_same_way(arrays: rlp.EpisodeSet, tmp_path: Path):
+    del arrays
+    rng = np.random.default_rng(0)
+    table = {f"s{i}": rng.normal(size=40) for i in range(3)} | {"a": rng.uniform(0, 2, 40)}
+    ends = {"done": np.zeros(40, bool), "cut": np.arange(40) % 10 == 9}
+    np.savez(tmp_path / "log.npz", r=rng.uniform(size=40), **ends, **table)
+    columns = "observation=s*,action=a,reward=r,terminated=done,truncated=cut"
+    read = rlp.load_data(tmp_path / "log.npz", columns=columns, action_low="0", action_high="2")
+    run = trained(read, name="a")
+    assert not (run.directory / "data.npz").exists()
+    rlp.resume(run.directory, progress=False, num_updates=50, extend=True)
+
+
+def test_how_data_is_read_is_no_setting_of_what_has_been_read(arrays: rlp.EpisodeSet):
+    with pytest.raises(rlp.InputError, match=r"^env: says how data is read, and this was read"):
+        trained(arrays, env="walker-walk")
 
 
 def test_a_policy_says_what_it_cannot_act_on(arrays: rlp.EpisodeSet):

@@ -43,7 +43,8 @@ def load(name_or_path: str, options: ReadOptions = AS_STORED) -> EpisodeSet:
     Raises:
         InputError: if there is no such data set, or it cannot be read.
     """
-    return _finish(join([_load_one(part, options) for part in _parts(name_or_path)]), options)
+    joined = join([_load_one(part, options) for part in _parts(name_or_path)])
+    return replace(_finish(joined, options), read_with=options)
 
 
 def load_physics(name_or_path: str, options: ReadOptions = AS_STORED) -> list[np.ndarray] | None:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from rlp.data.options import ReadOptions
 from rlp.envs import Bounds
 from rlp.errors import DataWarning, InputError
 
@@ -44,6 +45,7 @@ class EpisodeSet:
     bounds: Bounds | None = None  # of the actions; None: the environment's own, or discrete
     has_rewards: bool = True  # False: all rewards are 0, because the data has none
     notes: Sequence[str] = ()  # what reading had to assume, cut or leave out, a sentence each
+    read_with: ReadOptions | None = None  # None: made in Python, so that `name` is no path
 
     @property
     def returns(self) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 config.json      command, settings, members, data and its fingerprint, versions, devices
 lock             held by the process that writes here
+data.npz         what it learns from, where that was made in Python
 metrics.jsonl    one line a log point and member
 returns.json     every evaluation: step, member, each episode's return
 checkpoints/     the states of all members (Orbax)
@@ -171,6 +172,11 @@ class Run:
     def checkpoints(self) -> Path:
         """Where Orbax writes."""
         return self.directory / "checkpoints"
+
+    @property
+    def data(self) -> Path:
+        """Where a data set that was made in Python is kept; of others there is no such file."""
+        return self.directory / "data.npz"
 
     def part(self, name: str, cls: type[T], added: Mapping[str, Any] = MappingProxyType({})) -> T:
         """Returns an object in the record as the dataclass that it was written from.

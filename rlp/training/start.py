@@ -33,6 +33,7 @@ from rlp.data.episodes import (
     top_fraction,
     whole_episodes,
 )
+from rlp.data.formats import packed
 from rlp.data.mirror import add_mirror_images
 from rlp.data.options import AS_STORED, ReadOptions
 from rlp.errors import InputError
@@ -97,8 +98,9 @@ def begin(
     """
     (settings, configs), schedule = choose(algo_name, values), _part(Schedule, values)
     if data_set:
-        settings = replace(settings, dataset=data_set.name)
-    data_set = _prepared(algo_name, settings, data_set)
+        how = asdict(data_set.read_with or AS_STORED)
+        settings = replace(settings, dataset=data_set.name, **how)
+    given, data_set = data_set, _prepared(algo_name, settings, data_set)
     _check_data(algo_name, configs, data_set)
     handling, num_members = _part(Handling, values), len(configs) * settings.num_seeds
     task = _task(settings, schedule, handling, data_set, ALGOS[algo_name], configs[0], num_members)
@@ -113,7 +115,10 @@ def begin(
         return Run(directory, record), data_set, task
     runs.check_new(directory)
     held.enter_context(locked(directory))
-    return runs.create(directory, record), data_set, task
+    run = runs.create(directory, record)
+    if given and not given.read_with:  # nowhere to be read again
+        packed.write(run.data, given)
+    return run, data_set, task
 
 
 def choose(algo_name: str, values: Values) -> tuple[Settings, list[Any]]:
@@ -256,7 +261,7 @@ def go_on(
         algo_name: of the algorithm.
         values: the settings; those that would train something else are refused.
         held: gets the run's lock.
-        data_set: that it learned from; None: what its settings name.
+        data_set: that it learned from; None: what its folder has or its settings name.
 
     Raises:
         InputError: if the run, its data or its lock does not allow it.
@@ -276,7 +281,7 @@ def go_on(
     _refuse_changes(run, values, allow_length=handling.extend)
     settings = replace(
         settings,
-        dataset=values.get("dataset", settings.dataset),
+        dataset=values.get("dataset", str(run.data) if run.data.exists() else settings.dataset),
         batch_devices=values.get("batch_devices") or settings.batch_devices,
     )
     data_set = _prepared(algo_name, settings, data_set)

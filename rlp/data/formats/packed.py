@@ -2,16 +2,18 @@
 
 All episodes one after the other: observation [sum(T + 1), O], action [sum(T), A] taken AT the
 observation of the same row of its episode, reward [sum(T)], and for each episode length [E] and
-terminated [E]. `metadata` is a json text: env (the environment's name), discrete, source, licence.
+terminated [E]. `metadata` is a json text: env (the environment's name), discrete, source, licence,
+and the numbers of the episodes that are fragments, or that have T observations (`no_successor`).
 """
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from rlp.data.actions import ActionFormat, named_bounds, take_bounds
-from rlp.data.episodes import Episode, EpisodeSet, check_successors
+from rlp.data.episodes import Episode, EpisodeSet, has_successors
 from rlp.data.flat import flags
 from rlp.data.npz import npz_names, read_npz
 from rlp.data.options import ReadOptions
@@ -33,19 +35,19 @@ def read(path: Path, options: ReadOptions) -> Stored:
     del options  # the file says all of it
     where, arrays = str(path), read_npz(path, COLUMNS, ())
     observation, action, reward, _, terminated, metadata = arrays.values()
-    ends = _ends(arrays, where)
+    said = json_object(str(metadata), f"{where}, its metadata")
+    env, has_rewards = said.pop("env", ""), said.pop("has_rewards", True)
+    if not isinstance(env, str):
+        raise InputError(f"{where}, its metadata: env is {env}")
+    discrete, fragments = said.pop("discrete", False), _numbers(said, "fragments", where)
+    ends, row_ends = _ends(arrays, _numbers(said, "no_successor", where), where)
     pieces = zip(
-        np.split(observation, (ends + np.arange(1, len(ends) + 1))[:-1]),
+        np.split(observation, row_ends[:-1]),
         np.split(action, ends[:-1]),
         np.split(reward, ends[:-1]),
         flags(terminated, f"{where}, terminated").tolist(),
         strict=True,
     )
-    said = json_object(str(metadata), f"{where}, its metadata")
-    env, has_rewards = said.pop("env", ""), said.pop("has_rewards", True)
-    discrete, fragments = said.pop("discrete", False), said.pop("fragments", [])
-    if not isinstance(env, str) or not isinstance(fragments, list):
-        raise InputError(f"{where}, its metadata: env is {env}, fragments are {fragments}")
     return Stored(
         [Episode(*each, is_fragment=i in fragments) for i, each in enumerate(pieces)],
         numbered(where),
@@ -56,8 +58,18 @@ def read(path: Path, options: ReadOptions) -> Stored:
     )
 
 
-def _ends(arrays: dict[str, np.ndarray], where: str) -> np.ndarray:
-    """Returns behind which action each episode ends, [E].
+def _numbers(said: dict[str, Any], name: str, where: str) -> set[int]:
+    """Takes the numbers of some episodes out of the metadata."""
+    numbers = said.pop(name, [])
+    if not isinstance(numbers, list) or not all(type(number) is int for number in numbers):
+        raise InputError(f"{where}, its metadata: {name} is {numbers}, no list of numbers")
+    return set(numbers)
+
+
+def _ends(
+    arrays: dict[str, np.ndarray], no_successor: set[int], where: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns behind which action and which observation each episode ends, [E] each.
 
     Raises:
         InputError: if the lengths of the episodes do not fit the other arrays.
@@ -71,22 +83,19 @@ def _ends(arrays: dict[str, np.ndarray], where: str) -> np.ndarray:
     if not is_count or np.any(length < 1) or np.any(length > rows["action"]):
         raise InputError(f"{where}: length must be the number of steps of each episode")
     steps, count = int(length.sum(dtype=np.int64)), len(length)
-    if tuple(rows.values()) != (steps + count, steps, steps, count, count):
+    has_successor = ~np.isin(np.arange(count), list(no_successor))
+    row_ends = np.cumsum(length + has_successor, dtype=np.int64)
+    if tuple(rows.values()) != (int(row_ends[-1]), steps, steps, count, count):
         raise InputError(
             f"{where}: {rows['observation']} observations, {rows['action']} actions, "
             f"{rows['reward']} rewards and {rows['terminated']} flags do not fit {count} episodes "
             f"of {steps} steps together"
         )
-    return np.cumsum(length, dtype=np.int64)
+    return np.cumsum(length, dtype=np.int64), row_ends
 
 
 def write(path: Path, data: EpisodeSet) -> None:
-    """Writes a data set whole or not at all.
-
-    Raises:
-        InputError: if the last successor of an episode is not known.
-    """
-    check_successors(data, str(path))
+    """Writes a data set whole or not at all."""
     said = {"env": data.env, **named_bounds(data.bounds), **data.metadata}
     if data.discrete:
         said["discrete"] = True
@@ -94,6 +103,8 @@ def write(path: Path, data: EpisodeSet) -> None:
         said["has_rewards"] = False
     if not data.is_whole.all():
         said["fragments"] = np.flatnonzero(~data.is_whole).tolist()
+    if not has_successors(data).all():
+        said["no_successor"] = np.flatnonzero(~has_successors(data)).tolist()
     with whole(path) as file:
         np.savez_compressed(
             file,

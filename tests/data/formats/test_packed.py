@@ -1,5 +1,6 @@
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,11 +19,25 @@ def test_packed_round_trip(tmp_path: Path, episodes: EpisodeSet):
     assert fingerprint(read) == fingerprint(episodes)
 
 
-def test_packed_refuses_to_write_what_it_could_not_read(tmp_path: Path, episodes: EpisodeSet):
-    short = [e._replace(observation=e.observation[:-1]) for e in episodes.episodes]
-    with pytest.raises(InputError, match="the last successor of 4 episodes is not known"):
-        packed.write(tmp_path / "set.npz", replace(episodes, episodes=short))
-    assert not list(tmp_path.iterdir())
+def test_packed_keeps_which_successors_are_not_known(tmp_path: Path, episodes: EpisodeSet):
+    first, *others = episodes.episodes
+    short = replace(
+        episodes, episodes=[first._replace(observation=first.observation[:-1]), *others]
+    )
+    packed.write(tmp_path / "set.npz", short)
+    read = data.load(str(tmp_path / "set.npz"))
+    assert fingerprint(read) == fingerprint(short)
+    assert "no_successor" not in read.metadata
+
+
+@pytest.mark.parametrize("numbers", ["all", ["0"], [True]])
+def test_packed_refuses_numbers_of_episodes_that_are_none(
+    numbers: Any, tmp_path: Path, episodes: EpisodeSet
+):
+    path = tmp_path / "set.npz"
+    packed.write(path, replace(episodes, metadata={"no_successor": numbers}))
+    with pytest.raises(InputError, match=r"no_successor is .*, no list of numbers"):
+        data.load(str(path))
 
 
 def test_packed_refuses_lengths_that_do_not_fit(tmp_path: Path, episodes: EpisodeSet):
