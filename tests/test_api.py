@@ -133,9 +133,10 @@ def test_data_made_in_python_is_kept_with_its_run(arrays: rlp.EpisodeSet):
 def test_data_that_was_read_is_read_again_in_the_same_way(arrays: rlp.EpisodeSet, tmp_path: Path):
     del arrays
     rng = np.random.default_rng(0)
-    table = {f"s{i}": rng.normal(size=40) for i in range(3)} | {"a": rng.uniform(0, 2, 40)}
-    ends = {"done": np.zeros(40, bool), "cut": np.arange(40) % 10 == 9}
-    np.savez(tmp_path / "log.npz", r=rng.uniform(size=40), **ends, **table)
+    table: dict[str, Any] = {f"s{i}": rng.normal(size=40) for i in range(3)}
+    table |= {"a": rng.uniform(0, 2, 40), "r": rng.uniform(size=40)}
+    table |= {"done": np.zeros(40, bool), "cut": np.arange(40) % 10 == 9}
+    np.savez(tmp_path / "log.npz", **table)
     columns = "observation=s*,action=a,reward=r,terminated=done,truncated=cut"
     read = rlp.load_data(tmp_path / "log.npz", columns=columns, action_low="0", action_high="2")
     run = trained(read, name="a")

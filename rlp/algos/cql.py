@@ -12,14 +12,12 @@ does. The light preset's critics are right about the data and wrong off it, wher
 takes the actor.
 """
 
-import math
 from typing import Any, NamedTuple
 
-import chex
 import jax
 import jax.numpy as jnp
 
-from rlp.algos import sac
+from rlp.algos import conservative, sac
 from rlp.algos.sac import Head, sample_actions
 from rlp.algos.values import bellman_loss, lowest, q_bound, scale_rewards, soft_clip
 from rlp.config import Discount, NonNegativeFloat, Positive, PositiveFloat, Share, config
@@ -39,7 +37,6 @@ from rlp.types import (
     markov,
 )
 
-ALPHA_PRIME_MAX = 1e6
 SUPPORTS = frozenset({"continuous"})
 NEEDS_REWARDS: bool = True
 
@@ -241,7 +238,7 @@ def _update(
 ) -> tuple[State, Metrics]:
     transition = batch.transition
     alpha = config.alpha_multiplier * jnp.exp(state.log_alpha)
-    alpha_prime = _alpha_prime(state.log_alpha_prime)
+    alpha_prime = conservative.multiplier(state.log_alpha_prime)
     target = _backup(config, state, alpha, batch, noise.backup)
     actor_grads, actor_metrics = optim.grad(
         lambda actor, *part: _actor_loss(
@@ -258,7 +255,7 @@ def _update(
     if config.num_actions:
         penalty_grads, gap = _penalty_grad(config, state, alpha_prime, batch, noise)
         critic_grads = jax.tree.map(jnp.add, critic_grads, penalty_grads)
-        state, penalty_metrics = _step_alpha_prime(config, state, alpha_prime, gap)
+        state, penalty_metrics = conservative.step_multiplier(config, state, alpha_prime, gap)
         metrics |= {"gap": jnp.mean(gap), **penalty_metrics}
     state = sac.step_networks(config, state, actor_grads, critic_grads)
     average_actor = optim.polyak(state.actor, state.average_actor, config.actor_tau)
@@ -297,31 +294,18 @@ def _penalty_grad(
 ) -> tuple[Params, jax.Array]:
     """Returns the penalty's gradient and the mean gap of each critic [E], of the first P states."""
     penalised = jax.tree.map(lambda x: x[: len(noise.uniform)], batch.transition)
-    actions, log_probs = _sampled_actions(config, state.actor, penalised, noise)
+    states = penalised.observation, penalised.next_observation
+    actions, log_probs = conservative.sampled_actions(
+        noise.uniform,
+        [_head(config, state.actor, each) for each in states],
+        [noise.current, noise.next],
+    )
     grads, metrics = optim.grad(
         lambda critic, *part: _penalty_loss(critic, config, alpha_prime, batch.bound, *part),
         state.critic, penalised, actions, log_probs,
         rows=1 + actions.shape[1],
     )  # fmt: skip
     return grads, metrics["gap"]
-
-
-def _sampled_actions(
-    config: Config, actor: Params, batch: Transition, noise: Noise
-) -> tuple[jax.Array, jax.Array]:
-    """Returns uniform actions and the policy's at s and s' [B, 3N, A], and their log-densities."""
-    current, current_log_prob = sample_actions(
-        _head(config, actor, batch.observation), noise.current
-    )
-    following, following_log_prob = sample_actions(
-        _head(config, actor, batch.next_observation), noise.next
-    )
-    action_dim = batch.action.shape[-1]
-    uniform_log_prob = jnp.full_like(current_log_prob, -action_dim * math.log(2))
-    actions = jnp.concatenate([noise.uniform, current, following], axis=1)
-    return actions, jnp.concatenate(
-        [uniform_log_prob, current_log_prob, following_log_prob], axis=1
-    )
 
 
 def _penalty_loss(
@@ -336,55 +320,8 @@ def _penalty_loss(
     """Returns the penalty, the sum over the critics, and the gap of each [E]."""
     scored = jnp.concatenate([batch.action[:, None], actions], axis=1)  # [B, 1 + 3N, A]
     q = _q(config, critic, bound, batch.observation, scored)  # [E, B, 1 + 3N]
-    gap = jnp.mean(_gap(config, q[..., 0], q[..., 1:], log_probs), axis=1)  # [E]
-    return jnp.sum(_penalty(config, alpha_prime, gap)), {"gap": gap}
-
-
-def _gap(config: Config, q_data: jax.Array, q: jax.Array, log_probs: jax.Array) -> jax.Array:
-    """Returns T logsumexp(Q / T) - Q(s, a) of each state, [E, B].
-
-    Args:
-        config: the setting.
-        q_data: [E, B], of the actions in the data.
-        q: [E, B, 3N], of the sampled actions.
-        log_probs: [B, 3N], their log-densities: no gradient flows through them.
-    """
-    chex.assert_rank([q_data, q, log_probs], [2, 3, 2])
-    if config.importance_sampling:
-        q = q - log_probs[None]
-    else:
-        q = jnp.concatenate([q_data[..., None], q], axis=-1)
-    soft_max = config.cql_temperature * jax.nn.logsumexp(q / config.cql_temperature, axis=-1)
-    return jnp.clip(soft_max - q_data, config.clip_gap_min, config.clip_gap_max)
-
-
-def _penalty(config: Config, alpha_prime: jax.Array, gap: jax.Array) -> jax.Array:
-    if config.lagrange:
-        return alpha_prime * (config.cql_weight * gap - config.target_gap)
-    return config.cql_weight * gap
-
-
-def _step_alpha_prime(
-    config: Config, state: State, alpha_prime: jax.Array, gap: jax.Array
-) -> tuple[State, Metrics]:
-    """Returns the state after a step of alpha', where it is learned (equation 30)."""
-    if not config.lagrange:
-        return state, {}
-    loss, grad = jax.value_and_grad(_alpha_prime_loss)(state.log_alpha_prime, config, gap)
-    _, critic_tx = sac.optimizers(config)
-    log_alpha_prime, alpha_prime_opt = optim.step(
-        critic_tx, grad, state.alpha_prime_opt, state.log_alpha_prime
-    )
-    state = state._replace(log_alpha_prime=log_alpha_prime, alpha_prime_opt=alpha_prime_opt)
-    return state, {"alpha_prime": alpha_prime, "alpha_prime_loss": loss}
-
-
-def _alpha_prime(log_alpha_prime: jax.Array) -> jax.Array:
-    return jnp.clip(jnp.exp(log_alpha_prime), 0, ALPHA_PRIME_MAX)
-
-
-def _alpha_prime_loss(log_alpha_prime: jax.Array, config: Config, gap: jax.Array) -> jax.Array:
-    return -jnp.mean(_penalty(config, _alpha_prime(log_alpha_prime), gap))
+    gap = jnp.mean(conservative.gap(config, q[..., 0], q[..., 1:], log_probs), axis=1)  # [E]
+    return jnp.sum(conservative.penalty(config, alpha_prime, gap)), {"gap": gap}
 
 
 def _actor_loss(

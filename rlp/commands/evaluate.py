@@ -17,12 +17,14 @@ from rlp.config import Distinct, Positive
 from rlp.errors import InputError
 from rlp.evaluation.rollout import (
     EVALUATION_SEED,
+    Returns,
     evaluate,
     evaluation_seeds,
     most_steps,
     num_simulators,
 )
 from rlp.runs import Run
+from rlp.runs.checkpoint import Saved
 from rlp.system import files
 from rlp.training import offline
 from rlp.types import NEVER
@@ -44,53 +46,22 @@ class Settings:
 def evaluate_run(given: cli.Given) -> None:
     """Evaluates the last checkpoint, prints the returns and writes them to evaluation.json."""
     settings = cli.parse(Settings, given)
-    if settings.algo:
-        algos.load(settings.algo)
-    run = runs.load(Path(settings.run))
-    if settings.target_return and not run.algo.policy.aims:
-        raise InputError(f"--target_return: {run.record['algo']} does not aim for a return")
-    if settings.target_return and len(run.tasks) > 1:
-        raise InputError("--target_return: every task of this run aims for a return of its own")
-    terminal = Terminal(settings.quiet)
+    run, terminal = _run(settings), Terminal(settings.quiet)
     saved, step = offline.load(run, terminal.warn)
-    policy = offline.policy_of(run, saved)
     env_name = settings.env or run.record["env"]
-    num_aims = len(settings.target_return) or 1
-    num_members, num_tasks = len(run.seeds), len(run.tasks)
-    at_once = min(_at_once(run), settings.num_episodes * num_aims)
-    env_size = num_simulators(num_members, at_once, num_tasks)
-    env = envs.make(env_name, env_size, run.action_bounds)
-    seeds = evaluation_seeds(settings.num_episodes, len(run.tasks), settings.seed)
-    aims = [np.full(len(seeds), target) for target in settings.target_return]
-    aims = aims or [np.tile(run.target_returns, settings.num_episodes)]
-    envs.check_widths(
-        env, env_name, run.spec.observation_dim, run.spec.action_dim, str(run.directory)
-    )
+    env = _environment(settings, run, env_name)
     with terminal:
         for doubt in filter(None, map(run.doubt, settings.target_return)):
             terminal.warn(doubt)
         terminal.say(
             f"{run.directory} at update {step:,}, {settings.num_episodes} episodes a member"
         )
-        starts = seeds * len(aims)
-        total = most_steps(env, num_members, len(starts))
-        with terminal.bar("evaluating", total, COMPILING) as show:
-            found = evaluate(
-                run.algo, run.spec, policy, env, starts, show, np.concatenate(aims),
-                saved.diverged == NEVER,
-            )  # fmt: skip
-        shape = len(run.seeds), len(aims), len(seeds)
-        achieved = found.values.reshape(shape)
-
-        def named(each: np.ndarray) -> dict[str, np.ndarray]:
-            if settings.target_return:
-                return _by_target(run.labels, settings.target_return, each)
-            return run.by_member(each[:, 0])
-
-        rows = named(achieved)
-        firsts = named(np.broadcast_to(saved.diverged[:, None, None], shape))
+        found = _play(settings, run, saved, env, terminal)
+        rows, invalid, firsts = (
+            _by_name(settings, run, each)
+            for each in (*found, np.broadcast_to(saved.diverged[:, None, None], found.values.shape))
+        )
         marks = {name: int(each[0]) for name, each in firsts.items() if each[0] != NEVER}
-        invalid = named(found.invalid.reshape(shape))
         terminal.invalid(invalid)
         data = run.record.get("data", {"returns": []})  # a collection has none
         best = max(data["returns"], default=0.0)
@@ -105,12 +76,63 @@ def evaluate_run(given: cli.Given) -> None:
         result["diverged"] = run.diverged(saved.diverged)
         files.write_json(path, {**result, **runs.environment()})
         terminal.say(f"written to {path}")
-        if len(aims) > 1:
+        if len(settings.target_return) > 1:
             plot = run.directory / "target_returns.png"
-            _draw(plot, run, settings.target_return, achieved)
+            _draw(plot, run, settings.target_return, found.values)
             terminal.say(f"drawn to {plot}")
     if NEVER not in saved.diverged:
         raise SystemExit(f"error: no member is left, {runs.in_words(result['diverged'])}")
+
+
+def _run(settings: Settings) -> Run:
+    """Returns the run.
+
+    Raises:
+        InputError: if there is none, or it does not aim for a return that it is to aim for.
+    """
+    if settings.algo:
+        algos.load(settings.algo)
+    run = runs.load(Path(settings.run))
+    if settings.target_return and not run.algo.policy.aims:
+        raise InputError(f"--target_return: {run.record['algo']} does not aim for a return")
+    if settings.target_return and len(run.tasks) > 1:
+        raise InputError("--target_return: every task of this run aims for a return of its own")
+    return run
+
+
+def _environment(settings: Settings, run: Run, name: str) -> envs.VectorEnv:
+    num_episodes = settings.num_episodes * max(1, len(settings.target_return))
+    at_once = min(_at_once(run), num_episodes)
+    num_envs = num_simulators(len(run.seeds), at_once, len(run.tasks))
+    env, spec = envs.make(name, num_envs, run.action_bounds), run.spec
+    envs.check_widths(env, name, spec.observation_dim, spec.action_dim, str(run.directory))
+    return env
+
+
+def _play(
+    settings: Settings, run: Run, saved: Saved, env: envs.VectorEnv, terminal: Terminal
+) -> Returns:
+    """Returns the outcomes [M, T, N] of each member's episodes, with each of T returns to aim for.
+
+    Without such a return every task has its own, and T is 1.
+    """
+    starts = evaluation_seeds(settings.num_episodes, len(run.tasks), settings.seed)
+    aims = [np.full(len(starts), target) for target in settings.target_return]
+    aims = aims or [np.tile(run.target_returns, settings.num_episodes)]
+    seeds, num_members = starts * len(aims), len(run.seeds)
+    with terminal.bar("evaluating", most_steps(env, num_members, len(seeds)), COMPILING) as show:
+        found = evaluate(
+            run.algo, run.spec, offline.policy_of(run, saved), env, seeds, show,
+            np.concatenate(aims), saved.diverged == NEVER,
+        )  # fmt: skip
+    return Returns(*(each.reshape(num_members, len(aims), -1) for each in found))
+
+
+def _by_name(settings: Settings, run: Run, each: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns what there is of each episode [M, T, N] by member, and target or task."""
+    if settings.target_return:
+        return _by_target(run.labels, settings.target_return, each)
+    return run.by_member(each[:, 0])
 
 
 def _at_once(run: Run) -> int:

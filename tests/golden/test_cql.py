@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rlp.algos import cql
+from rlp.algos import conservative, cql
 from rlp.algos.cql import Batch, Config, Noise, State
 from rlp.nn.optim import adam
 from tests.vectors import (
@@ -67,9 +67,9 @@ def _check_penalty(vectors: Any, prefix: str, config: Config) -> None:
 
     def penalties(rand: jax.Array, cur: jax.Array, following: jax.Array, data: jax.Array) -> Any:
         q = jnp.concatenate([rand, cur, following], axis=-1)
-        gap = cql._gap(config, data, q, log_prob).mean(axis=1)
-        alpha_prime = cql._alpha_prime(jnp.float32(log_alpha_prime))
-        penalty = cql._penalty(config, alpha_prime, gap)
+        gap = conservative.gap(config, data, q, log_prob).mean(axis=1)
+        alpha_prime = conservative.multiplier(jnp.float32(log_alpha_prime))
+        penalty = conservative.penalty(config, alpha_prime, gap)
         return penalty.sum(), (penalty, gap)
 
     q = (rand, cur, following, data)
@@ -82,7 +82,7 @@ def _check_penalty(vectors: Any, prefix: str, config: Config) -> None:
     for grad, name in zip(grads, ("q_rand", "q_cur", "q_next", "q_data"), strict=True):
         np.testing.assert_allclose(grad, vectors[f"{prefix}dpenalty_d{name}"], **tolerance)
     if config.lagrange:
-        loss, grad = jax.value_and_grad(cql._alpha_prime_loss)(
+        loss, grad = jax.value_and_grad(conservative._multiplier_loss)(
             jnp.float32(log_alpha_prime), config, gap
         )
         np.testing.assert_allclose(loss, vectors[f"{prefix}alpha_prime_loss"], **tolerance)
@@ -157,7 +157,7 @@ def test_complete_runs(golden: Callable[[str], Any], case: str):
         alpha = config.alpha_multiplier * jnp.exp(state.log_alpha)
         backup = find_backup(config, state, alpha, batch, noise.backup)
         np.testing.assert_allclose(backup, read("td_target"), **CLOSE)
-        alpha_prime = cql._alpha_prime(state.log_alpha_prime)
+        alpha_prime = conservative.multiplier(state.log_alpha_prime)
         bellman_grads, _ = critic_gradient(
             state.critic, config, batch.bound, batch.transition, backup
         )

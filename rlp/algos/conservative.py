@@ -1,0 +1,92 @@
+"""The penalty of CQL(H): equation 4 of 2006.04779, and the multiplier of its weight (equation 30).
+
+A critic pays for high values of actions that are not the data's: uniform ones, and the policy's at
+s and at s'. All are scored at s and weighed by importance.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from rlp.algos import sac
+from rlp.algos.sac import Head, sample_actions
+from rlp.nn import optim
+from rlp.types import Metrics
+
+ALPHA_PRIME_MAX = 1e6
+
+
+def sampled_actions(
+    uniform: jax.Array, heads: Sequence[Head], noises: Sequence[jax.Array]
+) -> tuple[jax.Array, jax.Array]:
+    """Returns actions to be scored in each state, and their log-densities [B, 3N].
+
+    Args:
+        uniform: [B, N, A], actions in [-1, 1].
+        heads: the policy's at s and at s'.
+        noises: standard normal, [B, N, A] for each head.
+
+    Returns:
+        Uniform actions and those of the policy [B, 3N, A], and their log-densities.
+    """
+    size, count, action_dim = uniform.shape
+    of_policy = [sample_actions(*pair) for pair in zip(heads, noises, strict=True)]
+    actions, log_probs = zip(*of_policy, strict=True)
+    uniform_log_prob = jnp.full((size, count), -action_dim * math.log(2))
+    return (
+        jnp.concatenate([uniform, *actions], axis=1),
+        jnp.concatenate([uniform_log_prob, *log_probs], axis=1),
+    )
+
+
+def gap(config: Any, q_data: jax.Array, q: jax.Array, log_probs: jax.Array) -> jax.Array:
+    """Returns T logsumexp(Q / T) - Q(s, a) of each state, [E, B].
+
+    Args:
+        config: the setting.
+        q_data: [E, B], of the actions in the data.
+        q: [E, B, 3N], of the sampled actions.
+        log_probs: [B, 3N], their log-densities: no gradient flows through them.
+    """
+    chex.assert_rank([q_data, q, log_probs], [2, 3, 2])
+    if config.importance_sampling:
+        q = q - log_probs[None]
+    else:
+        q = jnp.concatenate([q_data[..., None], q], axis=-1)
+    soft_max = config.cql_temperature * jax.nn.logsumexp(q / config.cql_temperature, axis=-1)
+    return jnp.clip(soft_max - q_data, config.clip_gap_min, config.clip_gap_max)
+
+
+def penalty(config: Any, alpha_prime: jax.Array, gap: jax.Array) -> jax.Array:
+    """Returns the weighted gap, less the target where the weight is learned."""
+    if config.lagrange:
+        return alpha_prime * (config.cql_weight * gap - config.target_gap)
+    return config.cql_weight * gap
+
+
+def step_multiplier(
+    config: Any, state: Any, alpha_prime: jax.Array, gap: jax.Array
+) -> tuple[Any, Metrics]:
+    """Returns the state after a step of alpha', where it is learned (equation 30)."""
+    if not config.lagrange:
+        return state, {}
+    loss, grad = jax.value_and_grad(_multiplier_loss)(state.log_alpha_prime, config, gap)
+    _, critic_tx = sac.optimizers(config)
+    log_alpha_prime, alpha_prime_opt = optim.step(
+        critic_tx, grad, state.alpha_prime_opt, state.log_alpha_prime
+    )
+    state = state._replace(log_alpha_prime=log_alpha_prime, alpha_prime_opt=alpha_prime_opt)
+    return state, {"alpha_prime": alpha_prime, "alpha_prime_loss": loss}
+
+
+def multiplier(log_alpha_prime: jax.Array) -> jax.Array:
+    """Returns alpha', the weight that is learned."""
+    return jnp.clip(jnp.exp(log_alpha_prime), 0, ALPHA_PRIME_MAX)
+
+
+def _multiplier_loss(log_alpha_prime: jax.Array, config: Any, gap: jax.Array) -> jax.Array:
+    return -jnp.mean(penalty(config, multiplier(log_alpha_prime), gap))
