@@ -43,8 +43,18 @@ class VectorEnv(Protocol):
     action_dim: int
     max_episode_steps: int
 
-    def reset(self, seeds: Sequence[int] | None = None) -> np.ndarray:
-        """Returns the first observations [N, O]; seeds[i], if given, restarts environment i."""
+    def reset(
+        self, seeds: Sequence[int] | None = None, which: Sequence[int] | None = None
+    ) -> np.ndarray:
+        """Begins new episodes in all environments, or only in those numbers `which`.
+
+        Args:
+            seeds: of each of those environments, or None: their randomness goes on.
+            which: the numbers of the environments, different ones.
+
+        Returns:
+            The observations [N, O], of the others the last ones.
+        """
         ...
 
     def physics(self) -> np.ndarray:

@@ -71,28 +71,33 @@ class DmControl:
         num_threads = min(num_envs, os.cpu_count() or 1)
         self._threads = ThreadPoolExecutor(num_threads)
         self._shares = np.array_split(np.arange(num_envs), num_threads)
-        self._num_taken = 0  # steps since the reset
+        self._num_taken = np.zeros(num_envs, int)  # steps since the reset
         self._is_invalid = np.zeros(num_envs, bool)  # since the reset
-        self._observation = np.zeros(())  # [N, O], the last
         spec: Any = first.action_spec()
         self.action_dim = int(np.prod(spec.shape))
         self.observation_dim = int(
             sum(np.prod(array.shape) for array in first.observation_spec().values())
         )
+        self._observation = np.zeros((num_envs, self.observation_dim))  # the last
         self.max_episode_steps = int(first._step_limit)
         low, high = self.action_space = bounds or Bounds(spec.minimum, spec.maximum)
         self._center, self._scale = (high + low) / 2, (high - low) / 2
 
-    def reset(self, seeds: Sequence[int] | None = None) -> np.ndarray:
-        """Returns the first observations [N, O] of new episodes."""
-        for env, seed in zip(self._envs, seeds or (), strict=seeds is not None):
-            env.task._random = np.random.RandomState(
-                seed
-            )  # as suite.load(task_kwargs={"random": seed})
-        self._num_taken = 0
-        self._is_invalid = np.zeros(self.num_envs, bool)
-        first = [_flat(each.observation) for each in self._threads.map(_reset, self._envs)]
-        self._observation = np.stack(first)
+    def reset(
+        self, seeds: Sequence[int] | None = None, which: Sequence[int] | None = None
+    ) -> np.ndarray:
+        """Begins new episodes, all or those of `which`, and returns the observations [N, O]."""
+        numbers = list(range(self.num_envs) if which is None else which)
+        envs = [self._envs[number] for number in numbers]
+        for env, seed in zip(envs, seeds or (), strict=seeds is not None):
+            # As suite.load(task_kwargs={"random": seed}).
+            env.task._random = np.random.RandomState(seed)
+        self._num_taken[numbers] = 0
+        self._is_invalid = self._is_invalid.copy()  # the last outcome has the old one
+        self._is_invalid[numbers] = False
+        self._observation = self._observation.copy()
+        for number, first in zip(numbers, self._threads.map(_reset, envs), strict=True):
+            self._observation[number] = _flat(first.observation)
         return self._observation
 
     def physics(self) -> np.ndarray:

@@ -70,13 +70,16 @@ class Gymnasium:
             [int(getattr(mujoco.mjtWarning, kind)) for kind in RESETS] if has_warnings else []
         )
 
-    def reset(self, seeds: Sequence[int] | None = None) -> np.ndarray:
-        """Returns the first observations [N, O] of new episodes."""
-        chosen = [None] * self.num_envs if seeds is None else seeds
-        for i, (env, seed) in enumerate(zip(self._envs, chosen, strict=True)):
-            self._observation[i], _ = env.reset(seed=seed)
-        self._running[:] = True
-        self._is_invalid[:] = False
+    def reset(
+        self, seeds: Sequence[int] | None = None, which: Sequence[int] | None = None
+    ) -> np.ndarray:
+        """Begins new episodes, all or those of `which`, and returns the observations [N, O]."""
+        numbers = list(range(self.num_envs) if which is None else which)
+        chosen = [None] * len(numbers) if seeds is None else seeds
+        for i, seed in zip(numbers, chosen, strict=True):
+            self._observation[i], _ = self._envs[i].reset(seed=seed)
+        self._running[numbers] = True
+        self._is_invalid[numbers] = False
         return self._observation.copy()
 
     def physics(self) -> np.ndarray:

@@ -21,11 +21,18 @@ class Tasks:
         self.action_dim = envs[0].action_dim
         self.max_episode_steps = max(env.max_episode_steps for env in envs)
 
-    def reset(self, seeds: Sequence[int] | None = None) -> np.ndarray:
-        """Returns the first observations [N, O] of new episodes."""
-        return self._with_task(
-            self._each(lambda env, i: env.reset(None if seeds is None else seeds[i :: self._count]))
-        )
+    def reset(
+        self, seeds: Sequence[int] | None = None, which: Sequence[int] | None = None
+    ) -> np.ndarray:
+        """Begins new episodes, all or those of `which`, and returns the observations [N, O]."""
+        numbers = np.arange(self.num_envs) if which is None else np.asarray(which, int)
+
+        def begin(env: VectorEnv, task: int) -> np.ndarray:
+            places = np.flatnonzero(numbers % self._count == task)
+            of_task = None if seeds is None else [seeds[place] for place in places]
+            return env.reset(of_task, (numbers[places] // self._count).tolist())
+
+        return self._with_task(self._each(begin))
 
     def physics(self) -> np.ndarray:
         """Returns the states of the simulators [N, P]."""

@@ -155,3 +155,19 @@ def test_domains_of_unit_actions_are_known_without_the_suite():
     assert space.high.tolist() == [1]
     low, high = (np.asarray(bound) for bound in envs.action_space("quadruped-walk"))
     assert (low[2], high[1]) == pytest.approx((-0.8, 1.1))
+
+
+def test_an_environment_that_begins_again_has_its_own_time_limit():
+    env, alone = envs.make("walker-walk", 2), envs.make("walker-walk", 1)
+    env.reset([0, 1])
+    action = np.full((2, 6), 0.2)
+    for _ in range(10):
+        last = env.step(action)
+    kept = last.observation.copy()
+    observation = env.reset([7], [1])
+    np.testing.assert_array_equal(last.observation, kept)
+    np.testing.assert_array_equal(observation[0], kept[0])
+    np.testing.assert_array_equal(observation[1], alone.reset([7])[0])
+    for count in range(11, 1011):
+        outcome = env.step(action)
+        assert outcome.truncated.tolist() == [count >= 1000, count >= 1010]

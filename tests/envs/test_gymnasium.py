@@ -148,3 +148,17 @@ def test_no_name_runs_a_module(name: str, joined: str):
     with pytest.raises(InputError, match=f"environment {name}: a name may not have gymnasium run"):
         envs.make(joined.format(name), 2)
     assert "antigravity" not in sys.modules
+
+
+def test_an_environment_that_begins_again_leaves_the_others_as_they_are():
+    env, other = envs.make("gym:CartPole-v1", 3), envs.make("gym:CartPole-v1", 1)
+    env.reset([0, 1, 2])
+    for _ in range(5):
+        last = env.step(np.eye(2)[[0, 1, 0]])
+    observation = env.reset([7], [1])
+    np.testing.assert_array_equal(observation[[0, 2]], last.observation[[0, 2]])
+    np.testing.assert_array_equal(observation[1], other.reset([7])[0])
+    following = env.step(np.eye(2)[[0, 1, 0]])
+    np.testing.assert_array_equal(
+        following.observation[1], other.step(np.eye(2)[[1]]).observation[0]
+    )

@@ -26,6 +26,19 @@ def test_each_copy_is_what_its_task_alone_is():
         observation, expected = outcome.observation, [each.observation for each in outcomes]
 
 
+def test_one_copy_begins_again_and_the_others_go_on():
+    both, alone = envs.make(NAME, 4), envs.make("walker-run", 2)
+    both.reset([1, 1, 2, 2])
+    alone.reset([1, 2])
+    action = np.full((4, 6), 0.3)
+    last = both.step(action).observation
+    alone.step(action[:2])
+    observation = both.reset([9], [3])  # the second of walker-run
+    np.testing.assert_array_equal(observation[:3], last[:3])
+    np.testing.assert_array_equal(observation[1::2, :-2], alone.reset([9], [1]))
+    assert (last[3] != observation[3]).any()  # what was returned before is as it was
+
+
 def test_tasks_of_other_widths_are_refused():
     with pytest.raises(InputError, match="differ in observation and action widths"):
         envs.make("walker-walk+cheetah-run", 2)
