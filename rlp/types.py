@@ -10,6 +10,8 @@ Shapes below are those of one example; batch axes come in front.
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, NamedTuple, Protocol
 
 import jax
@@ -122,12 +124,19 @@ class Statistics(NamedTuple):
 UNKNOWN = Statistics(*(np.float32(0) for _ in Statistics._fields))  # where only shapes matter
 
 
-class Sources(NamedTuple):
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=("offline", "replay", "model"),
+    meta_fields=("offline_share",),
+)
+@dataclass(frozen=True)
+class Sources:
     """Where a batch may come from: replay arrays (`rlp.data.dataset.Dataset`), or None."""
 
     offline: Any = None  # logged data, the same for all members
     replay: Any = None  # what a member has collected
     model: Any = None  # what a learned model has made up
+    offline_share: float = 0.5  # of a batch, where there is a replay, too
 
 
 class Phase(NamedTuple):
@@ -145,13 +154,15 @@ class Acting(NamedTuple):
     init_memory: Callable[..., Memory]  # (config, spec, target return) -> memory
     act: Callable[..., tuple[jax.Array, Memory]]  # `Algo.policy` says of what
     aims: bool = False  # at a return that it is given
+    samples: bool = True  # a temperature of 1 draws actions that explore
 
 
-def markov(act: Callable[..., jax.Array]) -> Acting:
+def markov(act: Callable[..., jax.Array], samples: bool = True) -> Acting:
     """Returns how a policy acts that remembers nothing.
 
     Args:
         act: from config, parameters, an observation [O], a key and a temperature to an action [A].
+        samples: whether a temperature of 1 draws actions that explore.
     """
 
     def without_memory(
@@ -166,7 +177,7 @@ def markov(act: Callable[..., jax.Array]) -> Acting:
         del reward
         return act(config, params, observation, key, temperature), memory
 
-    return Acting(_no_memory, without_memory)
+    return Acting(_no_memory, without_memory, samples=samples)
 
 
 def _no_memory(config: Any, spec: Spec, target: jax.Array) -> Memory:

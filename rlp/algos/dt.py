@@ -112,7 +112,8 @@ def update(
     config: Config, state: State, step: jax.Array, key: jax.Array, batch: Segment
 ) -> tuple[State, Metrics]:
     """Returns the state after one update of the transformer."""
-    weight = batch.mask * (batch.mask.shape[0] / jnp.sum(batch.mask))
+    num_steps = jnp.maximum(jnp.sum(batch.mask), 1)  # a replay may have no whole episode yet
+    weight = batch.mask * (batch.mask.shape[0] / num_steps)
     keys = jax.random.split(key, len(weight))
     grads, metrics = optim.grad(
         lambda actor, *part: _loss(actor, config, *part),
@@ -205,4 +206,4 @@ def _empty(config: Config, spec: Spec) -> Segment:
 
 limits = no_limits
 actor = state_actor
-policy = Acting(_init_memory, _act, aims=True)
+policy = Acting(_init_memory, _act, aims=True, samples=False)

@@ -158,4 +158,4 @@ def _act(
     return policy_action(config, params, observation)
 
 
-policy = markov(_act)
+policy = markov(_act, samples=False)

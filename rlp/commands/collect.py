@@ -4,11 +4,12 @@ An online SAC learns the task; its first member gives three data sets in ExORL's
 physics and a metadata.json:
 
     medium          sampled actions of the policy when its mean return first reached the threshold
-    medium-replay   all that was collected until then
+    medium-replay   all episodes that were collected until then
     expert          sampled actions of the final policy
 """
 
 import shutil
+from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -18,28 +19,29 @@ from typing import Any
 import jax
 import numpy as np
 
-from rlp import cli, config, data, envs, runs
-from rlp.algos import sac
+from rlp import cli, data, envs, runs
 from rlp.cli.terminal import Terminal
+from rlp.commands.learn import finish, refuse_others
 from rlp.config import Discount, Name, NonNegativeFloat, Positive
 from rlp.data.dataset import unit_normalizer
 from rlp.data.episodes import fingerprint
 from rlp.data.formats import exorl
-from rlp.data.replay import empty_replay
+from rlp.envs import VectorEnv
 from rlp.errors import InputError
 from rlp.evaluation import policy
 from rlp.evaluation.policy import Policy
-from rlp.evaluation.rollout import OnStep, Recorded, actor, num_simulators, record
-from rlp.runs import Run, checkpoint, records
+from rlp.evaluation.rollout import OnStep, Recorded, Taken, actor, record, split
+from rlp.runs import Run, checkpoint, in_words
 from rlp.system import files, memory
-from rlp.system.lock import locked
-from rlp.training import online
-from rlp.training.online import Plan
-from rlp.types import Spec, vectors
+from rlp.training import offline, online_start, population
+from rlp.training.online import Plan, Watch
+from rlp.training.online_start import Handling, Ready
+from rlp.types import NEVER, UNKNOWN
 
 THRESHOLDS = {"walker-walk": 930.0, "walker-run": 250.0}  # of `medium`; others: half the final
 DATA_SEED = 2_000_000  # of the initial states of medium and expert, apart from evaluation's
 SETS = ("medium", "medium-replay", "expert")
+KIND = "collection"
 
 
 @dataclass(frozen=True)
@@ -65,101 +67,108 @@ class Learning:
     discount: Discount = 0.99  # gamma
 
 
-@dataclass(frozen=True)
-class Handling:
-    """Handling of the run; may differ when it goes on."""
+class Recorder(Watch):
+    """Keeps the first member's episodes in `replay/`, and its policies in `snapshots/`.
 
-    resume: str = ""  # a collection to go on with: --resume=runs/NAME
-    quiet: bool = False  # print the result only
+    An episode has the number of the round and the environment that it ended in.
+    """
+
+    def __init__(self, run: Run, num_envs: int) -> None:
+        """Records a run whose members have `num_envs` environments each."""
+        self._run, self._num_envs = run, num_envs
+        self._taken: dict[int, list[Taken]] = defaultdict(list)
+        self._physics: dict[int, list[np.ndarray]] = defaultdict(list)
+
+    def begin(self, env: VectorEnv, which: Sequence[int]) -> None:
+        """Begins the episodes of environments."""
+        if ours := [number for number in which if number < self._num_envs]:
+            physics = env.physics()
+            for number in ours:
+                self._taken[number], self._physics[number] = [], [physics[number : number + 1]]
+
+    def take(self, env: VectorEnv, taken: Taken, number: int) -> None:
+        """Keeps a step of each, and writes the episodes that it ended."""
+        physics = env.physics()
+        for place in np.flatnonzero(taken.running[: self._num_envs]).tolist():
+            self._taken[place].append(_only(taken, place))
+            self._physics[place].append(physics[place : place + 1])
+            outcome = taken.outcome
+            if outcome.terminated[place] or outcome.truncated[place]:
+                [ended] = split(self._taken[place], self._physics[place])
+                count = number * self._num_envs + place
+                folder = self._run.directory / "replay"
+                exorl.write_episode(folder, count, ended.episode, ended.physics)
+
+    def resume(self, step: int, evaluated: int) -> None:
+        """Forgets what comes after; it is made again."""
+        checkpoint.forget_after(self._run.directory / "snapshots", evaluated)
+        for number, path in _numbered(self._run):
+            if number >= step:
+                path.unlink()
+
+    def evaluate(self, step: int, actors: Policy) -> None:
+        """Keeps the policies of all members."""
+        checkpoint.save(self._run.directory / "snapshots", step, actors, keep=None)
+
+    def is_over(self, diverged: np.ndarray) -> bool:
+        """Returns whether the member that gives the data is over."""
+        return bool(diverged[0] != NEVER)
+
+
+def _only(taken: Taken, place: int) -> Taken:
+    """Returns the step of one environment."""
+    each = slice(place, place + 1)
+    outcome = taken.outcome
+    invalid = np.broadcast_to(outcome.invalid, outcome.reward.shape)
+    return Taken(
+        taken.observation[each],
+        taken.action[each],
+        outcome._make(x[each] for x in (*outcome[:-1], invalid)),
+        taken.running[each],
+    )
 
 
 def collect(given: cli.Given) -> Run:
     """Collects with the flags as typed, writes the data sets and returns the run."""
-    with ExitStack() as held:  # the lock of the run
-        return _collect(given, held)
-
-
-def _collect(given: cli.Given, held: ExitStack) -> Run:
     handling = cli.parse(Handling, given)
-    run = _resume(given, held) if handling.resume else _start(given, held)
-    settings, plan = run.part("settings", Settings), run.part("plan", Plan)
-    env = envs.make(settings.env, len(run.seeds) * plan.num_envs)
-    eval_env = envs.make(settings.env, num_simulators(len(run.seeds), plan.num_episodes))
-    with Terminal(handling.quiet) as terminal:
-        terminal.say(f"SAC on {settings.env}  {run.size}")
-        terminal.say(f"run   {run.directory}")
-        stopped = online.fit(run, plan, env, eval_env, terminal)
-        if stopped:
-            again = f"python -m rlp.collect {settings.env} --resume={run.directory}"
-            terminal.say(f"stopped; to go on: {again}")
-            raise SystemExit(128 + stopped)
-        returns = _write_data(run, settings, terminal)
-        terminal.returns(returns)
+    with ExitStack() as held:  # the lock of the run
+        ready = _resume(given, held) if handling.resume else _begin(given, held)
+        run = ready.run
+        settings, watch = run.part(KIND, Settings), Recorder(run, ready.plan.num_envs)
+        finish(ready, handling, f"python -m rlp.collect {settings.env}", watch)
+        over = run.diverged(offline.load(run)[0].diverged)
+        if run.labels[0] in over:
+            raise SystemExit(f"error: the member that gives the data is over, {in_words(over)}")
+        with Terminal(handling.quiet) as terminal:
+            terminal.returns(_write_data(run, settings, terminal))
     return run
 
 
-def _start(given: cli.Given, held: ExitStack) -> Run:
-    settings, plan = cli.parse(Settings, given), cli.parse(Plan, given)
-    learning = cli.parse(Learning, given)
-    updates = plan.updates_per_step * plan.num_envs
-    if updates < 1 or updates != round(updates) or plan.num_steps * updates > cli.LARGEST:
-        raise InputError(
-            f"--updates_per_step={plan.updates_per_step} times --num_envs={plan.num_envs} "
-            f"must be a whole number of updates, and of all steps at most {cli.LARGEST}"
-        )
-    num_envs = settings.num_seeds * max(plan.num_envs, plan.num_episodes)
-    env = envs.make(settings.env, num_envs)  # as many as will be: there must be room
-    if plan.layout(env.max_episode_steps).num_episodes <= plan.num_random_episodes:
-        raise InputError(
-            f"--num_steps={plan.num_steps}: nothing is learned, as that is no more than "
-            f"--num_random_episodes={plan.num_random_episodes} of each environment"
-        )
+def _begin(given: cli.Given, held: ExitStack) -> Ready:
+    settings, learning = cli.parse(Settings, given), cli.parse(Learning, given)
+    plan = cli.parse(Plan, given)
     for name in SETS:
         if _folder(settings, name).exists():
             raise InputError(
                 f"{_folder(settings, name)} exists: choose another --out, or remove that data set"
             )
-    setting = sac.Config(
-        num_updates=round(plan.num_steps * plan.updates_per_step),
-        hidden_dims=learning.hidden_dims,
-        batch_size=learning.batch_size,
-        actor_learning_rate=learning.learning_rate,
-        critic_learning_rate=learning.learning_rate,
-        discount=learning.discount,
-    )
-    spec = vectors(env.observation_dim, env.action_dim, env.max_episode_steps)
-    _check_memory(settings, plan, setting, spec)
-    seeds = range(settings.seed, settings.seed + settings.num_seeds)
-    record = {
-        "algo": "sac",
-        "settings": asdict(settings),
-        "plan": asdict(plan),
-        "members": [{"seed": seed, "config": config.to_dict(setting)} for seed in seeds],
-        "env": settings.env,
-        "spec": records.spec_record(spec),
-    }
-    name = settings.name or runs.default_name("collect", settings.env)
-    directory = Path(settings.runs) / name
-    runs.check_new(directory)
-    held.enter_context(locked(directory))
-    return runs.create(directory, record)
+    _check_room(settings, plan)
+    rates = dict.fromkeys(("actor_learning_rate", "critic_learning_rate"), learning.learning_rate)
+    of_learner = {k: v for k, v in asdict(learning).items() if k != "learning_rate"}
+    of_run = {k: v for k, v in asdict(settings).items() if k not in ("out", "num_data_episodes")}
+    of_run["name"] = settings.name or runs.default_name("collect", settings.env)
+    values = {**of_run, **of_learner, **rates, **asdict(plan)}
+    more = {"kind": KIND, KIND: asdict(settings)}
+    return online_start.begin("sac", settings.env, values, held, more)
 
 
-def _check_memory(settings: Settings, plan: Plan, setting: sac.Config, spec: Spec) -> None:
-    """Checks that the members, their replays and the data to be made fit the machine.
+def _check_room(settings: Settings, plan: Plan) -> None:
+    """Checks that the data to be made fits the machine.
 
     Raises:
-        InputError: if they do not.
+        InputError: if it does not.
     """
-    memory.check_members(sac, setting, spec, settings.num_seeds)
-    layout = plan.layout(spec.max_episode_steps)
-    replays = jax.eval_shape(lambda: empty_replay(layout, spec, settings.num_seeds))
-    memory.check(
-        f"replays of {plan.num_steps:,} steps",
-        memory.num_bytes(replays),
-        memory.of_machine(),
-        "choose fewer steps or members",
-    )
+    spec = envs.spec_of(envs.make(settings.env, settings.num_seeds * plan.num_envs))
     numbers_each = spec.max_episode_steps * (spec.observation_dim + spec.action_dim + 1)
     memory.check(
         f"{settings.num_data_episodes:,} episodes of data",
@@ -169,16 +178,12 @@ def _check_memory(settings: Settings, plan: Plan, setting: sac.Config, spec: Spe
     )
 
 
-def _resume(given: cli.Given, held: ExitStack) -> Run:
-    run = runs.load(Path(given["resume"]))
-    held.enter_context(locked(run.directory))
-    if "plan" not in run.record:
-        raise InputError(f"{run.directory} is no collection; go on with python -m rlp.train")
-    other = given.keys() - {"env", "resume", "quiet"}
-    if other or given["env"] != run.record["env"]:
-        flags = ", ".join(f"--{name}" for name in sorted(other)) or given["env"]
-        raise InputError(f"{flags}: a collection goes on as it began, in {run.record['env']}")
-    return run
+def _resume(given: cli.Given, held: ExitStack) -> Ready:
+    refuse_others(given, ("env",))
+    ready = online_start.go_on(Path(given["resume"]), held, KIND)
+    if given["env"] != ready.run.record["env"]:
+        raise InputError(f"{given['env']}: a run goes on in {ready.run.record['env']}")
+    return ready
 
 
 def _write_data(run: Run, settings: Settings, terminal: Terminal) -> dict[str, np.ndarray]:
@@ -201,8 +206,9 @@ def _write_data(run: Run, settings: Settings, terminal: Terminal) -> dict[str, n
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
             if name == "medium-replay":
-                for file in _replay_files(run, step):
-                    shutil.copy(file, partial)
+                for number, file in enumerate(_replay_files(run, step)):
+                    length = file.stem.split("_")[2]
+                    shutil.copy(file, partial / f"episode_{number:06d}_{length}.npz")
             else:
                 with terminal.bar(name, env.max_episode_steps) as show:
                     for number, each in enumerate(_sampled(run, env, step, show)):
@@ -218,19 +224,24 @@ def _first_member(run: Run) -> list[dict[str, Any]]:
 
 
 def _replay_files(run: Run, step: int) -> list[Path]:
-    """Returns the first member's episodes of its first `step` environment steps."""
-    files = sorted((run.directory / "replay").glob("*.npz"))
-    return files[: step // run.spec.max_episode_steps]
+    """Returns the first member's episodes that ended in its first `step` environment steps."""
+    return [path for number, path in _numbered(run) if number < step]
+
+
+def _numbered(run: Run) -> list[tuple[int, Path]]:
+    """Returns the first member's episodes and their numbers, in their order."""
+    files = (run.directory / "replay").glob("*.npz")
+    return sorted((int(path.name.split("_")[1]), path) for path in files)
 
 
 def _sampled(run: Run, env: envs.VectorEnv, step: int, show: OnStep) -> list[Recorded]:
     """Returns an episode of each environment, of sampled actions of the first member's policy."""
-    new = online.new_members(run)
+    new = population.init(run.algo, run.configs, run.seeds, run.spec, UNKNOWN)
     normalizer = unit_normalizer(run.spec.observation_dim)
-    like = policy.from_states(run.algo, new.configs, new.states, normalizer)
+    like = policy.from_states(run.algo, new.configs, new.states, normalizer, run.origin)
     members = checkpoint.restore(run.directory / "snapshots", step, like)
     config, params = jax.tree.map(lambda leaf: leaf[:1], (members.config, members.params))
-    first = Policy(config, params, members.normalizer)
+    first = Policy(config, params, members.normalizer, members.origin)
     keys = jax.random.split(jax.random.key(run.seeds[0] + DATA_SEED), 1)
     act = actor(run.algo, run.spec, first, np.zeros(env.num_envs), keys, temperature=1.0)
     return record(act, env, range(DATA_SEED, DATA_SEED + env.num_envs), show)
@@ -240,7 +251,7 @@ def _write_metadata(run: Run, folder: Path, name: str, step: int) -> None:
     made = data.load(str(folder))
     how = {
         "medium": f"sampled actions of the policy at step {step}",
-        "medium-replay": f"all that was collected until step {step}",
+        "medium-replay": f"all episodes that were collected until step {step}",
         "expert": f"sampled actions of the final policy, at step {step}",
     }
     metadata = {

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,9 @@ from rlp.data.episodes import EpisodeSet
 from rlp.errors import InputError
 from rlp.types import Sarsa, Segment, Sources, Statistics, Step, Transition
 
+T = TypeVar("T")
 STD_FLOOR = 1e-3  # a constant feature must not explode
+NOT_KNOWN = -np.inf  # a return while its episode goes on
 
 
 class Normalizer(NamedTuple):
@@ -46,9 +48,11 @@ class Dataset(NamedTuple):
     discount: jax.Array  # [N], 0 where the MDP terminated
     is_step: jax.Array  # [N] bool: an action was taken
     timestep: jax.Array  # [N] int32, 0 at the start of an episode
-    return_to_go: jax.Array  # [N], rewards from here to the end; not known in a replay that grows
+    return_to_go: jax.Array  # [N], rewards from here to the end, or NOT_KNOWN
+    episode_return: jax.Array  # [N], rewards of the whole episode, or NOT_KNOWN
     transition_rows: jax.Array  # [N] int32: rows with a known successor, padded at the end
     step_rows: jax.Array  # [N] int32: rows with an action, padded at the end
+    first: jax.Array  # [] int32: where these begin to count; those of a replay go round
     num_transitions: jax.Array  # [] int32
     num_steps: jax.Array  # [] int32
     max_abs_reward: jax.Array  # [], bounds every |Q|
@@ -121,6 +125,7 @@ def make_dataset(
         **{name: jnp.asarray(column) for name, column in rows.items()},
         transition_rows=jnp.asarray(transition_rows, jnp.int32),
         step_rows=jnp.asarray(step_rows, jnp.int32),
+        first=jnp.int32(0),
         num_transitions=jnp.int32(len(transition_rows)),
         num_steps=jnp.int32(len(step_rows)),
         max_abs_reward=jnp.float32(np.abs(rows["reward"]).max()),
@@ -162,6 +167,7 @@ def _rows(data: EpisodeSet, factors: np.ndarray) -> dict[str, np.ndarray]:
         "is_step": np.zeros(num_rows, bool),
         "timestep": np.zeros(num_rows, np.int32),
         "return_to_go": np.zeros(num_rows, np.float32),
+        "episode_return": np.zeros(num_rows, np.float32),
         "has_successor": np.zeros(num_rows, bool),
     }
     start = 0
@@ -178,7 +184,8 @@ def _rows(data: EpisodeSet, factors: np.ndarray) -> dict[str, np.ndarray]:
         rows["discount"][end - 1] = 0 if episode.terminated else 1
         rows["is_step"][steps] = True
         rows["timestep"][start : end + 1] = np.arange(length + 1)
-        rows["return_to_go"][start : end + 1] = _return_to_go(episode.reward)
+        to_go = rows["return_to_go"][start : end + 1] = _return_to_go(episode.reward)
+        rows["episode_return"][start : end + 1] = to_go[0]
         rows["has_successor"][steps] = True
         rows["has_successor"][end - 1] = episode.terminated or len(episode.observation) > length
         start = end + 1
@@ -191,34 +198,58 @@ def _return_to_go(reward: np.ndarray) -> np.ndarray:
 
 
 def statistics_of(sources: Sources) -> Statistics:
-    """Returns what is known of the rewards of the data that batches are drawn from."""
-    return _data(sources).statistics
+    """Returns what is known of rewards: of the logged data, or where there is none, the replay."""
+    return (sources.replay if sources.offline is None else sources.offline).statistics
 
 
-def _data(sources: Sources) -> Dataset:
-    """Returns the logged data, or where there is none, what a member has collected."""
-    return sources.replay if sources.offline is None else sources.offline
+def _from_each(
+    sources: Sources, key: jax.Array, batch_size: int, draw: Callable[[Dataset, jax.Array, int], T]
+) -> T:
+    """Returns a batch of all sources that there are, each with its share of it.
+
+    Their rows are mixed, so that any part of a batch is of all of them.
+    """
+    if sources.replay is None:
+        return draw(sources.offline, key, batch_size)
+    if sources.offline is None:
+        return draw(sources.replay, key, batch_size)
+    num_offline = round(sources.offline_share * batch_size)
+    first, second = jax.random.split(key)
+    parts = (
+        draw(sources.offline, first, num_offline),
+        draw(sources.replay, second, batch_size - num_offline),
+    )
+    order = np.random.default_rng(0).permutation(batch_size)
+    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves)[order], *parts)
 
 
 def sample_steps(sources: Sources, key: jax.Array, batch_size: int) -> Step:
     """Returns states and actions drawn uniformly with replacement, [B, ...]."""
-    dataset = _data(sources)
-    index = _draw(key, batch_size, dataset.num_steps)
-    row = dataset.step_rows[index]
-    return Step(_observation(dataset, row), dataset.action[row])
+
+    def draw(dataset: Dataset, key: jax.Array, size: int) -> Step:
+        row = _draw(key, size, dataset.step_rows, dataset.first, dataset.num_steps)
+        return Step(_observation(dataset, row), dataset.action[row])
+
+    return _from_each(sources, key, batch_size, draw)
 
 
 def sample_transitions(sources: Sources, key: jax.Array, batch_size: int) -> Transition:
     """Returns transitions drawn uniformly with replacement, [B, ...]."""
-    dataset = _data(sources)
-    return _transitions(dataset, _transition_rows(dataset, key, batch_size))
+
+    def draw(dataset: Dataset, key: jax.Array, size: int) -> Transition:
+        return _transitions(dataset, _transition_rows(dataset, key, size))
+
+    return _from_each(sources, key, batch_size, draw)
 
 
 def sample_sarsa(sources: Sources, key: jax.Array, batch_size: int) -> Sarsa:
     """Returns transitions and the actions after them, drawn uniformly with replacement."""
-    dataset = _data(sources)
-    row = _transition_rows(dataset, key, batch_size)
-    return Sarsa(_transitions(dataset, row), dataset.action[row + 1], dataset.is_step[row + 1])
+
+    def draw(dataset: Dataset, key: jax.Array, size: int) -> Sarsa:
+        row = _transition_rows(dataset, key, size)
+        return Sarsa(_transitions(dataset, row), dataset.action[row + 1], dataset.is_step[row + 1])
+
+    return _from_each(sources, key, batch_size, draw)
 
 
 def sample_segments(
@@ -227,12 +258,15 @@ def sample_segments(
     """Returns segments of at most `length` steps, [B, K, ...].
 
     They begin at steps drawn uniformly, so that episodes weigh by their length, and stop where
-    their episode stops. `delayed` moves every reward to the last step of its episode.
+    their episode stops. `delayed` moves every reward to the last step of its episode. Of an episode
+    that goes on, whose return is not known, all is padding.
     """
-    dataset = _data(sources)
-    index = _draw(key, batch_size, dataset.num_steps)
-    cut = jax.vmap(lambda row: _segment(dataset, row, length, delayed))
-    return cut(dataset.step_rows[index])
+
+    def draw(dataset: Dataset, key: jax.Array, size: int) -> Segment:
+        start = _draw(key, size, dataset.step_rows, dataset.first, dataset.num_steps)
+        return jax.vmap(lambda row: _segment(dataset, row, length, delayed))(start)
+
+    return _from_each(sources, key, batch_size, draw)
 
 
 def _segment(dataset: Dataset, start: jax.Array, length: int, delayed: bool) -> Segment:
@@ -240,30 +274,34 @@ def _segment(dataset: Dataset, start: jax.Array, length: int, delayed: bool) -> 
     is_step = dataset.is_step.at[start + place].get(mode="fill", fill_value=False)
     padding = length - jnp.sum(jnp.cumprod(is_step))
     row = jnp.maximum(start + place - padding, start)
-    timestep = dataset.timestep[row]
+    to_go = (dataset.episode_return if delayed else dataset.return_to_go)[row]
+    is_known = to_go != NOT_KNOWN
     return Segment(
         observation=_observation(dataset, row),
         action=dataset.action[row],
-        return_to_go=dataset.return_to_go[row - timestep if delayed else row],
-        timestep=timestep,
-        mask=place >= padding,
+        return_to_go=jnp.where(is_known, to_go, 0),
+        timestep=dataset.timestep[row],
+        mask=(place >= padding) & is_known,
     )
 
 
 def _transition_rows(dataset: Dataset, key: jax.Array, batch_size: int) -> jax.Array:
     if not len(dataset.transition_rows):
         raise InputError("the data has no transition: of no step is the next observation known")
-    index = _draw(key, batch_size, dataset.num_transitions)
-    return dataset.transition_rows[index]
+    rows = dataset.transition_rows
+    return _draw(key, batch_size, rows, dataset.first, dataset.num_transitions)
 
 
-def _draw(key: jax.Array, size: int, number: jax.Array) -> jax.Array:
-    """Returns indices below `number`, [size], of equal chance but for number / 2^32 of it.
+def _draw(
+    key: jax.Array, size: int, rows: jax.Array, first: jax.Array, number: jax.Array
+) -> jax.Array:
+    """Returns some of the `number` rows from `first` on, [size], of equal chance.
 
-    jax's randint draws three times, against that last bit of bias.
+    But for number / 2^32 of it: jax's randint draws three times, against that last bit of bias.
     """
     bits = jax.random.bits(key, (size,))
-    return (bits % number.astype(bits.dtype)).astype(jnp.int32)
+    index = (bits % number.astype(bits.dtype)).astype(jnp.int32)
+    return rows[(first + index) % len(rows)]
 
 
 def _observation(dataset: Dataset, row: jax.Array) -> jax.Array:

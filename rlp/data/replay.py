@@ -1,96 +1,163 @@
-"""Replay arrays that grow: environments stepped together, each with rows of its own.
+"""Replay arrays that grow: the last steps of environments that are stepped together.
 
-Episodes have one length (a time limit), so a row number is a matter of counting.
+Each environment has rows of its own, which it fills episode after episode, whatever their lengths;
+when they are full, it begins again at the first, and the oldest steps give way. An episode's rows
+follow each other. All of it is part of the compiled program.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from rlp.data.dataset import Dataset
+from rlp.data.dataset import NOT_KNOWN, Dataset
 from rlp.types import Spec, Transition
 
 
 class Layout(NamedTuple):
-    """Where a replay keeps what: each environment has its own rows, episode after episode."""
+    """Where a replay keeps what."""
 
     num_envs: int
-    num_episodes: int  # of each environment
-    episode_length: int
+    rows_per_env: int  # one of each step, and one more of each episode
+    longest: int  # steps of the longest episode that there may be
 
     @property
-    def rows_per_env(self) -> int:
-        """Rows of one environment: an episode of T steps has T + 1."""
-        return self.num_episodes * (self.episode_length + 1)
-
-    def row(self, step: int) -> int:
-        """Returns the row, within an environment's own, of its step number `step`."""
-        episode, t = divmod(step, self.episode_length)
-        return episode * (self.episode_length + 1) + t
+    def num_rows(self) -> int:
+        """Rows of all environments."""
+        return self.num_envs * self.rows_per_env
 
 
-def empty_replay(layout: Layout, spec: Spec, num_members: int) -> Dataset:
+def layout(num_envs: int, capacity: int, longest: int) -> Layout:
+    """Returns the layout of a replay that holds `capacity` steps, if all episodes are the longest.
+
+    Of shorter ones it holds less, as each takes a row more than it has steps. Every environment has
+    room for one episode at least.
+    """
+    steps = math.ceil(capacity / num_envs)
+    num_episodes = max(1, math.ceil(steps / longest))
+    return Layout(num_envs, max(steps, longest) + num_episodes, longest)
+
+
+class Replay(NamedTuple):
+    """The replay of a member, and where it goes on."""
+
+    data: Dataset
+    round_of: jax.Array  # [N] int32: in which round each row's step was taken
+    row: jax.Array  # [num_envs] int32: of an environment's own rows, that of its next step
+    timestep: jax.Array  # [num_envs] int32: steps of the episode so far
+    num_rounds: jax.Array  # [] int32: how often all environments took a step
+    first_round: jax.Array  # [] int32: the oldest of which all steps are there
+
+
+def empty_replay(layout: Layout, spec: Spec, num_members: int) -> Replay:
     """Returns replays [M] without transitions."""
-    rows = layout.num_envs * layout.rows_per_env
-    capacity = layout.num_envs * layout.num_episodes * layout.episode_length
 
-    def zeros(*shape: int, dtype: Any = jnp.float32) -> jax.Array:
-        return jnp.zeros((num_members, *shape), dtype)
+    def full(*shape: int, value: float = 0, dtype: Any = jnp.float32) -> jax.Array:
+        return jnp.full((num_members, *shape), value, dtype)
 
-    return Dataset(
-        observation=zeros(rows, spec.observation_dim),
-        action=zeros(rows, spec.action_dim),
-        reward=zeros(rows),
-        discount=zeros(rows),
-        is_step=zeros(rows, dtype=jnp.bool_),
-        timestep=zeros(rows, dtype=jnp.int32),
-        return_to_go=zeros(rows),
-        transition_rows=zeros(capacity, dtype=jnp.int32),
-        step_rows=zeros(capacity, dtype=jnp.int32),
-        num_transitions=zeros(dtype=jnp.int32),
-        num_steps=zeros(dtype=jnp.int32),
-        max_abs_reward=zeros(),
-        sum_abs_reward=zeros(),
-        lowest_reward=zeros() + jnp.inf,
-        highest_reward=zeros() - jnp.inf,
-        return_range=zeros(),
+    rows, envs, integer = layout.num_rows, layout.num_envs, jnp.int32
+    return Replay(
+        data=Dataset(
+            observation=full(rows, spec.observation_dim),
+            action=full(rows, spec.action_dim),
+            reward=full(rows),
+            discount=full(rows),
+            is_step=full(rows, dtype=jnp.bool_),
+            timestep=full(rows, dtype=integer),
+            return_to_go=full(rows),
+            episode_return=full(rows),
+            transition_rows=full(rows, dtype=integer),
+            step_rows=full(rows, dtype=integer),
+            first=full(dtype=integer),
+            num_transitions=full(dtype=integer),
+            num_steps=full(dtype=integer),
+            max_abs_reward=full(),
+            sum_abs_reward=full(),
+            lowest_reward=full(value=jnp.inf),
+            highest_reward=full(value=-jnp.inf),
+            return_range=full(),
+        ),
+        round_of=full(rows, dtype=integer),
+        row=full(envs, dtype=integer),
+        timestep=full(envs, dtype=integer),
+        num_rounds=full(dtype=integer),
+        first_round=full(dtype=integer),
     )
 
 
-def with_reward_range(replay: Dataset) -> Dataset:
-    """Returns replays [M] with their lowest and highest reward, which older ones lack."""
+def insert(replay: Replay, layout: Layout, new: Transition) -> Replay:
+    """Returns one member's replay with a new transition of each environment, [num_envs, ...].
 
-    def over_rows(combine: Any, of_none: float) -> jax.Array:
-        return combine(jnp.where(replay.is_step, replay.reward, of_none), axis=-1)
-
-    return replay._replace(
-        lowest_reward=over_rows(jnp.min, jnp.inf), highest_reward=over_rows(jnp.max, -jnp.inf)
-    )
-
-
-def insert(replay: Dataset, layout: Layout, row: jax.Array, new: Transition) -> Dataset:
-    """Returns one member's replay with a new transition of each environment, [num_envs, ...]."""
-    env = jnp.arange(layout.num_envs)
-    rows = env * layout.rows_per_env + row
-    places = replay.num_transitions + env
-    size = replay.num_transitions + layout.num_envs
-    return replay._replace(
-        observation=replay.observation.at[rows]
+    The return to go of a step is not known until its episode ends: see `end_episodes`.
+    """
+    data, envs = replay.data, jnp.arange(layout.num_envs)
+    rows = envs * layout.rows_per_env + replay.row
+    written = jnp.concatenate([rows, rows + 1])  # the states, and what follows them
+    lost = jnp.where(data.is_step[written], replay.round_of[written] + 1, 0)
+    first_round = jnp.maximum(replay.first_round, jnp.max(lost))
+    places = replay.num_rounds % layout.rows_per_env * layout.num_envs + envs
+    num_steps = (replay.num_rounds + 1 - first_round) * layout.num_envs
+    size = jnp.abs(new.reward)
+    mean_size = data.sum_abs_reward / jnp.maximum(data.num_steps, 1)  # of all that was seen
+    mean_size += (jnp.mean(size) - mean_size) / (replay.num_rounds + 1)
+    data = data._replace(
+        observation=data.observation.at[rows]
         .set(new.observation)
         .at[rows + 1]
         .set(new.next_observation),
-        action=replay.action.at[rows].set(new.action),
-        reward=replay.reward.at[rows].set(new.reward),
-        discount=replay.discount.at[rows].set(new.discount),
-        is_step=replay.is_step.at[rows].set(True),
-        timestep=replay.timestep.at[rows].set(row % (layout.episode_length + 1)),
-        transition_rows=replay.transition_rows.at[places].set(rows),
-        step_rows=replay.step_rows.at[places].set(rows),
-        num_transitions=size,
-        num_steps=size,
-        max_abs_reward=jnp.maximum(replay.max_abs_reward, jnp.abs(new.reward).max()),
-        sum_abs_reward=replay.sum_abs_reward + jnp.abs(new.reward).sum(),
-        lowest_reward=jnp.minimum(replay.lowest_reward, new.reward.min()),
-        highest_reward=jnp.maximum(replay.highest_reward, new.reward.max()),
+        action=data.action.at[rows].set(new.action),
+        reward=data.reward.at[rows].set(new.reward),
+        discount=data.discount.at[rows].set(new.discount),
+        is_step=data.is_step.at[rows].set(True).at[rows + 1].set(False),
+        timestep=data.timestep.at[rows].set(replay.timestep),
+        return_to_go=data.return_to_go.at[rows].set(NOT_KNOWN),
+        episode_return=data.episode_return.at[rows].set(NOT_KNOWN),
+        transition_rows=data.transition_rows.at[places].set(rows),
+        step_rows=data.step_rows.at[places].set(rows),
+        first=first_round % layout.rows_per_env * layout.num_envs,
+        num_transitions=num_steps,
+        num_steps=num_steps,
+        max_abs_reward=jnp.maximum(data.max_abs_reward, size.max()),
+        sum_abs_reward=mean_size * num_steps,
+        lowest_reward=jnp.minimum(data.lowest_reward, new.reward.min()),
+        highest_reward=jnp.maximum(data.highest_reward, new.reward.max()),
+    )
+    return Replay(
+        data=data,
+        round_of=replay.round_of.at[rows].set(replay.num_rounds),
+        row=replay.row + 1,
+        timestep=replay.timestep + 1,
+        num_rounds=replay.num_rounds + 1,
+        first_round=first_round,
+    )
+
+
+def end_episodes(replay: Replay, layout: Layout, ended: jax.Array) -> Replay:
+    """Returns one member's replay after the last steps of environments `ended` [num_envs] bool.
+
+    All returns of their episodes are known now, and the next ones begin where there is room.
+    """
+    data, back = replay.data, jnp.arange(layout.longest)
+
+    def of_env(last: jax.Array, length: jax.Array, ended: jax.Array) -> tuple[jax.Array, ...]:
+        """Returns rows from the last on backwards, their returns to go and the whole return."""
+        rows = jnp.maximum(last - back, 0)
+        to_go = jnp.cumsum(data.reward[rows])
+        whole = jnp.full_like(to_go, to_go[jnp.maximum(length - 1, 0)])
+        is_written = ended & (back < length)
+        return jnp.where(is_written, rows, layout.num_rows), to_go, whole  # others: nowhere
+
+    last = jnp.arange(layout.num_envs) * layout.rows_per_env + replay.row - 1
+    rows, to_go, whole = jax.vmap(of_env)(last, replay.timestep, ended)
+    data = data._replace(
+        return_to_go=data.return_to_go.at[rows].set(to_go, mode="drop"),
+        episode_return=data.episode_return.at[rows].set(whole, mode="drop"),
+    )
+    after = replay.row + 1  # behind the row of the last observation
+    after = jnp.where(after + layout.longest < layout.rows_per_env, after, 0)
+    return replay._replace(
+        data=data,
+        row=jnp.where(ended, after, replay.row),
+        timestep=jnp.where(ended, 0, replay.timestep),
     )

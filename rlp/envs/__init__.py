@@ -7,6 +7,7 @@ import numpy as np
 
 from rlp.envs.bodies import body_of
 from rlp.errors import InputError
+from rlp.types import Space, Spec
 
 GYM = "gym:"  # before the name of an environment of gymnasium
 
@@ -42,6 +43,11 @@ class VectorEnv(Protocol):
     observation_dim: int
     action_dim: int
     max_episode_steps: int
+
+    @property
+    def action_space(self) -> Bounds | Choices:
+        """What actions there are."""
+        ...
 
     def reset(
         self, seeds: Sequence[int] | None = None, which: Sequence[int] | None = None
@@ -136,6 +142,14 @@ def action_space(name: str) -> Bounds | Choices:
         return Bounds(np.array([-1.0]), np.array([1.0]))
     made: Any = make(first)
     return made.action_space
+
+
+def spec_of(env: VectorEnv) -> Spec:
+    """Returns what an algorithm needs to know of an environment."""
+    space = env.action_space
+    num_choices = space.num if isinstance(space, Choices) else 0
+    action = Space((env.action_dim,), num_choices)
+    return Spec(Space((env.observation_dim,)), action, env.max_episode_steps)
 
 
 def check_widths(

@@ -18,7 +18,7 @@ class Tasks:
         self._envs = envs
         self.num_envs = sum(env.num_envs for env in envs)
         self.observation_dim = envs[0].observation_dim + len(envs)
-        self.action_dim = envs[0].action_dim
+        self.action_dim, self.action_space = envs[0].action_dim, envs[0].action_space
         self.max_episode_steps = max(env.max_episode_steps for env in envs)
 
     def reset(
@@ -29,7 +29,7 @@ class Tasks:
 
         def begin(env: VectorEnv, task: int) -> np.ndarray:
             places = np.flatnonzero(numbers % self._count == task)
-            of_task = None if seeds is None else [seeds[place] for place in places]
+            of_task = None if seeds is None else [seeds[place] for place in places.tolist()]
             return env.reset(of_task, (numbers[places] // self._count).tolist())
 
         return self._with_task(self._each(begin))

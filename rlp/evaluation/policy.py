@@ -44,6 +44,18 @@ def start(algo: Algo, spec: Spec, policy: Policy, targets: jax.Array) -> Memory:
     return jax.vmap(one_member)(policy.config)
 
 
+@partial(jax.jit, static_argnames=("algo", "spec"))
+def restart(
+    algo: Algo, spec: Spec, policy: Policy, targets: jax.Array, memory: Memory, begins: jax.Array
+) -> Memory:
+    """Returns memories [M, N], new ones where an episode `begins` [M, N]."""
+
+    def choose(new: jax.Array, old: jax.Array) -> jax.Array:
+        return jnp.where(begins.reshape(*begins.shape, *[1] * (new.ndim - 2)), new, old)
+
+    return jax.tree.map(choose, start(algo, spec, policy, targets), memory)
+
+
 @partial(jax.jit, static_argnames="algo")
 def act(
     algo: Algo,

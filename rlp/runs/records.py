@@ -131,9 +131,13 @@ class Training(Record):
 
 
 class Collection(Record):
-    """The config.json of `rlp.collect`."""
+    """The config.json of what learns online."""
 
     plan: dict
+    action_bounds: NotRequired[ActionBounds | None]
+    origin: NotRequired[Known | None]
+    target_returns: NotRequired[Known]
+    data: NotRequired[Data]
     members: Annotated[list[Member], "one member or several", bool]
 
 

@@ -60,7 +60,7 @@ def write(
     plots.mkdir(exist_ok=True)
     curves = run.curves()
     shown = sorted(
-        curves.keys() - {"updates_per_second"},
+        curves.keys() - {"updates_per_second", "steps_per_second"},
         key=lambda name: (not name.startswith("return"), name),
     )
     if not importlib.util.find_spec("matplotlib"):
@@ -142,7 +142,7 @@ def _limits(run: Run, name: str) -> dict[str, np.ndarray]:
     found = {
         bound
         for member in run.record["members"]
-        for bound in bounds(member["limits"].get(name))
+        for bound in bounds(member.get("limits", {}).get(name))
         if bound is not None
     }
     return {f"bound {value:.4g}": np.array(value) for value in sorted(found)}

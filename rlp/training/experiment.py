@@ -10,11 +10,14 @@ from rlp import config, envs, runs
 from rlp.algos import presets
 from rlp.cli.terminal import Terminal
 from rlp.data.episodes import EpisodeSet, reward_factors
+from rlp.envs import VectorEnv
 from rlp.evaluation.rollout import evaluate_random, evaluation_seeds, most_steps, num_simulators
 from rlp.runs import Run, report
 from rlp.system import devices, files
-from rlp.training import offline, start
+from rlp.training import offline, online, start
 from rlp.training.offline import Ended, OnLog, Schedule, Task, no_log
+from rlp.training.online import Watch
+from rlp.training.online_start import Ready
 from rlp.training.start import Values
 from rlp.version import __version__
 
@@ -55,6 +58,47 @@ def train(
     return run, ended
 
 
+def learn(ready: Ready, show: Callable[[], Terminal], watch: Watch | None = None) -> Ended:
+    """Learns online to the end of the plan, and writes the result.
+
+    Args:
+        ready: a run and what its loop needs.
+        show: returns what shows how it goes.
+        watch: is called as it goes on.
+
+    Returns:
+        How the run ended; one that was stopped has no result yet.
+    """
+    run, plan, num_members = ready.run, ready.plan, len(ready.run.seeds)
+    name = run.record["env"]
+    env = envs.make(name, num_members * plan.num_envs, run.action_bounds)
+    num_envs = num_simulators(num_members, plan.num_episodes)
+    eval_env = envs.make(name, num_envs, run.action_bounds)
+    with show() as terminal:
+        logged = (
+            f", and logged data of {run.record['data']['name']}" if "data" in run.record else ""
+        )
+        terminal.say(f"{run.record['algo']} in {name}{logged}  {run.size}")
+        terminal.say(f"run   {run.directory}")
+        ended = online.fit(run, plan, env, eval_env, ready.start, terminal, watch)
+        if not ended.signal:
+            _conclude_online(run, eval_env, run.diverged(ended.diverged), terminal)
+    return ended
+
+
+def _conclude_online(
+    run: Run, env: VectorEnv, diverged: dict[str, int], terminal: Terminal
+) -> None:
+    """Shows the returns of the last evaluation, and writes them to result.json and the report."""
+    last = run.evaluations()[-len(run.seeds) :]
+    seeds = evaluation_seeds(len(last[0]["returns"]))
+    rows = {"random policy": evaluate_random(env, seeds).values}
+    rows |= {entry["member"]: np.array(entry["returns"]) for entry in last}
+    rows.update(dict.fromkeys(diverged, np.array([np.nan])))
+    terminal.returns(rows, run.over_members(rows), run.record["env"], diverged)
+    _write_result(run, rows, diverged, terminal)
+
+
 def _conclude(
     run: Run,
     data_set: EpisodeSet,
@@ -84,11 +128,22 @@ def _conclude(
     rows.update(dict.fromkeys(marks, np.array([np.nan])))
     best = max(run.record["data"]["returns"], default=0.0)
     terminal.returns(rows, run.over_members(rows), run.record["env"], marks, best)
+    _write_result(run, rows, diverged, terminal, marks)
+
+
+def _write_result(
+    run: Run,
+    rows: dict[str, np.ndarray],
+    diverged: dict[str, int],
+    terminal: Terminal,
+    marks: dict[str, int] | None = None,
+) -> None:
+    """Writes result.json and the report; `marks` are the rows of members that are over."""
     returns = {name: runs.to_json(values) for name, values in rows.items()}
     result = {"returns": returns, "diverged": diverged, **run.record}
     files.write_json(run.directory / "result.json", result)
     policy, _ = offline.load_policy(run)
-    page = report.write(run, rows, policy.params, marks)
+    page = report.write(run, rows, policy.params, diverged if marks is None else marks)
     terminal.say(f"report: {page}{without(diverged)}")
 
 

@@ -1,13 +1,16 @@
 """Online learning: a replay on the device that grows while environments are stepped.
 
-Everything but physics is compiled: actions for all environments of all members in one call, then
-one call that stores the new transitions and makes the updates they pay for. The second runs while
-the simulator works on the next step. Episodes of an environment have one length (dm_control's time
-limit), so all end together, and whatever is saved is saved between episodes.
+Everything but the simulator is compiled: actions for all environments of all members in one call,
+then one call that stores the last transitions and makes the updates they pay for. The second runs
+while the simulator works on the next step, so policies act with what was known a step before.
+
+Environments end their episodes whenever they do, and begin new ones at once. A step is one of one
+environment; a round is one of every environment of a member. What is saved is saved between rounds,
+and simulators come back to where they were by taking their episodes' actions again.
 """
 
-import math
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -17,50 +20,128 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rlp import runs
 from rlp.cli.terminal import COMPILING, Terminal, spread
-from rlp.config import Positive, PositiveFloat
-from rlp.data.dataset import Dataset, unit_normalizer
-from rlp.data.formats import exorl
-from rlp.data.replay import Layout, empty_replay, insert, with_reward_range
+from rlp.config import NonNegativeFloat, Positive, PositiveFloat
+from rlp.data.dataset import Dataset, Normalizer, normalize
+from rlp.data.replay import Layout, Replay, empty_replay, end_episodes, insert, layout
 from rlp.envs import VectorEnv
 from rlp.errors import InputError
 from rlp.evaluation import policy
 from rlp.evaluation.policy import Policy
-from rlp.evaluation.rollout import (
-    Recorded,
-    Taken,
-    by_member,
-    evaluate,
-    evaluation_seeds,
-    most_steps,
-    split,
-)
+from rlp.evaluation.rollout import Taken, by_member, evaluate, evaluation_seeds, most_steps
 from rlp.runs import Run, checkpoint
 from rlp.runs.checkpoint import Saved
 from rlp.runs.metrics import MetricsLog
 from rlp.system.signals import stop_requests
 from rlp.training import population
+from rlp.training.offline import Ended
 from rlp.training.population import Alarms, Population
 from rlp.types import (
     NEVER,
     NOT_FINITE,
     UNKNOWN,
     Algo,
+    Memory,
     Metrics,
     Sources,
     Spec,
     State,
     Transition,
-    phase_at,
 )
 
-ACTING = 0x616374  # folded into a member's key: its actions draw from another stream than updates
+ACTING, EXPLORING = 0x616374, 0x657870  # folded into keys: other streams than the updates'
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The learning."""
+
+    num_steps: Positive = 300_000  # environment steps of each member
+    num_envs: Positive = 8  # environments of each member, stepped together
+    updates_per_step: PositiveFloat = 0.5  # gradient updates an environment step
+    num_random_steps: int = 8_000  # first steps of each member with random actions
+    learning_starts: int = 0  # steps before the first update; at least those with random actions
+    exploration: NonNegativeFloat = 0.1  # of policies that do not sample: noise; share of choices
+    capacity: int = 0  # steps that a replay keeps; 0: all
+    log_every: Positive = 1_000  # environment steps between log points
+    eval_every: Positive = 10_000  # environment steps between evaluations
+    num_episodes: Positive = 10  # episodes of each member in an evaluation
+    checkpoint_every: Positive = 50_000  # environment steps between checkpoints
+
+    def layout(self, longest: int) -> Layout:
+        """Returns the layout of a member's replay, for episodes of at most `longest` steps."""
+        return layout(self.num_envs, self.capacity or self.num_steps, longest)
+
+    @property
+    def num_rounds(self) -> int:
+        """Rounds in which `num_steps` are taken, or as few more as there are."""
+        return -(-self.num_steps // self.num_envs)
+
+    @property
+    def updates_per_round(self) -> float:
+        """Updates behind every round; a whole number, if the plan is one that can be."""
+        return self.updates_per_step * self.num_envs
+
+    @property
+    def num_random_rounds(self) -> int:
+        """Rounds with random actions."""
+        return -(-self.num_random_steps // self.num_envs)
+
+    @property
+    def num_idle_rounds(self) -> int:
+        """Rounds without updates."""
+        return -(-max(self.num_random_steps, self.learning_starts) // self.num_envs)
+
+    @property
+    def num_updates(self) -> int:
+        """Updates in all."""
+        return round((self.num_rounds - self.num_idle_rounds) * self.updates_per_round)
+
+
+class Start(NamedTuple):
+    """What a member knows before its first step."""
+
+    states: State  # [M]
+    normalizer: Normalizer
+    offline: Dataset | None = None  # logged data that it goes on learning from
+    offline_share: float = 0.5  # of a batch
+    evaluates_first: bool = False  # before the first step
+
+
+class Watch:
+    """What happens beside the learning; every method may be another's."""
+
+    def begin(self, env: VectorEnv, which: Sequence[int]) -> None:
+        """Is called when environments begin episodes."""
+
+    def take(self, env: VectorEnv, taken: Taken, number: int) -> None:
+        """Is called after a round, with its number; of running episodes, also when they resume."""
+
+    def resume(self, step: int, evaluated: int) -> None:
+        """Is called when a run goes on from a step, evaluated until another."""
+
+    def evaluate(self, step: int, actors: Policy) -> None:
+        """Is called before an evaluation."""
+
+    def is_over(self, diverged: np.ndarray) -> bool:
+        """Returns whether nothing is to come, by the updates that ended the members [M]."""
+        return NEVER not in diverged
+
+
+class Progress(NamedTuple):
+    """What is saved beside the states."""
+
+    replays: Replay  # [M]
+    last: Transition  # [M, num_envs], of the last round, raw, from which nothing was learned yet
+    has_ended: np.ndarray  # [M * num_envs] bool: the episode, with it
+    episode: np.ndarray  # [M * num_envs] int32, the number of the one that goes on
+    collected: np.ndarray  # [M * num_envs], return of the one before, or NaN
+    memory: Memory | None = None  # [M, num_envs]; None where policies remember nothing
 
 
 @partial(
     jax.jit,
-    static_argnames=("algo", "spec", "layout", "num_updates", "phase"),
+    static_argnames=("algo", "spec", "layout", "num_updates", "offline_share"),
     donate_argnames=("states", "replays"),
 )
 def learn(
@@ -71,285 +152,413 @@ def learn(
     configs: Any,
     keys: jax.Array,
     states: State,
-    replays: Dataset,
-    row: jax.Array,
+    replays: Replay,
+    offline: Dataset | None,
+    normalizer: Normalizer,
     new: Transition,
     first_step: jax.Array,
-    phase: int,
-) -> tuple[State, Dataset, Metrics, Alarms]:
+    offline_share: float,
+) -> tuple[State, Replay, Metrics, Alarms]:
     """Returns states and replays after storing `new` [M, num_envs, ...] and `num_updates` updates.
 
-    The updates are of the algorithm's phase number `phase`. `states` and `replays` are donated.
+    The updates are of the algorithm's last phase. `states` and `replays` are donated.
     """
-    replays = jax.vmap(lambda replay, new: insert(replay, layout, row, new))(replays, new)
+    seen = jax.vmap(jax.vmap(partial(normalize, normalizer)))
+    new = new._replace(
+        observation=seen(new.observation), next_observation=seen(new.next_observation)
+    )
+    replays = jax.vmap(lambda replay, new: insert(replay, layout, new))(replays, new)
     if num_updates == 0:
         return states, replays, {}, {}
+    sources = Sources(offline=offline, replay=replays.data, offline_share=offline_share)
     states, metrics, alarms = population.train(
-        algo, spec, num_updates, configs, keys, states, Sources(replay=replays), first_step, phase
+        algo, spec, num_updates, configs, keys, states, sources, first_step
     )
     return states, replays, metrics, alarms
 
 
-@dataclass(frozen=True)
-class Plan:
-    """The learning."""
-
-    num_steps: Positive = 300_000  # environment steps of each member
-    num_envs: Positive = 8  # environments of each member, stepped together
-    updates_per_step: PositiveFloat = 0.5  # gradient updates an environment step
-    num_random_episodes: int = 1  # of each environment: random actions, no updates
-    eval_every: Positive = 10_000  # environment steps between evaluations
-    num_episodes: Positive = 10  # episodes of each member in an evaluation
-    checkpoint_every: Positive = 50_000  # environment steps between checkpoints
-
-    def layout(self, episode_length: int) -> Layout:
-        """Returns the layout of a replay that holds `num_steps` steps in whole episodes."""
-        num_episodes = math.ceil(self.num_steps / (self.num_envs * episode_length))
-        return Layout(self.num_envs, num_episodes, episode_length)
+@partial(jax.jit, static_argnames="layout", donate_argnames="replays")
+def end(replays: Replay, layout: Layout, ended: jax.Array) -> Replay:
+    """Returns the replays after the ends of episodes [M, num_envs]; `replays` is donated."""
+    return jax.vmap(lambda replay, each: end_episodes(replay, layout, each))(replays, ended)
 
 
-class Collection(NamedTuple):
-    """What stays the same from episode to episode."""
+@partial(jax.jit, static_argnames="discrete")
+def explore(
+    action: jax.Array, keys: jax.Array, number: jax.Array | int, scale: Any, discrete: bool
+) -> jax.Array:
+    """Returns actions [M, N, A] with noise in round `number`, or some of them other choices."""
 
-    run: Run
-    plan: Plan
-    layout: Layout
-    members: Population
-    env: VectorEnv  # the environments of all members, member by member
+    def one_member(action: jax.Array, key: jax.Array) -> jax.Array:
+        first, second = jax.random.split(jax.random.fold_in(key, number))
+        if not discrete:
+            return jnp.clip(action + scale * jax.random.normal(first, action.shape), -1, 1)
+        others = jax.nn.one_hot(
+            jax.random.randint(first, action.shape[:1], 0, action.shape[1]), action.shape[1]
+        )
+        return jnp.where(jax.random.uniform(second, (*action.shape[:1], 1)) < scale, others, action)
+
+    return jax.vmap(one_member)(action, keys)
 
 
-class Learner(NamedTuple):
-    """What changes: the states [M], what each member has seen, and which is over."""
+class Learner:
+    """Members that act and learn, round after round."""
 
-    states: State
-    replays: Dataset
-    diverged: np.ndarray  # [M], the update that ended a member, or NEVER
+    def __init__(
+        self, run: Run, plan: Plan, env: VectorEnv, start: Start, watch: Watch, terminal: Terminal
+    ) -> None:
+        """Begins anew, or where the run's last checkpoint is."""
+        self.run, self.plan, self.env, self.watch = run, plan, env, watch
+        self.layout = plan.layout(env.max_episode_steps)
+        members = population.init(run.algo, run.configs, run.seeds, run.spec, UNKNOWN)
+        self.members: Population = members._replace(states=start.states)
+        self.normalizer, self.offline = start.normalizer, start.offline
+        self._offline_share = start.offline_share
+        self.diverged = np.full(len(run.seeds), NEVER, np.int32)
+        self.round = 0  # how many were taken
+        self.found: list[Any] = []  # metrics and alarms since they were asked for
+        self._acting, self._exploring = (
+            _fold_in(members.keys, stream) for stream in (ACTING, EXPLORING)
+        )
+        self._episode = np.zeros(env.num_envs, np.int32)
+        self._return = np.zeros(env.num_envs)
+        self._collected = np.full(env.num_envs, np.nan)  # return of each one's last whole episode
+        self._last: Transition | None = None
+        self._has_ended = np.zeros(env.num_envs, bool)
+        self._reward = np.zeros(env.num_envs)
+        self._replays = empty_replay(self.layout, run.spec, len(run.seeds))
+        self._targets = jnp.full(plan.num_envs, max(run.target_returns), jnp.float32)
+        self._memory = policy.start(run.algo, run.spec, self.actors(), self._targets)
+        if not self._restore(terminal):
+            self._observation = env.reset(self._seeds(range(env.num_envs)))
+            watch.begin(env, range(env.num_envs))
+
+    @property
+    def step(self) -> int:
+        """Environment steps of each member so far."""
+        return self.round * self.plan.num_envs
+
+    def actors(self) -> Policy:
+        """Returns the policies as they are."""
+        configs, origin = self.members.configs, self.run.origin
+        states = self.members.states
+        return policy.from_states(self.run.algo, configs, states, self.normalizer, origin)
+
+    def take_round(self) -> None:
+        """Takes a step in every environment, and learns from the one before meanwhile."""
+        action = self._actions()
+        self._learn()
+        outcome = self.env.step(action)
+        taken = Taken(self._observation, action, outcome, np.ones(self.env.num_envs, bool))
+        self.watch.take(self.env, taken, self.round)
+        values = (
+            self._observation - self.run.origin, action, outcome.reward, ~outcome.terminated,
+            outcome.observation - self.run.origin,
+        )  # fmt: skip
+        self._last = Transition(
+            *(jnp.asarray(by_member(each, len(self.run.seeds))) for each in values)
+        )
+        self._has_ended = outcome.terminated | outcome.truncated
+        self._observation, self._reward = outcome.observation, outcome.reward
+        self._return = self._return + outcome.reward
+        self.round += 1
+        if self._has_ended.any():
+            self._begin(np.flatnonzero(self._has_ended).tolist())
+
+    def metrics(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """Returns what was found since the last call: metrics [M] and alarms [M]."""
+        metrics, alarms = population.as_one(jax.device_get(self.found)) if self.found else ({}, {})
+        self.found = []
+        if alarms:
+            self.diverged = np.minimum(self.diverged, alarms[NOT_FINITE])
+            alarms = {**alarms, NOT_FINITE: self.diverged}
+        collected = self._collected.reshape(len(self.run.seeds), -1)
+        if not np.isnan(collected).any():
+            metrics["collected_return"] = collected.mean(axis=1)
+        return metrics, alarms
+
+    def save(self) -> None:
+        """Writes a checkpoint, of which both halves count together."""
+        assert self._last is not None
+        saved = Saved(self.members.states, self.normalizer, self.diverged)
+        checkpoint.save(self.run.checkpoints, self.step, saved)
+        remembers = jax.tree.leaves(self._memory)
+        progress = Progress(
+            self._replays, self._last, self._has_ended, self._episode, self._collected,
+            self._memory if remembers else None,
+        )  # fmt: skip
+        checkpoint.save(self.run.directory / "replays", self.step, progress)
+
+    def _actions(self) -> np.ndarray:
+        """Returns the actions of this round, [M * num_envs, A] float32."""
+        run, plan = self.run, self.plan
+        shape = len(run.seeds), plan.num_envs, run.spec.action_dim
+        if self.round < plan.num_random_rounds:
+            rngs = [np.random.default_rng([seed, self.round]) for seed in run.seeds]
+            return np.concatenate([_random(rng, run.spec, plan.num_envs) for rng in rngs])
+        action, self._memory = policy.act(
+            run.algo,
+            self.actors(),
+            self._memory,
+            by_member(self._observation - run.origin, len(run.seeds)),
+            by_member(self._reward, len(run.seeds)),
+            self._acting,
+            self.round,
+            1.0,
+        )
+        if not run.algo.policy.samples:
+            discrete = run.spec.action.kind == "discrete"
+            action = explore(action, self._exploring, self.round, plan.exploration, discrete)
+        return np.nan_to_num(np.asarray(action)).reshape(-1, shape[-1])  # of members that are over
+
+    def _learn(self) -> None:
+        """Stores the last round and makes the updates that it pays for, on the device."""
+        if self._last is None:
+            return
+        run, plan, number = self.run, self.plan, self.round - 1 - self.plan.num_idle_rounds
+        num_updates = round(plan.updates_per_round) if number >= 0 else 0
+        first_step = max(number, 0) * num_updates
+        states, self._replays, *found = learn(
+            run.algo,
+            run.spec,
+            self.layout,
+            num_updates,
+            self.members.configs,
+            self.members.keys,
+            self.members.states,
+            self._replays,
+            self.offline,
+            self.normalizer,
+            self._last,
+            jnp.int32(first_step),
+            self._offline_share,
+        )
+        self.members = self.members._replace(states=states)
+        if num_updates:
+            self.found.append(found)
+        if self._has_ended.any():
+            ended = self._has_ended.reshape(len(run.seeds), -1)
+            self._replays = end(self._replays, self.layout, jnp.asarray(ended))
+
+    def _begin(self, which: list[int]) -> None:
+        """Begins new episodes in some environments."""
+        self._collected = np.where(self._has_ended, self._return, self._collected)
+        self._return = np.where(self._has_ended, 0, self._return)
+        self._episode = self._episode + self._has_ended
+        self._observation = self.env.reset(self._seeds(which), which)
+        self._reward = np.where(self._has_ended, 0, self._reward)
+        self.watch.begin(self.env, which)
+        if jax.tree.leaves(self._memory):
+            begins = jnp.asarray(self._has_ended.reshape(len(self.run.seeds), -1))
+            self._memory = policy.restart(
+                self.run.algo, self.run.spec, self.actors(), self._targets, self._memory, begins
+            )
+
+    def _seeds(self, which: Sequence[int]) -> list[int]:
+        """Returns seeds of the states that environments begin from, whatever came before."""
+        num_envs = self.plan.num_envs
+        names = [
+            [self.run.seeds[env // num_envs], env % num_envs, int(self._episode[env])]
+            for env in which
+        ]
+        return [int(np.random.SeedSequence(name).generate_state(1)[0]) for name in names]
+
+    def _restore(self, terminal: Terminal) -> bool:
+        """Goes on from the last step that has both halves whole; returns whether there is one."""
+        run = self.run
+        halves = (run.directory / "replays", run.checkpoints)
+        step = checkpoint.latest_step(*halves, warn=terminal.warn)
+        if step is None:
+            return False
+        for half in halves:
+            checkpoint.forget_after(half, step)  # what comes after is made again
+        saved = checkpoint.restore(
+            run.checkpoints, step, Saved(self.members.states, self.normalizer, self.diverged)
+        )
+        like = Progress(
+            self._replays, _no_transitions(len(run.seeds), self.plan.num_envs, run.spec),
+            self._has_ended, self._episode, self._collected,
+            self._memory if jax.tree.leaves(self._memory) else None,
+        )  # fmt: skip
+        found = checkpoint.restore(run.directory / "replays", step, like)
+        self.members = self.members._replace(states=saved.states)
+        self.diverged, self.round = np.asarray(saved.diverged), step // self.plan.num_envs
+        self._replays, self._last = found.replays, found.last
+        self._has_ended, self._episode, self._collected = map(np.asarray, found[2:5])
+        self._memory = self._memory if found.memory is None else found.memory
+        self.watch.resume(step, step if run.is_evaluated(step) else step - 1)
+        self._repeat_episodes()
+        return True
+
+    def _repeat_episodes(self) -> None:
+        """Brings the environments to where they were, by the actions of the episodes that go on.
+
+        Raises:
+            InputError: if they come to other observations.
+        """
+        assert self._last is not None
+        actions = self._actions_of_episodes()
+        lengths = np.array([len(each) for each in actions])
+        longest = lengths.max()
+        self._observation = self.env.reset(self._seeds(range(self.env.num_envs)))
+        for t in range(longest + 1):  # all end at once; the longest begin first
+            which = np.flatnonzero(lengths == longest - t).tolist()
+            self._observation = self.env.reset(self._seeds(which), which)
+            self.watch.begin(self.env, which)
+            if t == longest:
+                break
+            running = lengths >= longest - t
+            action = np.zeros((len(lengths), self.run.spec.action_dim), np.float32)
+            for env in np.flatnonzero(running):
+                action[env] = actions[env][t - longest]
+            outcome = self.env.step(action)
+            taken = Taken(self._observation, action, outcome, running)
+            self.watch.take(self.env, taken, self.round - longest + t)
+            self._observation = outcome.observation
+            self._reward = np.where(running, outcome.reward, 0)
+            self._return = self._return + self._reward
+        self._reward = np.where(self._has_ended, 0, self._reward)
+        expected = np.asarray(self._last.next_observation).reshape(self.env.num_envs, -1)
+        found = (self._observation - self.run.origin).astype(np.float32)
+        if (found != expected)[~self._has_ended].any():
+            raise InputError(
+                f"{self.run.record['env']}: its episodes do not repeat with the same actions, so "
+                f"{self.run.directory} cannot go on where it was"
+            )
+
+    def _actions_of_episodes(self) -> list[np.ndarray]:
+        """Returns the actions [T, A] so far of the episode of every environment."""
+        assert self._last is not None
+        replays = self._replays
+        action, row, timestep, last = jax.device_get(
+            (replays.data.action, replays.row, replays.timestep, self._last.action)
+        )
+        found = []
+        for number, has_ended in enumerate(self._has_ended):
+            member, env = divmod(number, self.plan.num_envs)
+            end = env * self.layout.rows_per_env + row[member, env]
+            stored = action[member, end - timestep[member, env] : end]
+            episode = np.concatenate([stored, last[member, env][None]])
+            found.append(episode[:0] if has_ended else episode)
+        return found
 
 
-def fit(run: Run, plan: Plan, env: VectorEnv, eval_env: VectorEnv, terminal: Terminal) -> int:
+def fit(
+    run: Run,
+    plan: Plan,
+    env: VectorEnv,
+    eval_env: VectorEnv,
+    start: Start,
+    terminal: Terminal,
+    watch: Watch | None = None,
+) -> Ended:
     """Learns to the end of the plan, from the last checkpoint where there is one.
 
-    After every evaluation the actors are kept in `snapshots/`; the first member's episodes are kept
-    in `replay/`, in ExORL's layout. Steps are those of one member's environments together.
+    Args:
+        run: the run.
+        plan: of its learning.
+        env: the environments of all members, member by member.
+        eval_env: as many for each member.
+        start: what the members begin with, where there is no checkpoint.
+        terminal: shows how it goes.
+        watch: is called as it goes on.
 
     Returns:
-        The number of the signal that stopped it, 0 at the end. Either way it can be resumed.
-
-    Raises:
-        SystemExit: if the first member is over.
+        How it ended; it can be resumed either way.
     """
-    layout = plan.layout(env.max_episode_steps)
-    collection = Collection(run, plan, layout, new_members(run), env)
-    learner, step = _restored(collection, terminal)
-    if step:
-        terminal.say(f"going on from step {step:,}")
-    steps_a_round = layout.num_envs * layout.episode_length
-    end, first = layout.num_episodes * steps_a_round, step // steps_a_round
+    watch = watch or Watch()
+    learner = Learner(run, plan, env, start, watch, terminal)
+    end = plan.num_rounds * plan.num_envs
+    if learner.step:
+        terminal.say(f"going on from step {learner.step:,}")
     with (
-        closing(MetricsLog(run, step, wandb=False)) as log,
-        terminal.bar("collecting", end) as move,
+        closing(MetricsLog(run, learner.step, wandb=False)) as log,
+        terminal.bar("learning", end, COMPILING) as move,
         stop_requests() as received,
     ):
 
-        def is_evaluation(before: int) -> bool:
-            return step == end or _is_due(plan.eval_every, before, step)
+        def is_due(every: int) -> bool:
+            return learner.step % every < plan.num_envs or learner.step == end
 
         def evaluate_now() -> None:
-            _evaluate(collection, learner, step, eval_env, log, terminal)
+            watch.evaluate(learner.step, learner.actors())
+            _evaluate(learner, eval_env, log, terminal)
 
-        if step and is_evaluation(step - steps_a_round) and not run.is_evaluated(step):
-            evaluate_now()  # the process ended between the checkpoint and this
-        while step < end and not received and learner.diverged[0] == NEVER:
-            began = time.perf_counter()
-            episode = step // steps_a_round
-            if episode in (first, plan.num_random_episodes):  # random actions, then the policy's
-                move(step, COMPILING)
-            learner, recorded, metrics, alarms = _play(collection, learner, episode)
-            speed = steps_a_round * len(run.seeds) / (time.perf_counter() - began)
-            for number, each in enumerate(recorded[: layout.num_envs], episode * layout.num_envs):
-                exorl.write_episode(run.directory / "replay", number, each.episode, each.physics)
-            before, step = step, step + steps_a_round
-            returns = np.array([each.episode.reward.sum() for each in recorded])
-            returns = returns.reshape(len(run.seeds), -1).mean(axis=1)
-            if alarms:
-                terminal.alarms(run.labels, {**alarms, NOT_FINITE: learner.diverged})
-            log.write(step, {**metrics, "collected_return": returns})
-            in_all = " in all" if len(run.seeds) > 1 else ""
-            note = f"{speed:,.0f} steps/s{in_all}  collected return {returns.mean():.0f}"
-            terminal.log(f"step {step:>9,}  {note}")
-            move(step, note)
-            is_over = step == end or learner.diverged[0] != NEVER
-            if is_over or received or _is_due(plan.checkpoint_every, before, step):
+        is_missing = is_due(plan.eval_every) if learner.step else start.evaluates_first
+        if is_missing and not run.is_evaluated(learner.step):
+            evaluate_now()  # the first, or the process ended between the checkpoint and this
+        is_over, note = learner.step == end or watch.is_over(learner.diverged), ""
+        began, before = time.perf_counter(), learner.step
+        while not is_over and not received:
+            if learner.round in (plan.num_random_rounds, plan.num_idle_rounds):
+                move(learner.step, COMPILING)
+            learner.take_round()
+            saves = is_due(plan.checkpoint_every) or received
+            evaluates = is_due(plan.eval_every)
+            if saves or evaluates or is_due(plan.log_every):
+                metrics, alarms = learner.metrics()
+                seconds = time.perf_counter() - began
+                speed = (learner.step - before) * len(run.seeds) / seconds
+                terminal.alarms(run.labels, alarms)
+                log.write(learner.step, {**metrics, **_speed(speed, run)})
+                note = _note(speed, metrics, len(run.seeds))
+                terminal.log(f"step {learner.step:>9,}  {note}")
+                is_over = learner.step == end or watch.is_over(learner.diverged)
+            if saves or is_over:
                 log.sync()
-                _save(collection, learner, step)
-            if is_evaluation(before):
+                learner.save()
+            if evaluates:
                 evaluate_now()
-    over = run.diverged(learner.diverged)
-    if run.labels[0] in over:
-        raise SystemExit(f"error: the member that gives the data is over, {runs.in_words(over)}")
-    return received[0] if step < end else 0
+            if saves or evaluates or is_due(plan.log_every):
+                began, before = time.perf_counter(), learner.step
+            move(learner.step, note)
+    return Ended(0 if is_over else received[0], learner.diverged)
 
 
-def new_members(run: Run) -> Population:
-    """Returns the members before their first update, when no reward has been seen."""
-    return population.init(run.algo, run.configs, run.seeds, run.spec, UNKNOWN)
+def _speed(speed: float, run: Run) -> dict[str, np.ndarray]:
+    return {"steps_per_second": np.full(len(run.seeds), speed)}
 
 
-def _evaluate(
-    collection: Collection,
-    learner: Learner,
-    step: int,
-    env: VectorEnv,
-    log: MetricsLog,
-    terminal: Terminal,
-) -> None:
-    """Keeps the actors after `step` steps, and writes and says their returns."""
-    run, actors = collection.run, _actors(collection, learner.states)
-    checkpoint.save(run.directory / "snapshots", step, actors, keep=None)
-    seeds = evaluation_seeds(collection.plan.num_episodes)
+def _note(speed: float, metrics: dict[str, np.ndarray], num_members: int) -> str:
+    """Returns speed, return and losses, as a line has them."""
+    parts = [f"{speed:>7,.0f} steps/s{' in all' if num_members > 1 else ''}"]
+    shown = [name for name in metrics if name.endswith("_loss") or name == "q"]
+    for name in ["collected_return", *shown]:
+        if name in metrics:
+            parts.append(f"{name.replace('_', ' ')} {np.mean(metrics[name]):.4g}")
+    return "  ".join(parts)
+
+
+def _evaluate(learner: Learner, env: VectorEnv, log: MetricsLog, terminal: Terminal) -> None:
+    """Writes and says the returns of the policies as they are."""
+    run, acts = learner.run, learner.diverged == NEVER
+    seeds = evaluation_seeds(learner.plan.num_episodes)
+    targets = max(run.target_returns)
     with terminal.bar("evaluating", most_steps(env, len(run.seeds), len(seeds))) as show:
-        acts = learner.diverged == NEVER
-        found = evaluate(run.algo, run.spec, actors, env, seeds, show, acts=acts)
-    log.write_returns(step, found)
+        found = evaluate(run.algo, run.spec, learner.actors(), env, seeds, show, targets, acts)
+    log.write_returns(learner.step, found)
     terminal.invalid(run.by_member(found.invalid))
-    if acts.any():
-        terminal.say(f"step {step:>9,}  return {spread(found.values[acts].mean(axis=1))}")
+    for name, means in run.over_members(run.by_member(found.values)).items():
+        if means.size:
+            terminal.say(f"step {learner.step:>9,}  return{name} {spread(means)}")
 
 
-def _is_due(every: int, before: int, step: int) -> bool:
-    return before // every < step // every
+def _no_transitions(num_members: int, num_envs: int, spec: Spec) -> Transition:
+    """Returns zeros in the shapes of transitions [M, num_envs]."""
+    observation, action, number = (
+        jnp.zeros((num_members, num_envs, *shape))
+        for shape in ((spec.observation_dim,), (spec.action_dim,), ())
+    )
+    return Transition(observation, action, number, number, observation)
 
 
-def _actors(collection: Collection, states: State) -> Policy:
-    run = collection.run
-    normalizer = unit_normalizer(run.spec.observation_dim)
-    return policy.from_states(run.algo, collection.members.configs, states, normalizer)
-
-
-def _save(collection: Collection, learner: Learner, step: int) -> None:
-    run = collection.run
-    normalizer = unit_normalizer(run.spec.observation_dim)
-    saved = Saved(learner.states, normalizer, learner.diverged)
-    checkpoint.save(run.checkpoints, step, saved)
-    checkpoint.save(run.directory / "replays", step, learner.replays)
-
-
-def _restored(collection: Collection, terminal: Terminal) -> tuple[Learner, int]:
-    """Returns the learner of the last step of which both halves are whole, or a new one and 0."""
-    run, layout = collection.run, collection.layout
-    states = collection.members.states
-    replays = empty_replay(layout, run.spec, len(run.seeds))
-    never = np.full(len(run.seeds), NEVER, np.int32)
-    halves = (run.directory / "replays", run.checkpoints)
-    step = checkpoint.latest_step(*halves, warn=terminal.warn)
-    if step is None:
-        return Learner(states, replays, never), 0
-    evaluated = step if run.is_evaluated(step) else step - 1
-    for name, last in (("checkpoints", step), ("replays", step), ("snapshots", evaluated)):
-        checkpoint.forget_after(run.directory / name, last)  # what comes after is made again
-    like = Saved(states, unit_normalizer(run.spec.observation_dim), never)
-    saved = checkpoint.restore(run.checkpoints, step, like)
-    replays = with_reward_range(checkpoint.restore(run.directory / "replays", step, replays))
-    return Learner(saved.states, replays, saved.diverged), step
-
-
-def _play(
-    collection: Collection, learner: Learner, episode: int
-) -> tuple[Learner, list[Recorded], dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Plays one episode in every environment and makes the updates that it pays for.
-
-    Returns:
-        The learner, the episodes member by member, the metrics [M] and the alarms [M].
-    """
-    run, plan, layout, members, env = collection
-    explore = episode < plan.num_random_episodes
-    num_updates = 0 if explore else round(plan.updates_per_step * layout.num_envs)
-    first_update = (episode - plan.num_random_episodes) * layout.episode_length * num_updates
-    keys = _fold_in(_fold_in(members.keys, ACTING), episode)
-    explorers = [np.random.default_rng([seed, episode]) for seed in run.seeds]
-    targets = jnp.zeros(layout.num_envs)
-    memory = policy.start(run.algo, run.spec, _actors(collection, learner.states), targets)
-    observation = env.reset(_seeds(run.seeds, layout.num_envs, episode))
-    reward = np.zeros(env.num_envs)
-    running = np.ones(env.num_envs, bool)
-    taken, physics, infos, new, seen = [], [env.physics()], [], None, []
-
-    def learn_from(learner: Learner, t: int, new: Transition) -> Learner:
-        states, replays, diverged = learner
-        first_step = first_update + t * num_updates
-        phase, _ = phase_at(run.algo, run.configs[0], first_step)
-        states, replays, *info = learn(
-            run.algo,
-            run.spec,
-            layout,
-            num_updates,
-            members.configs,
-            members.keys,
-            states,
-            replays,
-            jnp.int32(layout.row(episode * layout.episode_length + t)),
-            new,
-            jnp.int32(first_step),
-            phase,
-        )
-        infos.append(info)
-        return Learner(states, replays, diverged)
-
-    for t in range(layout.episode_length):
-        if explore:
-            size = (layout.num_envs, env.action_dim)
-            action = np.concatenate([each.uniform(-1, 1, size) for each in explorers])
-        else:
-            actions, memory = policy.act(
-                run.algo,
-                _actors(collection, learner.states),
-                memory,
-                by_member(observation, len(run.seeds)),
-                by_member(reward, len(run.seeds)),
-                keys,
-                t,
-                1.0,
-            )
-            action = np.asarray(actions).reshape(env.num_envs, -1)
-            action = np.nan_to_num(action)  # of members that are over
-        if new is not None:
-            learner = learn_from(learner, t - 1, new)  # runs while the simulator works on this step
-        outcome = env.step(action)
-        if (running & outcome.terminated & np.logical_not(outcome.invalid)).any():
-            raise InputError(f"{run.record['env']}: only episodes of one length can be collected")
-        taken.append(Taken(observation, action, outcome, running))
-        physics.append(env.physics())
-        now = (
-            observation, action, outcome.reward, ~outcome.terminated, outcome.observation
-        )  # fmt: skip
-        # All episodes fill their rows: of an invalid simulation, the last transition again.
-        seen = [
-            np.where(_like(running, x), x, old) for x, old in zip(now, seen or now, strict=True)
+def _random(rng: np.random.Generator, spec: Spec, num_envs: int) -> np.ndarray:
+    """Returns random actions [num_envs, A] float32."""
+    if spec.action.kind == "discrete":
+        return np.eye(spec.action_dim, dtype=np.float32)[
+            rng.integers(spec.action_dim, size=num_envs)
         ]
-        running = running & ~outcome.terminated
-        new = Transition(*jax.device_put([by_member(each, len(run.seeds)) for each in seen]))
-        observation, reward = outcome.observation, outcome.reward
-    assert new is not None
-    learner = learn_from(learner, layout.episode_length - 1, new)
-    metrics, alarms = population.as_one(jax.device_get(infos))
-    if alarms:
-        diverged = np.minimum(learner.diverged, alarms[NOT_FINITE])
-        learner = learner._replace(diverged=diverged)
-    return learner, split(taken, physics), metrics, alarms
-
-
-def _like(flags: np.ndarray, array: np.ndarray) -> np.ndarray:
-    """Returns flags [N] with the axes of an array [N, ...]."""
-    return flags.reshape(-1, *[1] * (array.ndim - 1))
-
-
-def _seeds(seeds: list[int], num_envs: int, episode: int) -> list[int]:
-    """Returns a seed for the initial state of each environment, whatever was played before."""
-    return [
-        int(np.random.SeedSequence([seed, env, episode]).generate_state(1)[0])
-        for seed in seeds
-        for env in range(num_envs)
-    ]
+    return rng.uniform(-1, 1, (num_envs, spec.action_dim)).astype(np.float32)
 
 
 _fold_in = jax.jit(jax.vmap(jax.random.fold_in, in_axes=(0, None)))

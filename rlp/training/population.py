@@ -8,6 +8,7 @@ at once would leave the cache, those on the same device make all their updates o
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -134,7 +135,7 @@ def train(
     if placement and jax.default_backend() == "cpu":
         population = _in_turn(one_member, placement.num_groups)
     else:
-        axes = (0, 0, 0, Sources(offline=None, replay=0, model=0))
+        axes = (0, 0, 0, replace(sources, offline=None, replay=0, model=0))
         population = jax.vmap(one_member, axes, spmd_axis_name=MEMBERS if placement else None)
     sharing = optim.shared(placement.batch) if placement and placement.batch else nullcontext()
     with sharing, jax.default_matmul_precision(JAX_PRECISIONS[precision]):

@@ -18,6 +18,8 @@ from rlp import config, data, envs, runs
 from rlp.algos import ALGOS, presets
 from rlp.config import Fraction, Name, Positive, float_names
 from rlp.data.dataset import (
+    Dataset,
+    Normalizer,
     fit_normalizer,
     hide_task,
     make_dataset,
@@ -96,17 +98,17 @@ def begin(
     Raises:
         InputError: if what is asked for cannot be.
     """
-    (settings, configs), schedule = choose(algo_name, values), _part(Schedule, values)
+    (settings, configs), schedule = choose(algo_name, values), part_of(Schedule, values)
     if data_set:
         how = asdict(data_set.read_with or AS_STORED)
         settings = replace(settings, dataset=data_set.name, **how)
-    given, data_set = data_set, _prepared(algo_name, settings, data_set)
+    given, data_set = data_set, prepared(algo_name, settings, data_set)
     _check_data(algo_name, configs, data_set)
-    handling, num_members = _part(Handling, values), len(configs) * settings.num_seeds
+    handling, num_members = part_of(Handling, values), len(configs) * settings.num_seeds
     task = _task(settings, schedule, handling, data_set, ALGOS[algo_name], configs[0], num_members)
     if settings.target_return and not ALGOS[algo_name].policy.aims:
         raise InputError(f"--target_return: {algo_name} does not aim for a return")
-    _try(ALGOS[algo_name], configs[0], _spec(data_set), task)
+    _try(ALGOS[algo_name], configs[0], spec_of(data_set), task)
     settings = replace(settings, batch_devices=task.placement.batch_devices)
     record = _record(algo_name, settings, schedule, configs, data_set, task)
     name = settings.name or runs.default_name(algo_name, settings.dataset)
@@ -127,17 +129,27 @@ def choose(algo_name: str, values: Values) -> tuple[Settings, list[Any]]:
     Raises:
         InputError: if the algorithm has no such preset.
     """
-    settings = _part(Settings, values)
+    settings = part_of(Settings, values)
     algo = ALGOS[algo_name]
     settings = replace(settings, preset=_preset(algo_name, settings.preset))
     of_preset = presets(algo)[settings.preset]
     of_run = {name: of_preset[name] for name in of_preset.keys() & asdict(settings).keys()}
     settings = replace(settings, **{k: v for k, v in of_run.items() if k not in values})
-    own = {name: value for name, value in of_preset.items() if name not in of_run}
-    return settings, config.sweep(algo.Config, _sweep(algo, own) | _sweep(algo, values))
+    return settings, choose_configs(algo_name, settings.preset, values)
 
 
-def _part(cls: type[T], values: Values) -> T:
+def choose_configs(algo_name: str, preset: str, values: Values) -> list[Any]:
+    """Returns every combination of the hyperparameters that a preset and the values ask for.
+
+    Raises:
+        InputError: if the algorithm has no such preset.
+    """
+    algo = ALGOS[algo_name]
+    of_preset = presets(algo)[_preset(algo_name, preset)]
+    return config.sweep(algo.Config, _sweep(algo, of_preset) | _sweep(algo, values))
+
+
+def part_of(cls: type[T], values: Values) -> T:
     """Returns a dataclass with those of the values that are its fields."""
     names = {field.name for field in fields(cls)}  # pyright: ignore[reportArgumentType] - it is one
     return cls(**{name: value for name, value in values.items() if name in names})
@@ -162,7 +174,7 @@ def _record(
     task: Task,
 ) -> dict[str, Any]:
     """Returns what config.json has of a new run."""
-    spec, statistics = _spec(data_set), task.dataset.statistics
+    spec, statistics = spec_of(data_set), task.dataset.statistics
     limits = [ALGOS[algo_name].limits(setting, spec, statistics) for setting in configs]
     members = [
         {
@@ -219,7 +231,7 @@ def _check_data(algo_name: str, configs: list[Any], data_set: EpisodeSet) -> Non
             f"--return_range={span:g}: {data_set.name} has not two whole episodes of different "
             "returns to scale its rewards by; --return_range=0 leaves them as they are"
         )
-    kind = _spec(data_set).action.kind
+    kind = spec_of(data_set).action.kind
     if kind not in ALGOS[algo_name].SUPPORTS:
         others = ", ".join(name for name, algo in ALGOS.items() if kind in algo.SUPPORTS)
         raise InputError(f"{data_set.name}: its actions are {kind}, which {others} can learn")
@@ -266,14 +278,13 @@ def go_on(
     Raises:
         InputError: if the run, its data or its lock does not allow it.
     """
-    handling = _part(Handling, values)
+    handling = part_of(Handling, values)
     run = runs.load(Path(handling.resume))
     if run.record["algo"] != algo_name:
         raise InputError(f"{run.directory} is a run of {run.record['algo']}, not of {algo_name}")
     if "schedule" not in run.record:
-        raise InputError(f"{run.directory} is a collection; go on with python -m rlp.collect")
-    settings = run.part("settings", Settings, added={**asdict(AS_STORED), "batch_devices": 0})
-    schedule = schedule_of(run)
+        raise InputError(f"{run.directory} learns online; go on with python -m rlp.learn")
+    settings, schedule = settings_of(run), schedule_of(run)
     if settings.preset not in presets(run.algo):
         raise InputError(
             f"{run.directory / 'config.json'}, settings, preset: {algo_name} has no such"
@@ -281,17 +292,11 @@ def go_on(
     _refuse_changes(run, values, allow_length=handling.extend)
     settings = replace(
         settings,
-        dataset=values.get("dataset", str(run.data) if run.data.exists() else settings.dataset),
+        dataset=values.get("dataset", settings.dataset),
         batch_devices=values.get("batch_devices") or settings.batch_devices,
     )
-    data_set = _prepared(algo_name, settings, data_set)
-    found, expected = fingerprint(data_set), run.record["data"]["fingerprint"]
-    if found != expected:
-        raise InputError(
-            f"{settings.dataset} is not the data that {run.directory} was trained on: "
-            f"its fingerprint is {found[:12]}, not {expected[:12]}"
-        )
-    for name, value in (("env", data_set.env), ("spec", records.spec_record(_spec(data_set)))):
+    data_set = data_of(run, settings, data_set)
+    for name, value in (("env", data_set.env), ("spec", records.spec_record(spec_of(data_set)))):
         if run.record[name] != value:
             path = run.directory / "config.json"
             raise InputError(f"{path}, {name} is {run.record[name]}, but {value} in the data")
@@ -305,6 +310,29 @@ def go_on(
             raise InputError(f"--num_updates={end}: {run.directory} has made {done} already")
         run = runs.extend(run, num_updates=end)
     return run, data_set, task
+
+
+def settings_of(run: Run) -> Settings:
+    """Returns the settings of a run; the data is where it is now, if that is in its folder."""
+    added = {**asdict(AS_STORED), "batch_devices": 0}
+    settings = run.part("settings", Settings, added)
+    return replace(settings, dataset=str(run.data)) if run.data.exists() else settings
+
+
+def data_of(run: Run, settings: Settings, data_set: EpisodeSet | None = None) -> EpisodeSet:
+    """Returns the data that a run learned from: that which is given, or the settings name.
+
+    Raises:
+        InputError: if it cannot be read, or is not the same.
+    """
+    data_set = prepared(run.record["algo"], settings, data_set)
+    found, expected = fingerprint(data_set), run.record["data"]["fingerprint"]
+    if found != expected:
+        raise InputError(
+            f"{settings.dataset} is not the data that {run.directory} was trained on: "
+            f"its fingerprint is {found[:12]}, not {expected[:12]}"
+        )
+    return data_set
 
 
 def schedule_of(run: Run) -> Schedule:
@@ -335,7 +363,7 @@ def _refuse_changes(run: Run, values: Values, allow_length: bool) -> None:
             )
 
 
-def _prepared(algo_name: str, settings: Settings, data_set: EpisodeSet | None) -> EpisodeSet:
+def prepared(algo_name: str, settings: Settings, data_set: EpisodeSet | None) -> EpisodeSet:
     """Returns the data as it is learned from: that which is given, or the settings name."""
     data_set = data_set or data.load(settings.dataset, settings)
     data_set = drop_last_successors(data_set) if settings.d4rl_compat else data_set
@@ -344,7 +372,13 @@ def _prepared(algo_name: str, settings: Settings, data_set: EpisodeSet | None) -
     return top_fraction(data_set, settings.top_fraction)
 
 
-def _spec(data_set: EpisodeSet) -> Spec:
+def mirrored(settings: Settings, data_set: EpisodeSet) -> EpisodeSet:
+    """Returns prepared data, with its mirror images where they are asked for."""
+    return add_mirror_images(data_set) if settings.mirror else data_set
+
+
+def spec_of(data_set: EpisodeSet) -> Spec:
+    """Returns what an algorithm needs to know of the data."""
     first = data_set.episodes[0]
     width = first.action.shape[1]
     return Spec(
@@ -363,9 +397,9 @@ def _task(
     setting: Any,
     num_members: int,
 ) -> Task:
-    data_set = add_mirror_images(data_set) if settings.mirror else data_set
+    data_set = mirrored(settings, data_set)
     devices.split_cpu(num_members, data_set.num_bytes, settings.batch_devices)
-    memory.check_members(algo, setting, _spec(data_set), num_members)
+    memory.check_members(algo, setting, spec_of(data_set), num_members)
     placement = devices.placement(num_members, settings.batch_devices)
     devices.check_precision(settings.precision)
     if handling.members_at_once % placement.num_groups:
@@ -382,15 +416,26 @@ def _task(
             )
         num_envs = num_simulators(num_members, schedule.num_episodes, data_set.num_tasks)
         env = envs.make(env_name, num_envs, data_set.bounds)
-        spec = _spec(data_set)
+        spec = spec_of(data_set)
         envs.check_widths(env, env_name, spec.observation_dim, spec.action_dim, settings.dataset)
+    normalizer = _normalizer(settings, data_set)
+    dataset = replay_arrays(settings, data_set, normalizer)
+    return Task(dataset, normalizer, env, placement, handling.members_at_once)
+
+
+def _normalizer(settings: Settings, data_set: EpisodeSet) -> Normalizer:
+    """Returns the statistics that observations are normalised by."""
     width = data_set.episodes[0].observation.shape[1]
     normalizer = fit_normalizer(data_set) if settings.normalize else unit_normalizer(width)
-    if not settings.show_task:
-        if data_set.num_tasks == 1:
-            raise InputError(f"--show_task=False: {settings.dataset} has one task")
-        normalizer = hide_task(normalizer, data_set.num_tasks)
+    if settings.show_task:
+        return normalizer
+    if data_set.num_tasks == 1:
+        raise InputError(f"--show_task=False: {settings.dataset} has one task")
+    return hide_task(normalizer, data_set.num_tasks)
+
+
+def replay_arrays(settings: Settings, data_set: EpisodeSet, normalizer: Normalizer) -> Dataset:
+    """Returns prepared data, mirrored if that is asked for, on the device."""
     dtype = np.float16 if settings.float16 else np.float32
     factors = reward_factors(data_set) if settings.balance_tasks else None
-    dataset = make_dataset(data_set, normalizer, dtype, factors)
-    return Task(dataset, normalizer, env, placement, handling.members_at_once)
+    return make_dataset(data_set, normalizer, dtype, factors)

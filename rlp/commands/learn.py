@@ -1,0 +1,101 @@
+"""Learns in an environment: `python -m rlp.learn sac walker-walk [--flag=value ...]`.
+
+With `--dataset` half of each batch is logged data, as in RLPD (2302.02948).
+"""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from rlp import cli, runs
+from rlp.algos import ALGOS
+from rlp.cli.terminal import Terminal
+from rlp.errors import InputError
+from rlp.runs import Run
+from rlp.training import experiment, online_start
+from rlp.training.online import Plan, Watch
+from rlp.training.online_start import Handling, Ready, Settings
+
+KIND = "learning"
+
+
+@dataclass(frozen=True)
+class Where:
+    """The environment."""
+
+    env: str  # as walker-walk or gym:Hopper-v4
+
+
+def learn(algo_name: str, given: cli.Given) -> Run:
+    """Learns with the flags as typed, prints the result and returns the run.
+
+    Raises:
+        SystemExit: if a signal stopped it, or no member is left.
+    """
+    handling, env_name = cli.parse(Handling, given), cli.parse(Where, given).env
+    again = f"python -m rlp.learn {algo_name} {env_name}"
+    with ExitStack() as held:  # the lock of the run
+        if handling.resume:
+            refuse_others(given, ("env",))
+            ready = online_start.go_on(Path(handling.resume), held, KIND)
+            if (ready.run.record["algo"], ready.run.record["env"]) != (algo_name, env_name):
+                raise InputError(f"{handling.resume} is not a run of {algo_name} in {env_name}")
+        else:
+            own = cli.parse_sweep(ALGOS[algo_name].Config, given)
+            values = cli.parse_values((Settings, Plan), given) | {
+                name: values if len(values) > 1 else values[0] for name, values in own.items()
+            }
+            ready = online_start.begin(algo_name, env_name, values, held)
+        return finish(ready, handling, again)
+
+
+def finish(ready: Ready, handling: Handling, again: str, watch: Watch | None = None) -> Run:
+    """Learns to the end of a plan and returns the run.
+
+    Args:
+        ready: a run and what its loop needs.
+        handling: of the run.
+        again: the command that goes on with it, but for `--resume`.
+        watch: is called as it goes on.
+
+    Raises:
+        SystemExit: if a signal stopped it, or no member is left.
+    """
+
+    def terminal() -> Terminal:
+        return Terminal(handling.quiet)
+
+    ended = experiment.learn(ready, terminal, watch)
+    run = ready.run
+    diverged = run.diverged(ended.diverged)
+    if ended.signal:
+        terminal().say(f"stopped; to go on: {again} --resume={run.directory}")
+        raise SystemExit(128 + ended.signal)
+    if len(diverged) == len(run.seeds):
+        raise SystemExit(f"error: no member is left, {runs.in_words(diverged)}")
+    return run
+
+
+def refuse_others(given: cli.Given, words: Sequence[str]) -> None:
+    """Checks that nothing is given to a run that goes on which would change it."""
+    if other := sorted(given.keys() - {*words, "resume", "quiet"}):
+        flags = ", ".join(f"--{name}" for name in other)
+        raise InputError(f"{flags}: a run goes on as it began")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The command line."""
+    commands = {
+        name: cli.Command(
+            run=lambda given, name=name: learn(name, given),
+            flags=(Where, Settings, Plan, Handling, algo.Config),
+            doc=(algo.__doc__ or "").splitlines()[0],
+        )
+        for name, algo in ALGOS.items()
+    }
+    cli.main("python -m rlp.learn", commands, argv)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,311 @@
+"""How online learning begins and goes on: from nothing, logged data or an offline run."""
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import jax
+
+from rlp import config, data, envs, runs
+from rlp.algos import ALGOS
+from rlp.config import Name, Positive, Share
+from rlp.data.dataset import fit_normalizer, make_dataset, unit_normalizer
+from rlp.data.episodes import EpisodeSet, fingerprint
+from rlp.data.replay import empty_replay
+from rlp.errors import InputError
+from rlp.runs import Run, records
+from rlp.system import memory
+from rlp.system.lock import locked
+from rlp.training import offline, population
+from rlp.training import start as offline_start
+from rlp.training.online import Plan, Start
+from rlp.training.start import Values, choose_configs, part_of
+from rlp.types import UNKNOWN, Spec
+
+LARGEST = 2**31 - 1  # updates: their number is an int32
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The run."""
+
+    dataset: str = ""  # logged data to learn from, too: a bundled name, minari:NAME or a path
+    offline_share: Share = 0.5  # of a batch, where there is logged data
+    preset: str = "paper"  # a named setting of the hyperparameters
+    target_return: float = 0.0  # return that a Decision Transformer aims for
+    seed: int = 0  # the first seed
+    num_seeds: Positive = 1  # members: this many seeds of every setting, all in one program
+    name: Name = ""  # of the run (default: <algorithm>-<environment>-<date-time>)
+    runs: str = "runs"  # folder of all runs
+
+
+@dataclass(frozen=True)
+class FineTuning:
+    """The run."""
+
+    offline_share: Share = 0.5  # of a batch: from the data that the run has learned from
+    env: str = ""  # environment (default: the one the run was evaluated in)
+    dataset: str = ""  # where that data is now (default: where it was)
+    name: Name = ""  # of the new run (default: finetune-<run>-<date-time>)
+    runs: str = "runs"  # folder of all runs
+
+
+@dataclass(frozen=True)
+class Handling:
+    """Handling of the run; may differ when it goes on."""
+
+    resume: str = ""  # a run to go on with, exactly: --resume=runs/NAME
+    quiet: bool = False  # print the result only
+
+
+class Ready(NamedTuple):
+    """A run and what its loop needs."""
+
+    run: Run
+    plan: Plan
+    start: Start
+
+
+def begin(
+    algo_name: str,
+    env_name: str,
+    values: Values,
+    held: ExitStack,
+    more: Mapping[str, Any] = MappingProxyType({}),
+) -> Ready:
+    """Returns a new run of learning in an environment; its directory is made last.
+
+    Args:
+        algo_name: of the algorithm.
+        env_name: of the environment.
+        values: the settings by name.
+        held: gets the run's lock.
+        more: of the record.
+
+    Raises:
+        InputError: if what is asked for cannot be.
+    """
+    if "num_updates" in values:
+        raise InputError("--num_updates: online it follows from --num_steps and --updates_per_step")
+    settings, plan = part_of(Settings, values), part_of(Plan, values)
+    configs = choose_configs(algo_name, settings.preset, values)
+    configs = [_of_length(each, plan) for each in configs]
+    num_members = len(configs) * settings.num_seeds
+    spec = _spec(algo_name, env_name, plan, num_members)
+    _check_memory(algo_name, configs[0], spec, plan, num_members)
+    data_set = data.load(settings.dataset) if settings.dataset else None
+    if data_set:
+        _check_fits(data_set, spec, env_name)
+    seeds = range(settings.seed, settings.seed + settings.num_seeds)
+    members = [
+        {"seed": seed, "config": config.to_dict(setting)} for setting in configs for seed in seeds
+    ]
+    record = {
+        "algo": algo_name,
+        "kind": "learning",
+        "settings": asdict(settings),
+        "plan": asdict(plan),
+        "members": members,
+        "env": env_name,
+        "target_returns": [settings.target_return],
+        "spec": records.spec_record(spec),
+        **_data_record(data_set, settings.dataset),
+        **more,
+    }
+    name = settings.name or runs.default_name(algo_name, env_name.removeprefix(envs.GYM))
+    run = _create(Path(settings.runs) / name, record, held)
+    return Ready(run, plan, _start(run, data_set))
+
+
+def begin_from(source: Path, values: Values, plan: Plan, held: ExitStack) -> Ready:
+    """Returns a new run that goes on online with the members of an offline run.
+
+    Args:
+        source: the directory of the offline run.
+        values: the settings by name.
+        plan: of the learning.
+        held: gets the run's lock.
+
+    Raises:
+        InputError: if what is asked for cannot be.
+    """
+    settings = part_of(FineTuning, values)
+    old = runs.load(source)
+    if "schedule" not in old.record:
+        raise InputError(f"{source} is no offline run; go on with python -m rlp.learn --resume")
+    env_name = settings.env or old.record["env"]
+    if not env_name:
+        raise InputError(f"{source} does not say which environment its data is from: --env=NAME")
+    configs = [_of_length(each, plan) for each in old.configs]
+    spec = _spec(old.record["algo"], env_name, plan, len(configs), old)
+    _check_memory(old.record["algo"], configs[0], spec, plan, len(configs))
+    _, step = offline.load(old)
+    pairs = zip(old.seeds, configs, strict=True)
+    copied = {
+        name: old.record[name]
+        for name in ("action_bounds", "origin", "target_returns", "data")
+        if name in old.record
+    }
+    record = {
+        "algo": old.record["algo"],
+        "kind": "fine-tuning",
+        "settings": {**asdict(settings), "source": str(source), "source_step": step},
+        "plan": asdict(plan),
+        "members": [{"seed": seed, "config": config.to_dict(each)} for seed, each in pairs],
+        "env": env_name,
+        "spec": records.spec_record(spec),
+        **copied,
+    }
+    name = settings.name or runs.default_name("finetune", old.directory.name)
+    start = _start_from(old, settings.dataset, settings.offline_share, step)
+    return Ready(_create(Path(settings.runs) / name, record, held), plan, start)
+
+
+def go_on(directory: Path, held: ExitStack, kind: str) -> Ready:
+    """Returns a run to go on with.
+
+    Raises:
+        InputError: if there is none of that kind, or its data or its lock does not allow it.
+    """
+    run = runs.load(directory)
+    found = run.record.get("kind", "collection" if "plan" in run.record else "training")
+    if found != kind:
+        command = COMMANDS[found]
+        raise InputError(f"{directory} is a {found}; go on with python -m rlp.{command}")
+    held.enter_context(locked(directory))
+    plan, settings = run.part("plan", Plan), run.record["settings"]
+    if kind == "fine-tuning":
+        old, step = runs.load(Path(settings["source"])), settings["source_step"]
+        start = _start_from(old, settings["dataset"], settings["offline_share"], step)
+    else:
+        data_set = data.load(settings["dataset"]) if settings["dataset"] else None
+        if data_set and fingerprint(data_set) != run.record["data"]["fingerprint"]:
+            raise InputError(
+                f"{settings['dataset']} is not the data that {directory} has learned from"
+            )
+        start = _start(run, data_set)
+    return Ready(run, plan, start)
+
+
+COMMANDS = {
+    "collection": "collect", "learning": "learn", "fine-tuning": "finetune", "training": "train",
+}  # fmt: skip
+
+
+def _start(run: Run, data_set: EpisodeSet | None) -> Start:
+    """Returns new members, and the logged data if there is any."""
+    normalizer, dataset, statistics = unit_normalizer(run.spec.observation_dim), None, UNKNOWN
+    if data_set:
+        normalizer = fit_normalizer(data_set)
+        dataset = make_dataset(data_set, normalizer)
+        statistics = dataset.statistics
+    members = population.init(run.algo, run.configs, run.seeds, run.spec, statistics)
+    share = run.record["settings"]["offline_share"]
+    return Start(members.states, normalizer, dataset, share)
+
+
+def _start_from(old: Run, where: str, share: float, step: int) -> Start:
+    """Returns the members of an offline run, and the data that they have learned from.
+
+    Raises:
+        InputError: if the run has gone on since.
+    """
+    saved, found = offline.load(old)
+    if found != step:
+        raise InputError(f"{old.directory} has gone on from update {step:,} to {found:,}")
+    settings = offline_start.settings_of(old)
+    settings = replace(settings, dataset=where or settings.dataset)
+    data_set = offline_start.mirrored(settings, offline_start.data_of(old, settings))
+    dataset = offline_start.replay_arrays(settings, data_set, saved.normalizer)
+    return Start(saved.states, saved.normalizer, dataset, share, evaluates_first=True)
+
+
+def _spec(
+    algo_name: str, env_name: str, plan: Plan, num_members: int, old: Run | None = None
+) -> Spec:
+    """Returns the spec of the problem: an offline run's, or the environment's.
+
+    Raises:
+        InputError: if the environment, the plan and the algorithm do not fit each other.
+    """
+    num_envs = num_members * max(plan.num_envs, plan.num_episodes)  # there must be room
+    bounds = old.action_bounds if old else None
+    env = envs.make(env_name, num_envs, bounds)
+    spec, kind = envs.spec_of(env), envs.spec_of(env).action.kind
+    _check_plan(plan, spec)
+    if kind not in ALGOS[algo_name].SUPPORTS:
+        others = ", ".join(name for name, each in ALGOS.items() if kind in each.SUPPORTS)
+        raise InputError(f"{algo_name}: actions of {env_name} are {kind}, which {others} learn")
+    if not old:
+        return spec
+    widths = old.spec.observation_dim, old.spec.action_dim
+    envs.check_widths(env, env_name, *widths, str(old.directory))
+    if old.spec.action.kind != kind:
+        raise InputError(f"{old.directory} learned {old.spec.action.kind} actions, not {kind} ones")
+    return old.spec._replace(max_episode_steps=spec.max_episode_steps)
+
+
+def _check_fits(data_set: EpisodeSet, spec: Spec, env_name: str) -> None:
+    """Checks that logged data is of such an environment."""
+    found, wanted = offline_start.spec_of(data_set), (spec.observation, spec.action)
+    if (found.observation, found.action) != wanted:
+        raise InputError(
+            f"{data_set.name}: {found.observation} and {found.action} are not those of {env_name}, "
+            f"{wanted[0]} and {wanted[1]}"
+        )
+
+
+def _check_plan(plan: Plan, spec: Spec) -> None:
+    updates = plan.updates_per_round
+    if updates < 1 or updates != round(updates) or plan.num_steps * plan.updates_per_step > LARGEST:
+        raise InputError(
+            f"--updates_per_step={plan.updates_per_step} times --num_envs={plan.num_envs} "
+            f"must be a whole number of updates, and of all steps at most {LARGEST}"
+        )
+    if plan.num_rounds <= plan.num_random_rounds:
+        raise InputError(
+            f"--num_steps={plan.num_steps}: nothing is learned, as that is no more than "
+            f"--num_random_steps={plan.num_random_steps}"
+        )
+    least = plan.num_envs * spec.max_episode_steps
+    if plan.capacity and plan.capacity < least:
+        raise InputError(
+            f"--capacity={plan.capacity}: {plan.num_envs} environments with episodes of up to "
+            f"{spec.max_episode_steps} steps need {least}"
+        )
+
+
+def _check_memory(algo_name: str, setting: Any, spec: Spec, plan: Plan, num_members: int) -> None:
+    """Checks that the members and their replays fit the machine."""
+    memory.check_members(ALGOS[algo_name], setting, spec, num_members)
+    layout = plan.layout(spec.max_episode_steps)
+    replays = jax.eval_shape(lambda: empty_replay(layout, spec, num_members))
+    memory.check(
+        f"replays of {plan.capacity or plan.num_steps:,} steps",
+        memory.num_bytes(replays),
+        memory.of_devices(),
+        "choose a smaller --capacity, or fewer members",
+    )
+
+
+def _of_length(setting: Any, plan: Plan) -> Any:
+    """Returns a setting with the updates of a plan, and no phase before the last."""
+    cloning = {"bc_updates": 0} if hasattr(setting, "bc_updates") else {}
+    return replace(setting, num_updates=plan.num_updates, **cloning)
+
+
+def _data_record(data_set: EpisodeSet | None, name: str) -> dict[str, Any]:
+    if not data_set:
+        return {}
+    returns = data_set.returns[data_set.is_whole] if data_set.has_rewards else data_set.returns[:0]
+    found = fingerprint(data_set)
+    return {"data": {"name": name, "fingerprint": found, "returns": returns.tolist()}}
+
+
+def _create(directory: Path, record: dict[str, Any], held: ExitStack) -> Run:
+    runs.check_new(directory)
+    held.enter_context(locked(directory))
+    return runs.create(directory, record)
