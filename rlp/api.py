@@ -76,8 +76,14 @@ def train(
         KeyboardInterrupt: if it was interrupted: `resume` goes on.
         FloatingPointError: if no member is left.
     """
+    _check_callback(on_log)
     name = algo if isinstance(algo, str) else algos.register(algo)
     values = _values(name, settings) | {"num_seeds": _count("seeds", seeds)}
+    if not isinstance(data, EpisodeSet | str | Path):
+        raise InputError(
+            f"data: neither a data set nor a path but {type(data).__name__}; rlp.from_arrays makes "
+            "one of columns"
+        )
     if not isinstance(data, EpisodeSet):
         return _train(name, values | {"dataset": str(data)}, None, progress, on_log)
     for each in fields(ReadOptions):
@@ -114,6 +120,9 @@ def resume(
         KeyboardInterrupt: if it was interrupted.
         FloatingPointError: if no member is left.
     """
+    if data is not None and not isinstance(data, EpisodeSet):
+        raise InputError(f"data: not a data set but {type(data).__name__}; dataset=PATH names one")
+    _check_callback(on_log)
     name = str(_load(directory, algo).record["algo"])
     dataset = {"dataset": str(settings.pop("dataset"))} if "dataset" in settings else {}
     values = _values(name, settings) | dataset | {"resume": str(directory)}
@@ -134,10 +143,26 @@ def _train(
     return run
 
 
+def _check_callback(on_log: Any) -> None:
+    if not callable(on_log):
+        raise InputError(f"on_log: not a function but {type(on_log).__name__}")
+
+
 def _load(directory: str | Path, algo: Algo | None) -> Run:
-    if algo:
-        algos.register(algo)
-    return runs.load(Path(directory))
+    """Returns the run in a directory, of the algorithm that is given.
+
+    Raises:
+        InputError: if there is none, or it is of another algorithm.
+    """
+    if not isinstance(directory, str | Path):
+        raise InputError(f"directory: not a path but {type(directory).__name__}")
+    if isinstance(algo, str):
+        raise InputError(f"algo={algo}: give the module itself, of an algorithm of your own")
+    name = algos.register(algo) if algo else ""
+    run = runs.load(Path(directory))
+    if name and run.record["algo"] != name and run.algo is not algo:
+        raise InputError(f"{directory} is a run of {run.record['algo']}, not of {name}")
+    return run
 
 
 def load_policy(directory: str | Path, member: str = "best", algo: Algo | None = None) -> Agent:

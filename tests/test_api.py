@@ -211,3 +211,72 @@ def test_an_import_of_the_command_does_not_hide_the_function():
     lines = "import rlp\ntry:\n import rlp.train\nexcept ImportError:\n print(callable(rlp.train))"
     out = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, check=True)
     assert out.stdout == "True\n"
+
+
+def test_a_run_is_found_by_a_path_that_goes_up(arrays: rlp.EpisodeSet, tmp_path: Path):
+    run = trained(arrays, name="a")
+    (tmp_path / "other").mkdir()
+    up = Path("other", "..", run.directory)
+    rlp.load_policy(up)
+    rlp.resume(up, progress=False, num_updates=50, extend=True)
+    trained(arrays, runs="other/../elsewhere")
+
+
+def test_data_that_was_kept_and_is_gone_is_asked_for(arrays: rlp.EpisodeSet):
+    run = trained(arrays, name="a")
+    run.data.unlink()
+    with pytest.raises(rlp.InputError, match=r"a/data\.npz is missing: .* give it as `data`"):
+        rlp.resume(run.directory, progress=False)
+    rlp.resume(run.directory, arrays, progress=False, num_updates=50, extend=True)
+
+
+untyped: Any = rlp
+EPISODE = rlp.Episode(np.zeros((3, 1)), np.zeros((2, 1)), np.zeros(2), terminated=False)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: untyped.ReadOptions(action_low="-2", episode_length="9"), "episode_length='9'"),
+        (lambda: untyped.ReadOptions(action_low=[1, "a"]), "action_low=.*: must be a number"),
+        (lambda: untyped.ReadOptions(discrete="True"), "discrete='True': must be True or False"),
+        (lambda: untyped.from_episodes(None), "not episodes but NoneType"),
+        (lambda: untyped.from_episodes([EPISODE._replace(action=None)]), "episode 0: no action"),
+        (lambda: untyped.from_episodes([EPISODE], options={}), "not rlp.ReadOptions but dict"),
+        (lambda: untyped.from_arrays(None, *np.zeros((4, 3))), "no observation"),
+        (lambda: untyped.load_policy(None), "directory: not a path but NoneType"),
+        (lambda: untyped.load_policy("runs/a", algo="own"), "give the module itself"),
+        (lambda: untyped.resume("runs/a", "walker"), "data: not a data set but str"),
+        (lambda: untyped.train("bc", {}), "data: neither a data set nor a path but dict"),
+        (lambda: untyped.train("bc", on_log=None), "on_log: not a function"),
+    ],
+)
+def test_what_is_no_such_thing_is_one_sentence(call: Any, message: str):
+    with pytest.raises(rlp.InputError, match=message):
+        call()
+
+
+def test_bounds_may_be_numbers_or_arrays():
+    options = untyped.ReadOptions(action_low=-2, action_high=np.array([2, 3.5]))
+    assert options == rlp.ReadOptions(action_low="-2.0", action_high="2.0:3.5")
+    assert options.bounds is not None
+    assert options.bounds.high.tolist() == [2, 3.5]
+
+
+def test_what_a_policy_is_called_with_is_checked(arrays: rlp.EpisodeSet):
+    policy: Any = rlp.load_policy(trained(arrays).directory)
+    observation = np.zeros((2, 3))
+    for arguments, message in (
+        (("ab",), "observation: must be numbers"),
+        ((observation, "x"), "reward: must be numbers"),
+        ((observation, np.zeros(3)), r"reward of shape \(3,\): must be one number or 2"),
+        ((observation, 0.0, np.nan), "temperature: NaN or infinite"),
+        ((observation, 0.0, -1), "temperature=-1: must be at least 0"),
+    ):
+        with pytest.raises(rlp.InputError, match=message):
+            policy(*arguments)
+
+
+def test_a_data_set_and_a_run_are_shown_in_a_line(arrays: rlp.EpisodeSet):
+    assert repr(arrays) == "<EpisodeSet arrays: 4 episodes, 40 steps, env ''>"
+    assert repr(trained(arrays, name="a")) == "<Run runs/a: bc, 1 member>"

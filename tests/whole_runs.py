@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from rlp import runs
-from rlp.envs import Outcome
+from rlp.envs import Bounds, Outcome
 from rlp.training import offline
 
 FAST = ("--batch_size=8", "--hidden_dims=8", "--num_updates=40", "--log_every=10")
@@ -23,11 +23,15 @@ class Ten:
     """
 
     observation_dim, action_dim, max_episode_steps = 4, 2, 10
+    action_space = Bounds(-np.ones(2), np.ones(2))
 
     def __init__(self, num_envs: int, breaks: int = -1) -> None:
         self.num_envs, self.breaks = num_envs, breaks
 
-    def reset(self, seeds: Sequence[int] | None = None) -> np.ndarray:
+    def reset(
+        self, seeds: Sequence[int] | None = None, which: Sequence[int] | None = None
+    ) -> np.ndarray:
+        assert which is None
         self.time, self.start = 0, np.array([[seed % 3] * 4 for seed in seeds or ()])
         return self.start
 

@@ -49,6 +49,8 @@ def evaluate_run(given: cli.Given) -> None:
     run, terminal = _run(settings), Terminal(settings.quiet)
     saved, step = offline.load(run, terminal.warn)
     env_name = settings.env or run.record["env"]
+    if not env_name:
+        raise InputError(f"{run.directory} does not say which environment it is for: --env=NAME")
     env = _environment(settings, run, env_name)
     with terminal:
         for doubt in filter(None, map(run.doubt, settings.target_return)):

@@ -3,7 +3,7 @@
 import os
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -141,9 +141,17 @@ def from_episodes(
     Raises:
         InputError: if anything cannot be right: every problem of every episode, a line each.
     """
+    if not isinstance(episodes, Iterable):
+        raise InputError(f"{name}: not episodes but {type(episodes).__name__}")
+    _check_options(options)
     made = [_arrays(each, f"{name}, episode {number}") for number, each in enumerate(episodes)]
     stored = Stored(made, numbered(name), ActionFormat("unit"), env)
     return _finish(as_set(stored, options, name, every=True), options)
+
+
+def _check_options(options: ReadOptions) -> None:
+    if not isinstance(options, ReadOptions):
+        raise InputError(f"options: not rlp.ReadOptions but {type(options).__name__}")
 
 
 def _arrays(episode: Episode, where: str) -> Episode:
@@ -154,6 +162,9 @@ def _arrays(episode: Episode, where: str) -> Episode:
     """
     if not isinstance(episode, Episode):
         raise InputError(f"{where}: not an Episode but {type(episode).__name__}")
+    for name in ARRAYS:
+        if getattr(episode, name) is None:
+            raise InputError(f"{where}: no {name}")
     arrays = {name: _array(getattr(episode, name), f"{where}, {name}") for name in ARRAYS}
     arrays["reward"] = vector(arrays["reward"])
     ended = np.asarray(episode.terminated)
@@ -205,6 +216,10 @@ def from_arrays(
     Raises:
         InputError: if the columns differ in length, or anything in an episode cannot be right.
     """
+    _check_options(options)
+    for field, column in (("observation", observation), ("action", action)):
+        if column is None:
+            raise InputError(f"{name}: no {field}")
     given = {
         "observation": observation, "action": action, "reward": reward,
         "terminated": terminated, "truncated": truncated, "next_observation": next_observation,

@@ -47,6 +47,11 @@ class EpisodeSet:
     notes: Sequence[str] = ()  # what reading had to assume, cut or leave out, a sentence each
     read_with: ReadOptions | None = None  # None: made in Python, so that `name` is no path
 
+    def __repr__(self) -> str:
+        """Returns what it is in a line."""
+        count, steps = len(self.episodes), int(self.lengths.sum())
+        return f"<EpisodeSet {self.name}: {count:,} episodes, {steps:,} steps, env {self.env!r}>"
+
     @property
     def returns(self) -> np.ndarray:
         """Sum of the rewards of every episode, [N] float64; a return where `is_whole`."""
@@ -166,7 +171,7 @@ def problems(episode: Episode, bounds: Bounds | None = None) -> list[str]:
         bad = ~(np.abs(array) <= LARGEST)
         if bad.any():
             row = np.argwhere(bad)[0][0]
-            found.append(f"{name} has {bad.sum()} NaN or infinite values, first in row {row}")
+            found.append(f"{name} has {bad.sum()} NaN or infinite values, first in its row {row}")
     beyond = np.abs(action[np.isfinite(action)]).max(initial=0)
     if beyond > 1:
         hint = "give their environment (--env), their bounds (--action_low, --action_high)"

@@ -1,6 +1,7 @@
 """What a reader cannot find in a file, and a user can say."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +20,23 @@ class ReadOptions:
     action_high: str = ""  # its highest action, in the same way
     clip_actions: bool = False  # clip actions to these bounds, and count how many were outside
     discrete: bool | None = None  # whether actions are choices, where whole numbers may be either
+
+    def __post_init__(self) -> None:
+        """Takes numbers and arrays for bounds, as one has them in Python.
+
+        Raises:
+            InputError: if a value is of another type.
+        """
+        for name in ("action_low", "action_high"):
+            value = getattr(self, name)
+            if not isinstance(value, str):
+                object.__setattr__(self, name, _typed(name, value))
+        for name, kinds, said in (
+            ("env", str, "a name"), ("columns", str, "a text"), ("episode_length", int, "a number"),
+            ("clip_actions", bool, "True or False"), ("discrete", bool | None, "True or False"),
+        ):  # fmt: skip
+            if not isinstance(value := getattr(self, name), kinds):
+                raise InputError(f"{name}={value!r}: must be {said}")
 
     @property
     def bounds(self) -> Bounds | None:
@@ -43,6 +61,21 @@ class ReadOptions:
 
 
 AS_STORED = ReadOptions()  # nothing but what the data says
+
+
+def _typed(name: str, value: Any) -> str:
+    """Returns numbers as they are typed behind a flag.
+
+    Raises:
+        InputError: if there are none.
+    """
+    try:
+        numbers = np.ravel(np.asarray(value, np.float64)).tolist()
+    except (TypeError, ValueError):
+        raise InputError(
+            f"{name}={value!r}: must be a number, or as many as actions have"
+        ) from None
+    return ":".join(map(repr, numbers))
 
 
 def _numbers(text: str) -> np.ndarray:

@@ -1,6 +1,7 @@
 """A policy to use in one's own loop: numpy in and out, in the units of the environment."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -71,15 +72,18 @@ class Agent:
             InputError: if the observation has another shape or is not finite, or N changes within
                 an episode of a policy that remembers.
         """
-        rows = np.asarray(observation, np.float64)
+        rows, reward = _numbers("observation", observation), _numbers("reward", reward)
+        temperature = float(_numbers("temperature", temperature))
+        if temperature < 0:
+            raise InputError(f"temperature={temperature:g}: must be at least 0")
         width = self._spec.observation_dim
         if rows.ndim not in (1, 2) or rows.shape[-1] != width or not rows.size:
             raise InputError(
                 f"observation of shape {rows.shape}: must be ({width},) or (N, {width})"
             )
-        if not np.isfinite(rows).all():
-            raise InputError("observation: NaN or infinite")
         many = np.atleast_2d(rows)
+        if reward.ndim > 1 or reward.size not in (1, len(many)):
+            raise InputError(f"reward of shape {reward.shape}: must be one number or {len(many)}")
         action = self._act(many, np.broadcast_to(reward, len(many)), temperature)
         action = self._in_units(action)
         action = action if rows.ndim == 2 else action[:, 0]
@@ -113,3 +117,18 @@ class Agent:
             return action
         low, high = (bound.astype(np.float32) for bound in self._bounds)
         return low + (action + 1) / 2 * (high - low)
+
+
+def _numbers(name: str, value: Any) -> np.ndarray:
+    """Returns numbers in float64.
+
+    Raises:
+        InputError: if they are none, or not finite.
+    """
+    try:
+        numbers = np.asarray(value, np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"{name}: must be numbers, not {value!r:.60}") from None
+    if not np.isfinite(numbers).all():
+        raise InputError(f"{name}: NaN or infinite")
+    return numbers

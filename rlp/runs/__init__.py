@@ -55,6 +55,10 @@ class Run:
     directory: Path
     record: Mapping[str, Any]
 
+    def __repr__(self) -> str:
+        """Returns what it is in a line."""
+        return f"<Run {self.directory}: {self.record['algo']}, {self.size}>"
+
     @property
     def algo(self) -> Algo:
         """The algorithm that is trained."""

@@ -105,7 +105,7 @@ def _damage(path: Path) -> str:
     Orbax would find that too, but with a page of errors from its threads.
     """
     arrays = path / "default"
-    where = {"driver": "file", "path": f"{arrays.absolute()}/"}
+    where = {"driver": "file", "path": f"{arrays.resolve()}/"}
     try:
         if not isinstance(read_object(arrays / "_METADATA").get("tree_metadata"), dict):
             return "no _METADATA of its arrays"
@@ -185,7 +185,7 @@ def _manager(directory: Path, keep: int | None = None) -> ocp.CheckpointManager:
     )
     directory.mkdir(parents=True, exist_ok=True)
     return ocp.CheckpointManager(
-        directory.absolute(),
+        directory.resolve(),
         item_handlers=ocp.StandardCheckpointHandler(multiprocessing_options=alone),
         options=ocp.CheckpointManagerOptions(
             max_to_keep=keep,

@@ -95,6 +95,7 @@ class Data(TypedDict):
     """What a run has learned from."""
 
     name: str
+    is_kept: NotRequired[bool]  # in the run's folder, as no path leads to it
     fingerprint: str
     returns: Annotated[list, "numbers", lambda values: not values or _are_known(values)]
 
@@ -384,7 +385,7 @@ def _short(value: Any) -> str:
 
 KINDS = {
     bool: ("true or false", lambda value: isinstance(value, bool)),
-    int: ("a whole number", lambda value: type(value) is int and 0 <= value <= MAX_COUNT),
+    int: (f"a whole number from 0 to {MAX_COUNT}", lambda value: type(value) is int and 0 <= value <= MAX_COUNT),
     float: ("a number", lambda value: value is not None and _are_numbers([value])),
     str: ("a text in one line", lambda value: isinstance(value, str) and value.isprintable()),
     list: ("a list", lambda value: isinstance(value, list)),

@@ -35,7 +35,12 @@ def locked(directory: Path) -> Iterator[None]:
         _take(file, directory)
         os.ftruncate(file, 0)
         os.pwrite(file, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
-        yield
+        try:
+            yield
+        finally:
+            if os.listdir(directory) == ["lock"]:  # it was stopped before anything was written
+                (directory / "lock").unlink()
+                directory.rmdir()
     finally:
         os.close(file)
 

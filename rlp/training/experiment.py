@@ -176,7 +176,7 @@ def _introduction(run: Run, data_set: EpisodeSet, task: Task) -> str:
         values = presets(run.algo)[preset].items()
         kept = {k: v for k, v in values if all(member[k] == v for member in members)}
         hint = "--preset=paper has the authors' setting"
-        lines.insert(1, f"preset {preset}: {flags(kept)}; {hint}")
+        lines.insert(1, f"preset {preset}: {flags(kept) or 'as the default'}; {hint}")
     return "\n".join(lines)
 
 

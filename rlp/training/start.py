@@ -110,7 +110,8 @@ def begin(
         raise InputError(f"--target_return: {algo_name} does not aim for a return")
     _try(ALGOS[algo_name], configs[0], spec_of(data_set), task)
     settings = replace(settings, batch_devices=task.placement.batch_devices)
-    record = _record(algo_name, settings, schedule, configs, data_set, task)
+    is_path = bool(given is None or given.read_with)
+    record = _record(algo_name, settings, schedule, configs, data_set, task, is_path)
     name = settings.name or runs.default_name(algo_name, settings.dataset)
     directory = Path(settings.runs) / name
     if not devices.is_first():
@@ -118,7 +119,7 @@ def begin(
     runs.check_new(directory)
     held.enter_context(locked(directory))
     run = runs.create(directory, record)
-    if given and not given.read_with:  # nowhere to be read again
+    if given and not is_path:
         packed.write(run.data, given)
     return run, data_set, task
 
@@ -172,8 +173,9 @@ def _record(
     configs: list[Any],
     data_set: EpisodeSet,
     task: Task,
+    is_path: bool,
 ) -> dict[str, Any]:
-    """Returns what config.json has of a new run."""
+    """Returns what config.json has of a new run, whose data a path leads to or not."""
     spec, statistics = spec_of(data_set), task.dataset.statistics
     limits = [ALGOS[algo_name].limits(setting, spec, statistics) for setting in configs]
     members = [
@@ -202,6 +204,7 @@ def _record(
         "origin": data_set.origin.tolist() if data_set.origin.any() else None,
         "data": {
             "name": settings.dataset,
+            "is_kept": not is_path,
             "fingerprint": fingerprint(data_set),
             "returns": np.concatenate(found).tolist(),
         },
@@ -234,7 +237,9 @@ def _check_data(algo_name: str, configs: list[Any], data_set: EpisodeSet) -> Non
     kind = spec_of(data_set).action.kind
     if kind not in ALGOS[algo_name].SUPPORTS:
         others = ", ".join(name for name, algo in ALGOS.items() if kind in algo.SUPPORTS)
-        raise InputError(f"{data_set.name}: its actions are {kind}, which {others} can learn")
+        raise InputError(
+            f"{data_set.name}: its actions are {kind}, which {algo_name} cannot learn; {others} can"
+        )
 
 
 def _try(algo: Algo, setting: Any, spec: Spec, task: Task) -> None:
@@ -325,6 +330,8 @@ def data_of(run: Run, settings: Settings, data_set: EpisodeSet | None = None) ->
     Raises:
         InputError: if it cannot be read, or is not the same.
     """
+    if data_set is None and run.record["data"].get("is_kept") and not run.data.exists():
+        raise InputError(f"{run.data} is missing: its data was made in Python; give it as `data`")
     data_set = prepared(run.record["algo"], settings, data_set)
     found, expected = fingerprint(data_set), run.record["data"]["fingerprint"]
     if found != expected:

@@ -96,3 +96,8 @@ def test_the_penalty_of_cql_has_no_low_bound():
     dataset = of_rewards(0.0, 1.0)
     assert limits(cql, dataset)["min_q"] == (-np.inf, pytest.approx(10))
     assert limits(cql, dataset, cql_weight=0.0)["min_q"] == pytest.approx((0, 10))
+
+
+def test_where_rewards_are_costs_the_penalty_tolerates_a_fifth_of_the_low_bound():
+    costs = of_rewards(-1.0, -1.0)
+    assert limits(cql, costs)["max_q"] == (-np.inf, pytest.approx(2))

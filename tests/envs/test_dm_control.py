@@ -161,8 +161,9 @@ def test_an_environment_that_begins_again_has_its_own_time_limit():
     env, alone = envs.make("walker-walk", 2), envs.make("walker-walk", 1)
     env.reset([0, 1])
     action = np.full((2, 6), 0.2)
-    for _ in range(10):
-        last = env.step(action)
+    for _ in range(9):
+        env.step(action)
+    last = env.step(action)
     kept = last.observation.copy()
     observation = env.reset([7], [1])
     np.testing.assert_array_equal(last.observation, kept)

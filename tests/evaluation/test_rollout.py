@@ -7,7 +7,7 @@ import pytest
 from rlp.algos import bc
 from rlp.config import stack
 from rlp.data.dataset import Normalizer
-from rlp.envs import Outcome
+from rlp.envs import Bounds, Outcome
 from rlp.evaluation import policy
 from rlp.evaluation.rollout import (
     evaluate,
@@ -26,11 +26,15 @@ class Countdown:
     """Episode i ends after seeds[i] steps; the reward is the first action, the observation 5."""
 
     observation_dim, action_dim, max_episode_steps = 3, 2, 10
+    action_space = Bounds(-np.ones(2), np.ones(2))
 
     def __init__(self, num_envs: int, terminates: bool = True) -> None:
         self.num_envs, self.terminates = num_envs, terminates
 
-    def reset(self, seeds: Sequence[int] | None = None) -> np.ndarray:
+    def reset(
+        self, seeds: Sequence[int] | None = None, which: Sequence[int] | None = None
+    ) -> np.ndarray:
+        assert which is None
         self.left = np.array(seeds)
         return np.full((self.num_envs, 3), 5.0)
 

@@ -50,3 +50,12 @@ def test_a_file_system_without_locks_is_warned_of(
     monkeypatch.setattr(lock.fcntl, "flock", unknown)
     with locked(tmp_path):
         assert "has no locks (Function not implemented)" in capsys.readouterr().err
+
+
+def test_a_folder_that_nothing_was_written_to_goes_again(tmp_path: Path):
+    with pytest.raises(KeyboardInterrupt), locked(tmp_path / "run"):
+        raise KeyboardInterrupt
+    assert not (tmp_path / "run").exists()
+    with locked(tmp_path / "run"):
+        (tmp_path / "run" / "config.json").touch()
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["config.json", "lock"]
