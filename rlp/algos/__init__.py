@@ -4,7 +4,7 @@ import importlib
 from importlib.metadata import entry_points
 from typing import Any
 
-from rlp.algos import bc, cql, dt, iql, rebrac, sac, td3bc
+from rlp.algos import bc, cql, dqn, dt, iql, rebrac, sac, td3bc
 from rlp.errors import InputError
 from rlp.types import Algo
 
@@ -16,6 +16,7 @@ ALGOS: dict[str, Algo] = {
     "rebrac": rebrac,
     "sac": sac,
     "dt": dt,
+    "dqn": dqn,
 }
 GROUP = "rlp.algorithms"  # of entry points
 PARTS = (

@@ -47,6 +47,7 @@ class Dataset(NamedTuple):
     reward: jax.Array  # [N]
     discount: jax.Array  # [N], 0 where the MDP terminated
     is_step: jax.Array  # [N] bool: an action was taken
+    has_successor: jax.Array  # [N] bool: and the state that followed is known
     timestep: jax.Array  # [N] int32, 0 at the start of an episode
     return_to_go: jax.Array  # [N], rewards from here to the end, or NOT_KNOWN
     episode_return: jax.Array  # [N], rewards of the whole episode, or NOT_KNOWN
@@ -118,7 +119,7 @@ def make_dataset(
     observation = _normalized(normalizer, rows.pop("observation"), dtype)
     if not jnp.isfinite(observation).all():
         raise InputError(f"{data.name}: an observation is too large for {observation.dtype}")
-    transition_rows = np.flatnonzero(rows.pop("has_successor"))
+    transition_rows = np.flatnonzero(rows["has_successor"])
     step_rows = np.flatnonzero(rows["is_step"])
     return Dataset(
         observation=observation,
@@ -238,6 +239,39 @@ def sample_transitions(sources: Sources, key: jax.Array, batch_size: int) -> Tra
 
     def draw(dataset: Dataset, key: jax.Array, size: int) -> Transition:
         return _transitions(dataset, _transition_rows(dataset, key, size))
+
+    return _from_each(sources, key, batch_size, draw)
+
+
+def sample_n_steps(
+    sources: Sources, key: jax.Array, batch_size: int, num_steps: int, discount: jax.Array | float
+) -> Transition:
+    """Returns transitions over `num_steps` steps each, drawn uniformly with replacement.
+
+    Their rewards are summed, discounted by `discount` (gamma), and the discount of what follows has
+    gamma^(n - 1) in it. Where the episode ends they are over as many steps as there are.
+    """
+    if num_steps == 1:
+        return sample_transitions(sources, key, batch_size)
+
+    def over_steps(dataset: Dataset, start: jax.Array) -> Transition:
+        place = jnp.arange(num_steps)
+        row = jnp.minimum(start + place, len(dataset.reward) - 1)
+        goes_on = jnp.append(True, dataset.discount[row[:-1]] > 0)
+        counts = jnp.cumprod(dataset.has_successor[row] & goes_on)
+        last = start + jnp.sum(counts) - 1
+        of_step = counts * discount**place
+        return Transition(
+            observation=_observation(dataset, start),
+            action=dataset.action[start],
+            reward=jnp.sum(of_step * dataset.reward[row]),
+            discount=dataset.discount[last] * discount ** (last - start),
+            next_observation=_observation(dataset, last + 1),
+        )
+
+    def draw(dataset: Dataset, key: jax.Array, size: int) -> Transition:
+        rows = _transition_rows(dataset, key, size)
+        return jax.vmap(lambda row: over_steps(dataset, row))(rows)
 
     return _from_each(sources, key, batch_size, draw)
 

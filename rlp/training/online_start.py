@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 
 from rlp import config, data, envs, runs
-from rlp.algos import ALGOS
+from rlp.algos import ALGOS, presets
 from rlp.config import Name, Positive, Share
 from rlp.data.dataset import fit_normalizer, make_dataset, unit_normalizer
 from rlp.data.episodes import EpisodeSet, fingerprint
@@ -34,7 +34,7 @@ class Settings:
 
     dataset: str = ""  # logged data to learn from, too: a bundled name, minari:NAME or a path
     offline_share: Share = 0.5  # of a batch, where there is logged data
-    preset: str = "paper"  # a named setting of the hyperparameters
+    preset: str = ""  # a named setting of the hyperparameters (default: the authors')
     target_return: float = 0.0  # return that a Decision Transformer aims for
     seed: int = 0  # the first seed
     num_seeds: Positive = 1  # members: this many seeds of every setting, all in one program
@@ -91,6 +91,10 @@ def begin(
     if "num_updates" in values:
         raise InputError("--num_updates: online it follows from --num_steps and --updates_per_step")
     settings, plan = part_of(Settings, values), part_of(Plan, values)
+    known = presets(ALGOS[algo_name])
+    settings = replace(
+        settings, preset=settings.preset or ("paper" if "paper" in known else next(iter(known)))
+    )
     configs = choose_configs(algo_name, settings.preset, values)
     configs = [_of_length(each, plan) for each in configs]
     num_members = len(configs) * settings.num_seeds
