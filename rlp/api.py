@@ -200,6 +200,16 @@ def _members(run: Run, member: str) -> list[int]:
     if member != "best":
         known = ", ".join(labels)
         raise InputError(f"member={member}: {run.directory} has best, all, {known}")
+    return best_members(run)
+
+
+def best_members(run: Run) -> list[int]:
+    """Returns the number of a run's member that had the highest return in the last evaluation.
+
+    Raises:
+        InputError: if that is not known.
+    """
+    labels = run.labels
     if len(labels) == 1:
         return [0]
     last = run.evaluations()[-len(labels) * len(run.tasks) :]

@@ -25,19 +25,26 @@ from rlp.config import float_names
 from rlp.data.dataset import Dataset, make_dataset, unit_normalizer
 from rlp.data.episodes import Episode, EpisodeSet
 from rlp.training import population
-from rlp.types import Algo, Sources, vectors
+from rlp.types import Algo, Sources, Space, Spec, vectors
 
 SPEC = vectors(observation_dim=4, action_dim=2, max_episode_steps=12)
 
 
-def dataset() -> Dataset:
+def spec_for(algo: Algo) -> Spec:
+    """Returns the problem: with actions of two numbers, or for others of two choices."""
+    if "continuous" in algo.SUPPORTS:
+        return SPEC
+    return SPEC._replace(action=Space((2,), num_choices=2))
+
+
+def dataset(spec: Spec = SPEC) -> Dataset:
     """Returns five episodes of 12 steps of noise, the third of which terminates."""
     rng = np.random.default_rng(0)
     length = SPEC.max_episode_steps
     made = [
         Episode(
             observation=rng.normal(size=(length + 1, SPEC.observation_dim)).astype(np.float32),
-            action=rng.uniform(-1, 1, (length, SPEC.action_dim)).astype(np.float32),
+            action=_actions(rng, spec, length),
             reward=rng.uniform(size=length).astype(np.float32),
             terminated=number == 2,
         )
@@ -46,18 +53,24 @@ def dataset() -> Dataset:
     return make_dataset(EpisodeSet("noise", "", made), unit_normalizer(SPEC.observation_dim))
 
 
+def _actions(rng: np.random.Generator, spec: Spec, length: int) -> np.ndarray:
+    if spec.action.kind == "discrete":
+        return np.eye(spec.action_dim, dtype=np.float32)[rng.integers(spec.action_dim, size=length)]
+    return rng.uniform(-1, 1, (length, spec.action_dim)).astype(np.float32)
+
+
 @partial(jax.jit, static_argnames="algo")
 def updated(algo: Algo, config: Any, key: jax.Array, data: Dataset) -> tuple[Any, Any, Any]:
     """Returns the state before and after one update, and its metrics."""
     init_key, sample_key, update_key = jax.random.split(key, 3)
-    state = algo.init(config, init_key, SPEC, data.statistics)
+    state = algo.init(config, init_key, spec_for(algo), data.statistics)
     batch = algo.sample(config, sample_key, state, Sources(data))
     return state, *algo.update(config, state, jnp.int32(0), update_key, batch)
 
 
 def check_an_update_keeps_structure_shapes_and_dtypes(algo: Algo, config: Any) -> None:
     """States can be carried through a scan, and metrics are finite scalars."""
-    before, after, metrics = updated(algo, config, jax.random.key(0), dataset())
+    before, after, metrics = updated(algo, config, jax.random.key(0), dataset(spec_for(algo)))
     chex.assert_trees_all_equal_structs(before, after)
     chex.assert_trees_all_equal_shapes_and_dtypes(before, after)
     chex.assert_tree_all_finite(after)
@@ -69,7 +82,7 @@ def check_an_update_keeps_structure_shapes_and_dtypes(algo: Algo, config: Any) -
 
 def check_an_update_moves_the_actor(algo: Algo, config: Any) -> None:
     """What acts is what learns."""
-    before, after, _ = updated(algo, config, jax.random.key(0), dataset())
+    before, after, _ = updated(algo, config, jax.random.key(0), dataset(spec_for(algo)))
     actors = (algo.actor(config, state) for state in (before, after))
     moved = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), *actors)
     assert max(jax.tree.leaves(moved)) > 0, "the actor is as before"
@@ -78,7 +91,7 @@ def check_an_update_moves_the_actor(algo: Algo, config: Any) -> None:
 def check_the_same_key_gives_the_same_and_another_differs(algo: Algo, config: Any) -> None:
     """All randomness comes from the key."""
     keys = (jax.random.key(seed) for seed in (0, 0, 1))
-    first, again, other = (updated(algo, config, key, dataset())[1] for key in keys)
+    first, again, other = (updated(algo, config, key, dataset(spec_for(algo)))[1] for key in keys)
     chex.assert_trees_all_equal(first, again)
     leaves = zip(jax.tree.leaves(first), jax.tree.leaves(other), strict=True)
     assert any((a != b).any() for a, b in leaves), "the key has no effect"
@@ -86,9 +99,10 @@ def check_the_same_key_gives_the_same_and_another_differs(algo: Algo, config: An
 
 def check_actions_are_in_bounds_and_the_mode_needs_no_key(algo: Algo, config: Any) -> None:
     """Actions are in [-1, 1] whatever is observed, and of temperature 0 there is one."""
-    data = dataset()
+    spec = spec_for(algo)
+    data = dataset(spec)
     params = algo.actor(config, updated(algo, config, jax.random.key(0), data)[0])
-    memory = algo.policy.init_memory(config, SPEC, jnp.float32(1))
+    memory = algo.policy.init_memory(config, spec, jnp.float32(1))
     act, actions = jax.jit(algo.policy.act), []
     for key, temperature in ((1, 0.0), (2, 0.0), (3, 1.0)):
         action, after = act(
@@ -106,7 +120,7 @@ def check_other_floats_do_not_trace_again(algo: Algo, config: Any) -> None:
     """Floats of a config are data: one program serves all values."""
     chex.clear_trace_counter()
     update = jax.jit(chex.assert_max_traces(lambda *arguments: algo.update(*arguments), n=1))
-    sources = Sources(dataset())
+    sources = Sources(dataset(spec_for(algo)))
     rates = [name for name in float_names(algo.Config) if name.endswith("_rate")]
     for rate in (1e-3, 1e-4):
         changed = dataclasses.replace(config, **dict.fromkeys(rates, rate))
@@ -117,11 +131,12 @@ def check_other_floats_do_not_trace_again(algo: Algo, config: Any) -> None:
 
 def check_a_member_alone_equals_the_same_member_in_a_population(algo: Algo, config: Any) -> None:
     """Members do not touch each other."""
-    data = dataset()
+    spec = spec_for(algo)
+    data = dataset(spec)
 
     def trained(seeds: list[int]) -> Any:
-        members = population.init(algo, [config] * len(seeds), seeds, SPEC, data.statistics)
-        return population.train(algo, SPEC, 10, *members, Sources(data), jnp.int32(0))[:2]
+        members = population.init(algo, [config] * len(seeds), seeds, spec, data.statistics)
+        return population.train(algo, spec, 10, *members, Sources(data), jnp.int32(0))[:2]
 
     many, many_metrics = trained([0, 1, 2, 3])
     alone, alone_metrics = trained([2])

@@ -12,9 +12,9 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from rlp.algos.heads import check_head, choice_log_prob, choose
 from rlp.config import NonNegativeFloat, Positive, config
 from rlp.data.dataset import sample_steps
-from rlp.errors import InputError
 from rlp.nn import networks, optim
 from rlp.nn.distributions import tanh_normal_log_prob, tanh_normal_sample
 from rlp.types import (
@@ -67,11 +67,7 @@ def init(config: Config, key: jax.Array, spec: Spec, statistics: Statistics) -> 
         InputError: if the head is not one of such actions.
     """
     del statistics
-    if (config.head == "categorical") != (spec.action.kind == "discrete"):
-        fitting = "discrete: --head=categorical learns them"
-        if spec.action.kind == "continuous":
-            fitting = "not discrete: --head=deterministic or stochastic learns them"
-        raise InputError(f"--head={config.head}: the actions are {fitting}")
+    check_head(config.head, spec, "deterministic or stochastic")
     heads = 2 if config.head == "stochastic" else 1
     network = networks.mlp(config.hidden_dims, heads * spec.action_dim, config.init)
     actor = network.init(key, jnp.zeros(spec.observation_dim))
@@ -105,8 +101,7 @@ def _actor_loss(
 ) -> tuple[jax.Array, Metrics]:
     observation = batch.observation + config.input_noise * noise.observation
     if config.head == "categorical":
-        logits = _output(config, actor, observation)
-        loss = -jnp.mean(jnp.sum(batch.action * jax.nn.log_softmax(logits), axis=-1))
+        loss = -jnp.mean(choice_log_prob(_output(config, actor, observation), batch.action))
         return loss, {"actor_loss": loss}
     mean, log_std = _head(config, actor, observation)
     error = jnp.mean(jnp.square(jnp.tanh(mean) - batch.action))
@@ -135,9 +130,7 @@ def _act(
     """Returns an action [A], of choices a one-hot; the deterministic head has no temperature."""
     chex.assert_rank(observation, 1)
     if config.head == "categorical":
-        logits = _output(config, params, observation)
-        choice = jnp.argmax(logits + temperature * jax.random.gumbel(key, logits.shape))
-        return jax.nn.one_hot(choice, len(logits))
+        return choose(_output(config, params, observation), key, temperature)
     mean, log_std = _head(config, params, observation)
     noise = temperature * jax.random.normal(key, mean.shape)
     action, _ = tanh_normal_sample(mean, log_std, noise)

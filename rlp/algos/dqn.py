@@ -40,14 +40,14 @@ class Config:
     """Hyperparameters of DQN."""
 
     num_updates: Positive = 100_000  # gradient updates
-    batch_size: Positive = 64  # transitions in a batch
-    hidden_dims: tuple[Positive, ...] = (256, 256)  # widths of the hidden layers
+    batch_size: Positive = 128  # transitions in a batch
+    hidden_dims: tuple[Positive, ...] = (128, 128)  # widths of the hidden layers
     init: networks.Init = "torch"  # how weights are drawn
     layer_norm: networks.NormSide = "none"  # before or after the activations
     learning_rate: NonNegativeFloat = 1e-3  # Adam's
     discount: Discount = 0.99  # gamma
     num_steps_ahead: Positive = 1  # rewards before the target's Q, fewer where an episode ends (n)
-    tau: Share = 0.005  # Polyak step of the target
+    tau: Share = 0.01  # Polyak step of the target
     target_every: Positive = 1  # updates for one such step
     double: bool = True  # the network chooses the next action, its target only scores it
     num_quantiles: Positive = 1  # of the return; 1: its mean
@@ -59,8 +59,8 @@ class Config:
 
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "double": {},
-    "quantiles": {"num_quantiles": 50},
+    "double": {"num_steps_ahead": 3},
+    "quantiles": {"num_steps_ahead": 3, "num_quantiles": 50},
     "cql": {"cql_weight": 1.0},
 }
 

@@ -11,6 +11,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from rlp.algos.heads import check_head, choice_log_prob, choose
 from rlp.config import NonNegativeFloat, Positive, PositiveFloat, config
 from rlp.data.dataset import sample_segments
 from rlp.errors import InputError
@@ -27,7 +28,7 @@ from rlp.types import (
     state_actor,
 )
 
-SUPPORTS = frozenset({"continuous"})
+SUPPORTS = frozenset({"continuous", "discrete"})
 NEEDS_REWARDS: bool = True
 # The rate is rounded to k / 256, and 1 would leave nothing; layers are compiled one by one.
 Dropout = Annotated[float, "from 0 to 0.99", lambda value: 0 <= value <= 0.99]
@@ -48,6 +49,7 @@ class Config:
     embed_dim: Positive = 128  # width of the tokens
     num_layers: Depth = 3  # of the transformer
     num_heads: Positive = 1  # of attention; divides embed_dim
+    head: Literal["deterministic", "categorical"] = "deterministic"  # of the actions
     mode: Literal["normal", "delayed"] = "normal"  # delayed: all reward in an episode's last step
     return_scale: PositiveFloat = 1000.0  # by which returns to go are divided
     learning_rate: NonNegativeFloat = 1e-4  # AdamW's
@@ -87,9 +89,11 @@ def init(config: Config, key: jax.Array, spec: Spec, statistics: Statistics) -> 
     """Returns the state before the first update.
 
     Raises:
-        InputError: if a segment is longer than every episode, or the heads do not share the width.
+        InputError: if a segment is longer than every episode, the heads of attention do not share
+            the width, or that of the actions is not one of such actions.
     """
     del statistics
+    check_head(config.head, spec, "deterministic")
     if config.context > spec.max_episode_steps:
         raise InputError(
             f"--context={config.context}: the longest episode has {spec.max_episode_steps} steps"
@@ -133,13 +137,16 @@ def _tx(config: Config, step: jax.Array) -> Any:
 def _loss(
     actor: Params, config: Config, batch: Segment, weight: jax.Array, keys: jax.Array
 ) -> tuple[jax.Array, Metrics]:
-    """Returns the squared error of the actions, with weights [B, K], and its metrics.
+    """Returns the squared error of the actions, or their negative log-likelihood, and metrics.
 
-    The weights are 0 for padding and such that the mean is one over the real steps of the batch.
-    The keys [B] are those of dropout.
+    The weights [B, K] are 0 for padding, and such that the mean is one over the real steps of the
+    batch. The keys [B] are those of dropout.
     """
-    action = _predict(config, actor, batch, keys)
-    error = jnp.mean(jnp.square(action - batch.action), axis=-1)
+    predicted = _predict(config, actor, batch, keys)
+    if config.head == "categorical":
+        error = -choice_log_prob(predicted, batch.action)
+    else:
+        error = jnp.mean(jnp.square(jnp.tanh(predicted) - batch.action), axis=-1)
     loss = jnp.mean(jnp.sum(weight * error, axis=1))
     return loss, {"actor_loss": loss}
 
@@ -147,7 +154,10 @@ def _loss(
 def _predict(
     config: Config, actor: Params, segment: Segment, keys: jax.Array | None = None
 ) -> jax.Array:
-    """Returns the actions [..., K, A] of segments; without keys [B] there is no dropout."""
+    """Returns the actions [..., K, A] before their tanh, or the logits of choices.
+
+    Without keys [B] there is no dropout.
+    """
     num_timesteps = len(actor["embed_timestep"]["embedding"])
     network = _network(config, actor["action"]["bias"].shape[-1], num_timesteps)
     segment = segment._replace(return_to_go=segment.return_to_go / config.return_scale)
@@ -174,8 +184,10 @@ def _act(
     key: jax.Array,
     temperature: jax.Array,
 ) -> tuple[jax.Array, Memory]:
-    """Returns an action [A], whatever the temperature; the memory has one more step."""
-    del key, temperature
+    """Returns an action [A], of choices a one-hot; the memory has one more step.
+
+    The deterministic head has no temperature.
+    """
     chex.assert_rank(observation, 1)
     missing = memory.missing - reward if config.mode == "normal" else memory.missing
     new = Segment(
@@ -188,7 +200,9 @@ def _act(
     segment = jax.tree.map(
         lambda old, last: jnp.append(old[1:], last[None], 0), memory.segment, new
     )
-    action = _predict(config, params, segment)[-1]
+    output = _predict(config, params, segment)[-1]
+    is_choice = config.head == "categorical"
+    action = choose(output, key, temperature) if is_choice else jnp.tanh(output)
     segment = segment._replace(action=segment.action.at[-1].set(action))
     return action, Memory(segment, missing, memory.timestep + 1)
 

@@ -3,15 +3,16 @@
 An expectile of Q over the data's actions stands for the maximum over actions, so nothing outside
 the data is ever scored (equations 5 and 6); the policy is regression on the data's actions, each
 weighed by exp(temperature * advantage) (equation 7). The order is the authors': value, then actor
-and critics with the new value, then targets.
+and critics with the new value, then targets. Discrete actions come to the critics as one-hots.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import chex
 import jax
 import jax.numpy as jnp
 
+from rlp.algos.heads import check_head, choice_log_prob, choose
 from rlp.algos.values import bellman_loss, q_limits, scale_rewards
 from rlp.config import Discount, NonNegativeFloat, Positive, PositiveFloat, Share, config
 from rlp.data.dataset import sample_transitions, statistics_of
@@ -30,7 +31,7 @@ from rlp.types import (
 
 LOG_STD_MIN, LOG_STD_MAX = -5.0, 2.0
 NUM_CRITICS = 2
-SUPPORTS = frozenset({"continuous"})
+SUPPORTS = frozenset({"continuous", "discrete"})
 NEEDS_REWARDS: bool = True
 
 
@@ -47,6 +48,7 @@ class Config:
     hidden_dims: tuple[Positive, ...] = (256, 256)  # widths of the hidden layers
     init: networks.Init = "orthogonal"  # how weights are drawn
     layer_norm: networks.NormSide = "none"  # in the critics, before or after the activations
+    head: Literal["normal", "categorical"] = "normal"  # of the actor
     actor_learning_rate: NonNegativeFloat = 3e-4  # Adam's
     value_learning_rate: NonNegativeFloat = 3e-4  # Adam's
     critic_learning_rate: NonNegativeFloat = 3e-4  # Adam's
@@ -83,8 +85,13 @@ class State(NamedTuple):
 
 
 def init(config: Config, key: jax.Array, spec: Spec, statistics: Statistics) -> State:
-    """Returns the state before the first update."""
+    """Returns the state before the first update.
+
+    Raises:
+        InputError: if the head is not one of such actions.
+    """
     del statistics
+    check_head(config.head, spec, "normal")
     actor_key, value_key, critic_key = jax.random.split(key, 3)
     observation, action = jnp.zeros(spec.observation_dim), jnp.zeros(spec.action_dim)
     actor = {
@@ -164,8 +171,7 @@ def _expectile_loss(expectile: jax.Array | float, difference: jax.Array) -> jax.
 def _actor_loss(
     actor: Params, config: Config, batch: Transition, advantage: jax.Array
 ) -> tuple[jax.Array, Metrics]:
-    mean, log_std = _head(config, actor, batch.observation)
-    log_prob = normal_log_prob(mean, log_std, batch.action)
+    log_prob = _log_prob(config, actor, batch)
     weight = _weight(config, advantage)
     loss = -jnp.mean(weight * log_prob)
     return loss, {
@@ -174,6 +180,13 @@ def _actor_loss(
         "weight": jnp.mean(weight),
         "clipped_weights": jnp.mean(weight >= config.weight_max),
     }
+
+
+def _log_prob(config: Config, actor: Params, batch: Transition) -> jax.Array:
+    """Returns the log-likelihood [B] of the data's actions."""
+    if config.head == "categorical":
+        return choice_log_prob(_output(config, actor, batch.observation), batch.action)
+    return normal_log_prob(*_head(config, actor, batch.observation), batch.action)
 
 
 def _weight(config: Config, advantage: jax.Array) -> jax.Array:
@@ -203,9 +216,15 @@ def _value(config: Config, value: Params, observation: jax.Array) -> jax.Array:
 
 def _head(config: Config, actor: Params, observation: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Returns mean and log standard deviation [..., A] of a normal that is not squashed."""
-    log_std = actor["log_std"]
-    mean = jnp.tanh(_mlp(config, log_std.shape[-1]).apply(actor["mlp"], observation))
-    return mean, jnp.broadcast_to(jnp.clip(log_std, LOG_STD_MIN, LOG_STD_MAX), mean.shape)
+    mean = jnp.tanh(_output(config, actor, observation))
+    log_std = jnp.clip(actor["log_std"], LOG_STD_MIN, LOG_STD_MAX)
+    return mean, jnp.broadcast_to(log_std, mean.shape)
+
+
+def _output(config: Config, actor: Params, observation: jax.Array) -> jax.Array:
+    """Returns the mean before its tanh, or the logits of the choices, [..., A]."""
+    network = _mlp(config, networks.output_dim(actor["mlp"]))
+    return network.apply(actor["mlp"], observation)
 
 
 def _mlp(config: Config, output_dim: int) -> networks.Network:
@@ -215,8 +234,10 @@ def _mlp(config: Config, output_dim: int) -> networks.Network:
 def _act(
     config: Config, params: Params, observation: jax.Array, key: jax.Array, temperature: jax.Array
 ) -> jax.Array:
-    """Returns an action [A]."""
+    """Returns an action [A], of choices a one-hot."""
     chex.assert_rank(observation, 1)
+    if config.head == "categorical":
+        return choose(_output(config, params, observation), key, temperature)
     mean, log_std = _head(config, params, observation)
     noise = temperature * jax.random.normal(key, mean.shape)
     return jnp.clip(mean + jnp.exp(log_std) * noise, -1, 1)

@@ -6,6 +6,8 @@ physics and a metadata.json:
     medium          sampled actions of the policy when its mean return first reached the threshold
     medium-replay   all episodes that were collected until then
     expert          sampled actions of the final policy
+
+With `--policy=FILE` there is no learner: see `rlp.commands.demonstrate`.
 """
 
 import shutil
@@ -21,6 +23,7 @@ import numpy as np
 
 from rlp import cli, data, envs, runs
 from rlp.cli.terminal import Terminal
+from rlp.commands import demonstrate
 from rlp.commands.learn import finish, refuse_others
 from rlp.config import Discount, Name, NonNegativeFloat, Positive
 from rlp.data.dataset import unit_normalizer
@@ -274,9 +277,16 @@ def _folder(settings: Settings, name: str) -> Path:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command line."""
-    doc = "Learns a task online and writes data sets of it: medium, medium-replay and expert."
-    flags = (Settings, Plan, Learning, Handling)
-    cli.main("python -m rlp.collect", cli.Command(collect, flags, doc), argv)
+    doc = "Learns a task online and writes data sets of it, or with --policy=FILE one of a policy."
+    flags = (Settings, Plan, Learning, Handling, demonstrate.Flags)
+
+    def run(given: cli.Given) -> None:
+        if "policy" in given:
+            demonstrate.demonstrate(given["env"], given)
+        else:
+            collect(given)
+
+    cli.main("python -m rlp.collect", cli.Command(run, flags, doc), argv)
 
 
 if __name__ == "__main__":

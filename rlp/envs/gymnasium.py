@@ -5,6 +5,8 @@ Walker2d-v5 has other dynamics than -v4, so evaluate in the version that the dat
 goes on from its initial state where a simulation becomes invalid; here the episode terminates.
 """
 
+import importlib.util
+import logging
 import sys
 import warnings
 from collections.abc import Sequence
@@ -14,7 +16,7 @@ import gymnasium
 import numpy as np
 from gymnasium.spaces import Box, Discrete
 
-from rlp.envs import Bounds, Choices, Outcome
+from rlp.envs import GYM, Bounds, Choices, Outcome
 from rlp.envs.gymnasium_states import LAGGING, candidates
 from rlp.errors import InputError, nearest
 from rlp.system import memory
@@ -169,6 +171,20 @@ class Gymnasium:
         )
 
 
+def _quieten(name: str) -> None:
+    """Has MuJoCo log its warnings; it would print that of attributes in gymnasium's own models.
+
+    Invalid simulations are counted beside them, and told of otherwise.
+    """
+    entry = gymnasium.spec(name.removeprefix(GYM)).entry_point
+    if "mujoco" in str(entry) and importlib.util.find_spec("mujoco"):
+        import mujoco
+
+        handlers: Any = mujoco
+        if handlers.get_mju_user_warning() is None:
+            handlers.set_mju_user_warning(logging.getLogger("mujoco").info)
+
+
 def _is_vector(space: Any) -> bool:
     return isinstance(space, Box) and len(space.shape) == 1
 
@@ -177,6 +193,7 @@ def _make(name: str) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # an older version may be what is meant
         try:
+            _quieten(name)
             return gymnasium.make(name.removeprefix("gym:"), disable_env_checker=True)
         except gymnasium.error.UnregisteredEnv:
             known = [f"gym:{each}" for each in gymnasium.registry]

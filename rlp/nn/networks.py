@@ -249,7 +249,7 @@ class _DecisionTransformer(nn.Module):
             block = _Block(self.num_heads, name=f"block_{layer}")
             x = block(x, visible, asking, _folded(keys, layer), rate)
         action = _linear(self.action_dim, "action", _layer_norm("output_norm")(x))
-        return jnp.tanh(jnp.moveaxis(action, 0, -1))
+        return jnp.moveaxis(action, 0, -1)
 
 
 def _layer_norm(name: str) -> LayerNorm:
@@ -278,7 +278,9 @@ def _folded(keys: jax.Array | None, number: int) -> jax.Array | None:
 def decision_transformer(
     action_dim: int, embed_dim: int, num_layers: int, num_heads: int, num_timesteps: int
 ) -> Network:
-    """Returns a causal GPT from a Segment [..., K] to the action of each of its steps, [..., K, A].
+    """Returns a causal GPT from a Segment [..., K] to what stands for the action of each step.
+
+    That is [..., K, A], of any size.
 
     A step is three tokens: return to go, observation, action; all three have the embedding of the
     timestep added, of which there are `num_timesteps` (later ones are the last). The action is
