@@ -269,10 +269,10 @@ def _check_plan(plan: Plan, spec: Spec) -> None:
             f"--updates_per_step={plan.updates_per_step} times --num_envs={plan.num_envs} "
             f"must be a whole number of updates, and of all steps at most {LARGEST}"
         )
-    if plan.num_rounds <= plan.num_random_rounds:
+    if plan.num_rounds <= plan.num_idle_rounds:
         raise InputError(
             f"--num_steps={plan.num_steps}: nothing is learned, as that is no more than "
-            f"--num_random_steps={plan.num_random_steps}"
+            f"--num_random_steps={plan.num_random_steps} or --learning_starts={plan.learning_starts}"
         )
     least = plan.num_envs * spec.max_episode_steps
     if plan.capacity and plan.capacity < least:
