@@ -4,13 +4,14 @@ import importlib
 from importlib.metadata import entry_points
 from typing import Any
 
-from rlp.algos import bc, cql, dqn, dt, iql, rebrac, sac, td3bc
+from rlp.algos import bc, cql, dqn, dt, fql, iql, rebrac, sac, td3bc
 from rlp.errors import InputError
 from rlp.types import Algo
 
 ALGOS: dict[str, Algo] = {
     "bc": bc,
     "cqlsac": cql,
+    "fql": fql,
     "iql": iql,
     "td3bc": td3bc,
     "rebrac": rebrac,

@@ -61,7 +61,12 @@ class Config:
 PRESETS: dict[str, dict[str, Any]] = {
     "double": {"num_steps_ahead": 3},
     "quantiles": {"num_steps_ahead": 3, "num_quantiles": 50},
-    "cql": {"cql_weight": 1.0},
+    "cql": {  # chosen on CartPole's logged data, seeds 100 to 104
+        "num_updates": 20_000,
+        "hidden_dims": (256, 256),
+        "learning_rate": 1e-4,
+        "cql_weight": 1.0,
+    },
 }
 
 

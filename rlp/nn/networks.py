@@ -15,7 +15,8 @@ from rlp.nn.layers import Dense, LayerNorm, dropout, softmax
 from rlp.types import Params, Segment
 
 NormSide = Literal["none", "before", "after"]  # whether, and on which side of the activation
-Init = Literal["flax", "torch", "rlkit", "edac", "orthogonal"]  # of a perceptron: `_initializers`
+Init = Literal["flax", "torch", "rlkit", "edac", "orthogonal", "glorot"]  # see `_initializers`
+Activation = Literal["relu", "gelu"]  # behind hidden layers; gelu as flax has it, by a tanh
 ACTOR_BOUND, CRITIC_BOUND = 1e-3, 3e-3  # of the last layers' weights, in rlkit and EDAC's code
 
 
@@ -32,6 +33,7 @@ class _MLP(nn.Module):
     layer_norm: NormSide
     weights: Init
     output_bound: float
+    activation: Activation
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -41,7 +43,7 @@ class _MLP(nn.Module):
             x = Dense(dim, *_initializers(self.weights, len(x), dim), name=f"Dense_{layer}")(x)
             if self.layer_norm == "before":
                 x = LayerNorm()(x)
-            x = nn.relu(x)
+            x = nn.relu(x) if self.activation == "relu" else nn.gelu(x)
             if self.layer_norm == "after":
                 x = LayerNorm()(x)
         last = _initializers(self.weights, len(x), self.output_dim, self.output_bound)
@@ -57,7 +59,8 @@ def _initializers(
     Args:
         init: `flax` is Linen's own (LeCun's normal, no bias); `torch` that of torch.nn.Linear;
             `rlkit` that of rlkit, whose fan in is the number of outputs, as its kernels are turned;
-            `edac` that of EDAC's authors, ReBRAC's too; `orthogonal` that of IQL's authors.
+            `edac` that of EDAC's authors, ReBRAC's too; `orthogonal` that of IQL's authors;
+            `glorot` that of FQL's authors, Glorot's uniform.
         num_inputs: of the layer.
         num_outputs: of the layer.
         last_bound: the largest weight of a last layer in rlkit's and EDAC's code.
@@ -72,6 +75,8 @@ def _initializers(
         return _uniform(num_inputs**-0.5), _uniform(num_inputs**-0.5)
     if init == "orthogonal":
         return _orthogonal(math.sqrt(2)), zeros
+    if init == "glorot":
+        return nn.initializers.glorot_uniform(), zeros
     return nn.linear.default_kernel_init, zeros
 
 
@@ -118,13 +123,14 @@ def mlp(
     init: Init = "flax",
     layer_norm: NormSide = "none",
     output_bound: float = ACTOR_BOUND,
+    activation: Activation = "relu",
 ) -> Network:
-    """Returns a perceptron [..., I] -> [..., output_dim] with ReLU behind its hidden layers.
+    """Returns a perceptron [..., I] -> [..., output_dim], activations behind its hidden layers.
 
     Its parameters are `Dense_0`, `Dense_1`, ... and `output`, each with kernel [in, out] and bias.
     Where `init` is rlkit's or EDAC's, those of `output` are drawn from within +- `output_bound`.
     """
-    module = _MLP(hidden_dims, output_dim, layer_norm, init, output_bound)
+    module = _MLP(hidden_dims, output_dim, layer_norm, init, output_bound, activation)
 
     def start(key: jax.Array, x: jax.Array) -> Params:
         return module.init(key, x)["params"]
@@ -154,9 +160,10 @@ def critics(
     size: int,
     init: Init = "flax",
     layer_norm: NormSide = "none",
+    activation: Activation = "relu",
 ) -> Network:
     """Returns an ensemble Q(observation [..., O], action [..., A]) -> [E, ...]."""
-    network = ensemble(mlp(hidden_dims, 1, init, layer_norm, CRITIC_BOUND), size)
+    network = ensemble(mlp(hidden_dims, 1, init, layer_norm, CRITIC_BOUND, activation), size)
 
     def start(key: jax.Array, observation: jax.Array, action: jax.Array) -> Params:
         return network.init(key, jnp.concatenate([observation, action], axis=-1))

@@ -271,8 +271,8 @@ def _check_plan(plan: Plan, spec: Spec) -> None:
         )
     if plan.num_rounds <= plan.num_idle_rounds:
         raise InputError(
-            f"--num_steps={plan.num_steps}: nothing is learned, as that is no more than "
-            f"--num_random_steps={plan.num_random_steps} or --learning_starts={plan.learning_starts}"
+            f"--num_steps={plan.num_steps}: nothing is learned, as it is not above "
+            f"--num_random_steps={plan.num_random_steps}, --learning_starts={plan.learning_starts}"
         )
     least = plan.num_envs * spec.max_episode_steps
     if plan.capacity and plan.capacity < least:
