@@ -200,29 +200,7 @@ def _members(run: Run, member: str) -> list[int]:
     if member != "best":
         known = ", ".join(labels)
         raise InputError(f"member={member}: {run.directory} has best, all, {known}")
-    return best_members(run)
-
-
-def best_members(run: Run) -> list[int]:
-    """Returns the number of a run's member that had the highest return in the last evaluation.
-
-    Raises:
-        InputError: if that is not known.
-    """
-    labels = run.labels
-    if len(labels) == 1:
-        return [0]
-    last = run.evaluations()[-len(labels) * len(run.tasks) :]
-    if not last:
-        raise InputError(
-            f"{run.directory} was not evaluated, so none is known to be the best: name one of "
-            f"{', '.join(labels)}"
-        )
-    means = np.array([np.mean(entry["returns"]) for entry in last])
-    of_members = means.reshape(len(labels), -1).mean(axis=1)
-    if np.isnan(of_members).all():
-        raise InputError(f"{run.directory}: no member is left")
-    return [int(np.nanargmax(of_members))]
+    return [run.best]
 
 
 def _values(algo: str, settings: Mapping[str, Any]) -> dict[str, Any]:

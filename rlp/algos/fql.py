@@ -13,14 +13,12 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from rlp.algos.values import bellman_loss, q_limits, scale_rewards
+from rlp.algos.values import bellman_loss, q_limits, sample_scaled
 from rlp.config import Discount, NonNegativeFloat, Positive, PositiveFloat, Share, config
-from rlp.data.dataset import sample_transitions, statistics_of
 from rlp.nn import networks, optim
 from rlp.types import (
     Metrics,
     Params,
-    Sources,
     Spec,
     Statistics,
     Transition,
@@ -100,13 +98,6 @@ def init(config: Config, key: jax.Array, spec: Spec, statistics: Statistics) -> 
     critic = _critics(config).init(critic_key, observation, action)
     tx = optim.adam(config.learning_rate)
     return State(actor, flow, critic, critic, tx.init(actor), tx.init(flow), tx.init(critic))
-
-
-def sample(config: Config, key: jax.Array, state: State, sources: Sources) -> Transition:
-    """Returns a batch of transitions."""
-    del state
-    batch = sample_transitions(sources, key, config.batch_size)
-    return scale_rewards(config, statistics_of(sources), batch)
 
 
 def update(
@@ -236,6 +227,7 @@ def _act(
     return jnp.clip(_one_step(config, params, observation, noise), -1, 1)
 
 
+sample = sample_scaled
 limits = q_limits
 actor = state_actor
 policy = markov(_act)

@@ -13,15 +13,13 @@ import jax
 import jax.numpy as jnp
 
 from rlp.algos.heads import check_head, choice_log_prob, choose
-from rlp.algos.values import bellman_loss, q_limits, scale_rewards
+from rlp.algos.values import bellman_loss, q_limits, sample_scaled
 from rlp.config import Discount, NonNegativeFloat, Positive, PositiveFloat, Share, config
-from rlp.data.dataset import sample_transitions, statistics_of
 from rlp.nn import networks, optim
 from rlp.nn.distributions import normal_log_prob
 from rlp.types import (
     Metrics,
     Params,
-    Sources,
     Spec,
     Statistics,
     Transition,
@@ -109,13 +107,6 @@ def init(config: Config, key: jax.Array, spec: Spec, statistics: Statistics) -> 
         value_opt=optim.adam(config.value_learning_rate).init(value),
         critic_opt=optim.adam(config.critic_learning_rate).init(critic),
     )
-
-
-def sample(config: Config, key: jax.Array, state: State, sources: Sources) -> Transition:
-    """Returns a batch of transitions."""
-    del state
-    batch = sample_transitions(sources, key, config.batch_size)
-    return scale_rewards(config, statistics_of(sources), batch)
 
 
 def update(
@@ -243,6 +234,7 @@ def _act(
     return jnp.clip(mean + jnp.exp(log_std) * noise, -1, 1)
 
 
+sample = sample_scaled
 limits = q_limits
 actor = state_actor
 policy = markov(_act)

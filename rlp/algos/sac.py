@@ -12,16 +12,14 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from rlp.algos.values import bellman_loss, lowest, q_limits, scale_rewards
+from rlp.algos.values import bellman_loss, lowest, q_limits, sample_scaled
 from rlp.config import Discount, NonNegativeFloat, Positive, PositiveFloat, Share, config
-from rlp.data.dataset import sample_transitions, statistics_of
 from rlp.nn import networks, optim
 from rlp.nn.distributions import tanh_normal_sample
 from rlp.types import (
     Limits,
     Metrics,
     Params,
-    Sources,
     Spec,
     Statistics,
     Transition,
@@ -106,13 +104,6 @@ def log_of(alpha: jax.Array | float) -> jax.Array:
 def optimizers(config: Any) -> tuple[Any, Any]:
     """Returns Adam for the actor and alpha, and for the critics."""
     return optim.adam(config.actor_learning_rate), optim.adam(config.critic_learning_rate)
-
-
-def sample(config: Config, key: jax.Array, state: State, sources: Sources) -> Transition:
-    """Returns a batch of transitions."""
-    del state
-    batch = sample_transitions(sources, key, config.batch_size)
-    return scale_rewards(config, statistics_of(sources), batch)
 
 
 def update(
@@ -277,5 +268,6 @@ def act(head: Head, key: jax.Array, temperature: jax.Array) -> jax.Array:
     return action
 
 
+sample = sample_scaled
 actor = state_actor
 policy = markov(_act)

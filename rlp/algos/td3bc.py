@@ -11,11 +11,10 @@ import jax.numpy as jnp
 
 from rlp.algos import td3
 from rlp.algos.td3 import Noise, State, policy_action, q_values
-from rlp.algos.values import q_limits, scale_rewards
+from rlp.algos.values import q_limits, sample_scaled
 from rlp.config import Discount, NonNegativeFloat, Positive, PositiveFloat, Share, config
-from rlp.data.dataset import sample_transitions, statistics_of
 from rlp.nn import networks, optim
-from rlp.types import Metrics, Params, Sources, Spec, Statistics, Transition, state_actor
+from rlp.types import Metrics, Params, Spec, Statistics, Transition, state_actor
 
 NUM_CRITICS = 2
 SUPPORTS = frozenset({"continuous"})
@@ -62,13 +61,6 @@ def init(config: Config, key: jax.Array, spec: Spec, statistics: Statistics) -> 
     return td3.init(config, key, spec, NUM_CRITICS)
 
 
-def sample(config: Config, key: jax.Array, state: State, sources: Sources) -> Transition:
-    """Returns a batch of transitions."""
-    del state
-    batch = sample_transitions(sources, key, config.batch_size)
-    return scale_rewards(config, statistics_of(sources), batch)
-
-
 def update(
     config: Config, state: State, step: jax.Array, key: jax.Array, batch: Transition
 ) -> tuple[State, Metrics]:
@@ -107,6 +99,7 @@ def _actor_loss(
     return loss, {"actor_loss": loss, "error": error}
 
 
+sample = sample_scaled
 limits = q_limits
 actor = state_actor
 policy = td3.policy

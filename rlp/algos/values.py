@@ -5,7 +5,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from rlp.types import Limits, Metrics, Spec, Statistics, Transition
+from rlp.data.dataset import sample_transitions, statistics_of
+from rlp.types import Limits, Metrics, Sources, Spec, State, Statistics, Transition
 
 
 def bellman_loss(q: jax.Array, backup: jax.Array) -> tuple[jax.Array, Metrics]:
@@ -36,6 +37,13 @@ def soft_clip(q: jax.Array, bound: jax.Array) -> jax.Array:
     width = 0.03 * jnp.maximum(bound, 1e-6)  # rewards may all be 0
     q = bound - width * jax.nn.softplus((bound - q) / width)
     return width * jax.nn.softplus((q + bound) / width) - bound
+
+
+def sample_scaled(config: Any, key: jax.Array, state: State, sources: Sources) -> Transition:
+    """Returns a batch of transitions with the rewards that critics learn: `sample` of most."""
+    del state
+    batch = sample_transitions(sources, key, config.batch_size)
+    return scale_rewards(config, statistics_of(sources), batch)
 
 
 def scale_rewards(config: Any, statistics: Statistics, batch: Transition) -> Transition:

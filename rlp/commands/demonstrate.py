@@ -8,7 +8,6 @@ import jax
 import numpy as np
 
 from rlp import cli, data, envs, runs
-from rlp.api import best_members
 from rlp.cli.terminal import Terminal
 from rlp.config import NonNegativeFloat, Positive
 from rlp.data import describe
@@ -113,8 +112,7 @@ def _of_run(path: Path, settings: Settings, env: VectorEnv, env_name: str) -> Ac
         )
     envs.check_widths(env, env_name, run.spec.observation_dim, run.spec.action_dim, str(path))
     policy, _ = offline.load_policy(run)
-    best = best_members(run)[0]
-    config, params = jax.tree.map(lambda leaf: leaf[[best]], (policy.config, policy.params))
+    config, params = jax.tree.map(lambda leaf: leaf[[run.best]], (policy.config, policy.params))
     one = Policy(config, params, policy.normalizer, policy.origin)
     keys = jax.random.split(jax.random.key(settings.seed), 1)
     act = actor(run.algo, run.spec, one, np.zeros(env.num_envs), keys, settings.temperature)

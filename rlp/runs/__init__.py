@@ -220,6 +220,28 @@ class Run:
             if records.read(records.Point, line, where)["step"] <= up_to_step:
                 yield records.read_point(line, members, where)
 
+    @property
+    def best(self) -> int:
+        """The number of the member that had the highest return in the last evaluation.
+
+        Raises:
+            InputError: if that is not known.
+        """
+        labels = self.labels
+        if len(labels) == 1:
+            return 0
+        last = self.evaluations()[-len(labels) * len(self.tasks) :]
+        if not last:
+            raise InputError(
+                f"{self.directory} was not evaluated, so none is known to be the best: name one of "
+                f"{', '.join(labels)}"
+            )
+        means = np.array([np.mean(entry["returns"]) for entry in last])
+        of_members = means.reshape(len(labels), -1).mean(axis=1)
+        if np.isnan(of_members).all():
+            raise InputError(f"{self.directory}: no member is left")
+        return int(np.nanargmax(of_members))
+
     def is_evaluated(self, step: int) -> bool:
         """Returns whether there is an evaluation after that many updates."""
         return any(entry["step"] == step for entry in self.evaluations())
