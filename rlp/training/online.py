@@ -226,7 +226,7 @@ class Learner:
         self._last: Transition | None = None
         self._has_ended = np.zeros(env.num_envs, bool)
         self._reward = np.zeros(env.num_envs)
-        self._replays = empty_replay(self.layout, run.spec, len(run.seeds))
+        self.replays = empty_replay(self.layout, run.spec, len(run.seeds))
         self._targets = jnp.full(plan.num_envs, max(run.target_returns), jnp.float32)
         self._memory = policy.start(run.algo, run.spec, self.actors(), self._targets)
         if not self._restore(terminal):
@@ -284,7 +284,7 @@ class Learner:
         checkpoint.save(self.run.checkpoints, self.step, saved)
         remembers = jax.tree.leaves(self._memory)
         progress = Progress(
-            self._replays, self._last, self._has_ended, self._episode, self._collected,
+            self.replays, self._last, self._has_ended, self._episode, self._collected,
             self._memory if remembers else None,
         )  # fmt: skip
         checkpoint.save(self.run.directory / "replays", self.step, progress)
@@ -318,7 +318,7 @@ class Learner:
         run, plan, number = self.run, self.plan, self.round - 1 - self.plan.num_idle_rounds
         num_updates = round(plan.updates_per_round) if number >= 0 else 0
         first_step = max(number, 0) * num_updates
-        states, self._replays, *found = learn(
+        states, self.replays, *found = learn(
             run.algo,
             run.spec,
             self.layout,
@@ -326,7 +326,7 @@ class Learner:
             self.members.configs,
             self.members.keys,
             self.members.states,
-            self._replays,
+            self.replays,
             self.offline,
             self.normalizer,
             self._last,
@@ -338,7 +338,7 @@ class Learner:
             self.found.append(found)
         if self._has_ended.any():
             ended = self._has_ended.reshape(len(run.seeds), -1)
-            self._replays = end(self._replays, self.layout, jnp.asarray(ended))
+            self.replays = end(self.replays, self.layout, jnp.asarray(ended))
 
     def _begin(self, which: list[int]) -> None:
         """Begins new episodes in some environments."""
@@ -376,14 +376,14 @@ class Learner:
             run.checkpoints, step, Saved(self.members.states, self.normalizer, self.diverged)
         )
         like = Progress(
-            self._replays, _no_transitions(len(run.seeds), self.plan.num_envs, run.spec),
+            self.replays, _no_transitions(len(run.seeds), self.plan.num_envs, run.spec),
             self._has_ended, self._episode, self._collected,
             self._memory if jax.tree.leaves(self._memory) else None,
         )  # fmt: skip
         found = checkpoint.restore(run.directory / "replays", step, like)
         self.members = self.members._replace(states=saved.states)
         self.diverged, self.round = np.asarray(saved.diverged), step // self.plan.num_envs
-        self._replays, self._last = found.replays, found.last
+        self.replays, self._last = found.replays, found.last
         self._has_ended, self._episode, self._collected = map(np.asarray, found[2:5])
         self._memory = self._memory if found.memory is None else found.memory
         self.watch.resume(step, step if run.is_evaluated(step) else step - 1)
@@ -429,7 +429,7 @@ class Learner:
     def _actions_of_episodes(self) -> list[np.ndarray]:
         """Returns the actions [T, A] so far of the episode of every environment."""
         assert self._last is not None
-        replays = self._replays
+        replays = self.replays
         action, row, timestep, last = jax.device_get(
             (replays.data.action, replays.row, replays.timestep, self._last.action)
         )
