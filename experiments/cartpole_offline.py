@@ -20,7 +20,7 @@ STUDY = study.Study(
         "bc-10%": ("bc", {**CHOICES, "num_updates": "5000", "top_fraction": "0.1"}),
         "iql": ("iql", {**CHOICES, "num_updates": "20000"}),
         "cql": ("dqn", {**ENV, "preset": "cql"}),
-        "dqn": ("dqn", {**ENV, "preset": "cql", "cql_weight": "0"}),
+        "dqn": ("dqn", {**ENV, "preset": "cql", "cql_weight": "0", "num_steps_ahead": "5"}),
         "dt": ("dt", {**CHOICES, "num_updates": "5000"}),
     },
     sets={"logged": "data/cartpole_v1.1.0.h5"},

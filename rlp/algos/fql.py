@@ -60,7 +60,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "num_updates": 20_000,
         "hidden_dims": (256, 256),
         "normalize_q": True,
-        "alpha": 1.0,
+        "alpha": 0.3,
     },
     "paper": {"normalize": False},
 }
