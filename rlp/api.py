@@ -11,6 +11,7 @@ Settings have the names of the flags that `python -m rlp.train iql --help` expla
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -28,8 +29,9 @@ from rlp.envs import Bounds
 from rlp.errors import InputError, nearest
 from rlp.evaluation.agent import Agent
 from rlp.runs import Run, records
-from rlp.training import experiment, offline
-from rlp.training.offline import OnLog, Schedule, no_log
+from rlp.training import experiment, offline, online_start
+from rlp.training.offline import Ended, OnLog, Schedule, no_log
+from rlp.training.online import Plan
 from rlp.training.start import Handling, Settings
 from rlp.types import NEVER, Algo
 
@@ -95,6 +97,53 @@ def train(
     return _train(name, values, data, progress, on_log)
 
 
+def learn(
+    algo: Algo | str, env: str, *, seeds: int = 1, progress: bool = True, **settings: Any
+) -> Run:
+    """Learns online, in an environment, and returns the run.
+
+    Args:
+        algo: the name of an algorithm, as `sac`, or a module of your own.
+        env: the environment, as `walker-walk` or `gym:Hopper-v4`.
+        seeds: members of each setting.
+        progress: as in `train`.
+        **settings: by the names of the flags of `python -m rlp.learn`.
+
+    Raises:
+        InputError: if there is no such algorithm, environment or setting, or they do not fit.
+        KeyboardInterrupt: if it was interrupted: `resume` goes on.
+        FloatingPointError: if no member is left.
+    """
+    name = algo if isinstance(algo, str) else algos.register(algo)
+    classes = (online_start.Settings, Plan)
+    values = _values(name, settings, classes) | {"num_seeds": _count("seeds", seeds)}
+    with ExitStack() as held:
+        return _learn(online_start.begin(name, env, values, held), progress)
+
+
+def finetune(
+    directory: str | Path, *, algo: Algo | None = None, progress: bool = True, **settings: Any
+) -> Run:
+    """Goes on online with the members of an offline run, and returns the new run.
+
+    Args:
+        directory: of the offline run.
+        algo: the module of its algorithm, where it is your own.
+        progress: as in `train`.
+        **settings: by the names of the flags of `python -m rlp.finetune`.
+
+    Raises:
+        InputError: if there is no such run or setting, or its environment does not fit.
+        KeyboardInterrupt: if it was interrupted: `resume` goes on.
+        FloatingPointError: if no member is left.
+    """
+    source = _load(directory, algo).directory
+    classes = (online_start.FineTuning, online_start.FineTuningPlan)
+    values = _checked(settings, classes)
+    with ExitStack() as held:
+        return _learn(online_start.begin_from(source, values, held), progress)
+
+
 def resume(
     directory: str | Path,
     data: EpisodeSet | None = None,
@@ -123,7 +172,13 @@ def resume(
     if data is not None and not isinstance(data, EpisodeSet):
         raise InputError(f"data: not a data set but {type(data).__name__}; dataset=PATH names one")
     _check_callback(on_log)
-    name = str(_load(directory, algo).record["algo"])
+    record = _load(directory, algo).record
+    if "plan" in record:
+        if settings or data is not None:
+            raise InputError(f"{directory}: what learns online goes on as it began")
+        with ExitStack() as held:
+            return _learn(online_start.go_on(Path(directory), held), progress)
+    name = str(record["algo"])
     dataset = {"dataset": str(settings.pop("dataset"))} if "dataset" in settings else {}
     values = _values(name, settings) | dataset | {"resume": str(directory)}
     return _train(name, values, data, progress, on_log)
@@ -136,6 +191,17 @@ def _train(
         return Terminal(quiet=False) if progress else Silent()
 
     run, ended = experiment.train(algo, values, terminal, data, on_log)
+    return _ended(run, ended)
+
+
+def _learn(ready: online_start.Ready, progress: bool) -> Run:
+    def terminal() -> Terminal:
+        return Terminal(quiet=False) if progress else Silent()
+
+    return _ended(ready.run, experiment.learn(ready, terminal))
+
+
+def _ended(run: Run, ended: Ended) -> Run:
     if ended.signal:
         raise KeyboardInterrupt(f"{run.directory} was stopped; rlp.resume goes on with it")
     if NEVER not in ended.diverged:
@@ -203,14 +269,18 @@ def _members(run: Run, member: str) -> list[int]:
     return [run.best]
 
 
-def _values(algo: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+def _values(
+    algo: str,
+    settings: Mapping[str, Any],
+    classes: Sequence[type] = (Settings, Schedule, Handling),
+) -> dict[str, Any]:
     """Returns the settings, each checked."""
     if algo not in ALGOS:
         raise InputError(f"no algorithm {algo}{nearest(algo, ALGOS)}; there is {', '.join(ALGOS)}")
     for name in OF_COMMANDS:
-        if name in settings:
+        if name in settings and not (name == "dataset" and online_start.Settings in classes):
             raise InputError(f"{name}: is no setting in Python, but an argument, or of commands")
-    return _checked(settings, (Settings, Schedule, Handling, ALGOS[algo].Config))
+    return _checked(settings, (*classes, ALGOS[algo].Config))
 
 
 def _checked(settings: Mapping[str, Any], classes: Sequence[type]) -> dict[str, Any]:

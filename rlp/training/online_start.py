@@ -11,7 +11,7 @@ import jax
 
 from rlp import config, data, envs, runs
 from rlp.algos import ALGOS, presets
-from rlp.config import Name, Positive, Share
+from rlp.config import Name, NonNegativeFloat, Positive, PositiveFloat, Share
 from rlp.data.dataset import fit_normalizer, make_dataset, unit_normalizer
 from rlp.data.episodes import EpisodeSet, fingerprint
 from rlp.data.replay import empty_replay
@@ -22,7 +22,7 @@ from rlp.system.lock import locked
 from rlp.training import offline, population
 from rlp.training import start as offline_start
 from rlp.training.online import Plan, Start
-from rlp.training.start import Values, choose_configs, part_of
+from rlp.training.start import COMMANDS, Values, choose_configs, part_of
 from rlp.types import UNKNOWN, Spec
 
 LARGEST = 2**31 - 1  # updates: their number is an int32
@@ -51,6 +51,20 @@ class FineTuning:
     dataset: str = ""  # where that data is now (default: where it was)
     name: Name = ""  # of the new run (default: finetune-<run>-<date-time>)
     runs: str = "runs"  # folder of all runs
+
+
+@dataclass(frozen=True)
+class FineTuningPlan(Plan):
+    """The learning."""
+
+    num_steps: Positive = 100_000  # environment steps of each member
+    num_envs: Positive = 1  # environments of each member, stepped together
+    updates_per_step: PositiveFloat = 1.0  # gradient updates an environment step
+    num_random_steps: int = 0  # first steps of each member with random actions
+    learning_starts: int = (
+        5_000  # steps before the first update; at least those with random actions
+    )
+    exploration: NonNegativeFloat = 0.1  # of policies that do not sample: noise; share of choices
 
 
 @dataclass(frozen=True)
@@ -124,19 +138,18 @@ def begin(
     return Ready(run, plan, _start(run, data_set))
 
 
-def begin_from(source: Path, values: Values, plan: Plan, held: ExitStack) -> Ready:
+def begin_from(source: Path, values: Values, held: ExitStack) -> Ready:
     """Returns a new run that goes on online with the members of an offline run.
 
     Args:
         source: the directory of the offline run.
         values: the settings by name.
-        plan: of the learning.
         held: gets the run's lock.
 
     Raises:
         InputError: if what is asked for cannot be.
     """
-    settings = part_of(FineTuning, values)
+    settings, plan = part_of(FineTuning, values), part_of(FineTuningPlan, values)
     old = runs.load(source)
     if "schedule" not in old.record:
         raise InputError(f"{source} is no offline run; go on with python -m rlp.learn --resume")
@@ -168,15 +181,16 @@ def begin_from(source: Path, values: Values, plan: Plan, held: ExitStack) -> Rea
     return Ready(_create(Path(settings.runs) / name, record, held), plan, start)
 
 
-def go_on(directory: Path, held: ExitStack, kind: str) -> Ready:
-    """Returns a run to go on with.
+def go_on(directory: Path, held: ExitStack, kind: str = "") -> Ready:
+    """Returns a run to go on with, of a kind, or of any.
 
     Raises:
         InputError: if there is none of that kind, or its data or its lock does not allow it.
     """
     run = runs.load(directory)
     found = run.record.get("kind", "collection" if "plan" in run.record else "training")
-    if found != kind:
+    kind = kind or found
+    if found != kind or kind == "training":
         command = COMMANDS[found]
         raise InputError(f"{directory} is a {found}; go on with python -m rlp.{command}")
     held.enter_context(locked(directory))
@@ -192,11 +206,6 @@ def go_on(directory: Path, held: ExitStack, kind: str) -> Ready:
             )
         start = _start(run, data_set)
     return Ready(run, plan, start)
-
-
-COMMANDS = {
-    "collection": "collect", "learning": "learn", "fine-tuning": "finetune", "training": "train",
-}  # fmt: skip
 
 
 def _start(run: Run, data_set: EpisodeSet | None) -> Start:
@@ -235,6 +244,8 @@ def _spec(
     Raises:
         InputError: if the environment, the plan and the algorithm do not fit each other.
     """
+    if "+" in env_name:
+        raise InputError(f"{env_name}: one environment is learned in at a time")
     num_envs = num_members * max(plan.num_envs, plan.num_episodes)  # there must be room
     bounds = old.action_bounds if old else None
     env = envs.make(env_name, num_envs, bounds)

@@ -47,6 +47,9 @@ from rlp.training.offline import Schedule, Task
 from rlp.types import Algo, Precision, Sources, Space, Spec
 
 T = TypeVar("T")
+COMMANDS = {  # by what a run is
+    "training": "train", "collection": "collect", "learning": "learn", "fine-tuning": "finetune",
+}  # fmt: skip
 Values = Mapping[str, Any]  # settings by name
 
 
@@ -288,7 +291,8 @@ def go_on(
     if run.record["algo"] != algo_name:
         raise InputError(f"{run.directory} is a run of {run.record['algo']}, not of {algo_name}")
     if "schedule" not in run.record:
-        raise InputError(f"{run.directory} learns online; go on with python -m rlp.learn")
+        command = COMMANDS[run.record.get("kind", "collection")]
+        raise InputError(f"{run.directory} learns online; go on with python -m rlp.{command}")
     settings, schedule = settings_of(run), schedule_of(run)
     if settings.preset not in presets(run.algo):
         raise InputError(

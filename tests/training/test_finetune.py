@@ -134,3 +134,30 @@ def test_logged_data_is_half_of_each_batch(tmp_path: Path):
     assert run.record["data"]["name"] == "set.npz"
     assert len(run.evaluations()) == 2
     assert Path("runs/both/report.html").exists()
+
+
+def test_the_same_from_python():
+    offline_run("iql")
+    finetune.main(["runs/offline", *ONLINE, "--name=command"])
+    settings = {word[2:].split("=")[0]: int(word.split("=")[1]) for word in ONLINE if "=" in word}
+    run = rlp.finetune("runs/offline", progress=False, name="python", **settings)
+    jax.tree.map(np.testing.assert_array_equal, states("runs/command"), states(str(run.directory)))
+    for half in ("replays", "checkpoints"):
+        checkpoint.forget_after(run.directory / half, 44)
+    rlp.resume(run.directory, progress=False)
+    jax.tree.map(np.testing.assert_array_equal, states("runs/command"), states(str(run.directory)))
+    with pytest.raises(rlp.InputError, match="goes on as it began"):
+        rlp.resume(run.directory, progress=False, num_steps=3)
+    del settings["learning_starts"]
+    learned = rlp.learn(
+        "sac", "target", seeds=2, progress=False, batch_size=8, hidden_dims=[8],
+        num_random_steps=16, discount=[0.9, 0.99], **settings,
+    )  # fmt: skip
+    assert len(learned.labels) == 4
+    assert rlp.load_policy(learned.directory)(np.zeros(2)).shape == (1,)
+    for wrong, message in (
+        ({"num_stepz": 3}, "no setting num_stepz"),
+        ({"num_updates": 3}, "follows"),
+    ):
+        with pytest.raises(rlp.InputError, match=message):
+            rlp.learn("sac", "target", progress=False, **wrong)
