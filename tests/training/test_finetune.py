@@ -139,7 +139,9 @@ def test_logged_data_is_half_of_each_batch(tmp_path: Path):
 def test_the_same_from_python():
     offline_run("iql")
     finetune.main(["runs/offline", *ONLINE, "--name=command"])
-    settings = {word[2:].split("=")[0]: int(word.split("=")[1]) for word in ONLINE if "=" in word}
+    settings: dict[str, Any] = {
+        word[2:].split("=")[0]: int(word.split("=")[1]) for word in ONLINE if "=" in word
+    }
     run = rlp.finetune("runs/offline", progress=False, name="python", **settings)
     jax.tree.map(np.testing.assert_array_equal, states("runs/command"), states(str(run.directory)))
     for half in ("replays", "checkpoints"):
