@@ -162,12 +162,18 @@ def test_discrete_actions_are_for_the_categorical_head(tmp_path: Path, capsys: A
     )  # fmt: skip
     words = [f"--dataset={path}", f"--runs={tmp_path}/runs", "--num_updates=4"]
     words += ["--num_episodes=1", "--final_episodes=1"]
-    error = refused(capsys, lambda: train.main(["iql", *words]))
-    assert "its actions are discrete, which bc can learn" in error
+    error = refused(capsys, lambda: train.main(["td3bc", *words]))
+    assert "its actions are discrete, which td3bc cannot learn; bc, " in error
     error = refused(capsys, lambda: train.main(["bc", *words]))
     assert "--head=deterministic: the actions are discrete: --head=categorical learns" in error
-    train.main(["bc", *words, "--head=categorical"])
-    assert "seed=0" in capsys.readouterr().out
+    small = ["--batch_size=8", "--hidden_dims=8"]
+    dt = ["--batch_size=8", "--embed_dim=8", "--num_layers=1", "--warmup_updates=1"]
+    for algo, setting in (
+        ("bc", [*small, "--head=categorical"]), ("iql", [*small, "--head=categorical"]),
+        ("dqn", small), ("dt", [*dt, "--head=categorical"]),
+    ):  # fmt: skip
+        train.main([algo, *words, *setting, f"--name={algo}"])
+        assert "seed=0" in capsys.readouterr().out
 
 
 def test_a_preset_gives_what_is_not_given(

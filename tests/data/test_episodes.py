@@ -32,7 +32,7 @@ def test_returns_and_lengths(episodes: EpisodeSet):
         ({"reward": np.zeros((7, 1), np.float32)}, r"must be \[T \+ 1, O\]"),
         (
             {"reward": np.array([0, 1, np.nan, 0, 0, np.inf, 0])},
-            "reward has 2 NaN .* first in row 2",
+            "reward has 2 NaN .* first in its row 2",
         ),
         ({"action": np.full((7, 2), 1.5)}, r"actions reach 1.5, outside \[-1, 1\]"),
         ({"action": np.zeros((0, 2)), "reward": np.zeros(0)}, "no steps"),

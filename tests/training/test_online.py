@@ -234,7 +234,7 @@ def test_bad_input_is_one_line_and_writes_nothing(
 @pytest.mark.usefixtures("place")
 def test_a_collection_is_no_training_run(capsys: Any):
     error = refused(capsys, lambda: train.main(["sac", "--resume=runs/whole"]))
-    assert "runs/whole learns online; go on with python -m rlp.learn" in error
+    assert "runs/whole learns online; go on with python -m rlp.collect" in error
 
 
 @pytest.mark.usefixtures("place")

@@ -47,7 +47,7 @@ def nan_at(shape: tuple[int, ...], row: int) -> np.ndarray:
         (
             (),
             {"observation": nan_at((8, 4), 5)},
-            "observation has 4 NaN or infinite values, first in row 5",
+            "observation has 4 NaN or infinite values, first in its row 5",
         ),
         ((), {"action": np.ones((8, 2))}, "zero neither in the first nor in the last row"),
         ((), {"action": np.zeros((7, 2))}, r"action \(7, 2\)"),
