@@ -60,7 +60,7 @@ def _seconds(
     settings: Settings, num_envs: int, num_members: int
 ) -> tuple[list[float], list[float]]:
     """Returns the seconds of each round, online and alone."""
-    with ExitStack() as held, tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as held:
         values = {
             "num_seeds": num_members, "num_envs": num_envs, "updates_per_step": 1.0, "runs": folder,
             "num_steps": 100_000, "num_random_steps": 2_000,

@@ -38,7 +38,9 @@ def locked(directory: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            if os.listdir(directory) == ["lock"]:  # it was stopped before anything was written
+            if directory.exists() and os.listdir(directory) == [
+                "lock"
+            ]:  # it was stopped before anything was written
                 (directory / "lock").unlink()
                 directory.rmdir()
     finally:

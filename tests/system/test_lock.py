@@ -59,3 +59,9 @@ def test_a_folder_that_nothing_was_written_to_goes_again(tmp_path: Path):
     with locked(tmp_path / "run"):
         (tmp_path / "run" / "config.json").touch()
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["config.json", "lock"]
+
+
+def test_a_folder_that_was_removed_meanwhile_is_none_of_its_business(tmp_path: Path):
+    with locked(tmp_path / "run"):
+        (tmp_path / "run" / "lock").unlink()
+        (tmp_path / "run").rmdir()
