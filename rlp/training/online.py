@@ -209,6 +209,8 @@ class Learner:
     ) -> None:
         """Begins anew, or where the run's last checkpoint is."""
         self.run, self.plan, self.env, self.watch = run, plan, env, watch
+        self._spec, self._origin = run.spec, run.origin  # which are read anew each time
+        self._acting_part = jax.jit(jax.vmap(run.algo.actor))
         self.layout = plan.layout(env.max_episode_steps)
         members = population.init(run.algo, run.configs, run.seeds, run.spec, UNKNOWN)
         self.members: Population = members._replace(states=start.states)
@@ -240,9 +242,9 @@ class Learner:
 
     def actors(self) -> Policy:
         """Returns the policies as they are."""
-        configs, origin = self.members.configs, self.run.origin
-        states = self.members.states
-        return policy.from_states(self.run.algo, configs, states, self.normalizer, origin)
+        configs = self.members.configs
+        params = self._acting_part(configs, self.members.states)
+        return Policy(configs, params, self.normalizer, self._origin)
 
     def take_round(self) -> None:
         """Takes a step in every environment, and learns from the one before meanwhile."""
@@ -252,8 +254,8 @@ class Learner:
         taken = Taken(self._observation, action, outcome, np.ones(self.env.num_envs, bool))
         self.watch.take(self.env, taken, self.round)
         values = (
-            self._observation - self.run.origin, action, outcome.reward, ~outcome.terminated,
-            outcome.observation - self.run.origin,
+            self._observation - self._origin, action, outcome.reward, ~outcome.terminated,
+            outcome.observation - self._origin,
         )  # fmt: skip
         self._last = Transition(
             *(jnp.asarray(by_member(each, len(self.run.seeds))) for each in values)
@@ -292,22 +294,22 @@ class Learner:
     def _actions(self) -> np.ndarray:
         """Returns the actions of this round, [M * num_envs, A] float32."""
         run, plan = self.run, self.plan
-        shape = len(run.seeds), plan.num_envs, run.spec.action_dim
+        shape = len(run.seeds), plan.num_envs, self._spec.action_dim
         if self.round < plan.num_random_rounds:
             rngs = [np.random.default_rng([seed, self.round]) for seed in run.seeds]
-            return np.concatenate([_random(rng, run.spec, plan.num_envs) for rng in rngs])
+            return np.concatenate([_random(rng, self._spec, plan.num_envs) for rng in rngs])
         action, self._memory = policy.act(
             run.algo,
             self.actors(),
             self._memory,
-            by_member(self._observation - run.origin, len(run.seeds)),
+            by_member(self._observation - self._origin, len(run.seeds)),
             by_member(self._reward, len(run.seeds)),
             self._acting,
             self.round,
             1.0,
         )
         if not run.algo.policy.samples:
-            discrete = run.spec.action.kind == "discrete"
+            discrete = self._spec.action.kind == "discrete"
             action = explore(action, self._exploring, self.round, plan.exploration, discrete)
         return np.nan_to_num(np.asarray(action)).reshape(-1, shape[-1])  # of members that are over
 
@@ -320,7 +322,7 @@ class Learner:
         first_step = max(number, 0) * num_updates
         states, self.replays, *found = learn(
             run.algo,
-            run.spec,
+            self._spec,
             self.layout,
             num_updates,
             self.members.configs,
@@ -351,7 +353,7 @@ class Learner:
         if jax.tree.leaves(self._memory):
             begins = jnp.asarray(self._has_ended.reshape(len(self.run.seeds), -1))
             self._memory = policy.restart(
-                self.run.algo, self.run.spec, self.actors(), self._targets, self._memory, begins
+                self.run.algo, self._spec, self.actors(), self._targets, self._memory, begins
             )
 
     def _seeds(self, which: Sequence[int]) -> list[int]:
@@ -376,7 +378,7 @@ class Learner:
             run.checkpoints, step, Saved(self.members.states, self.normalizer, self.diverged)
         )
         like = Progress(
-            self.replays, _no_transitions(len(run.seeds), self.plan.num_envs, run.spec),
+            self.replays, _no_transitions(len(run.seeds), self.plan.num_envs, self._spec),
             self._has_ended, self._episode, self._collected,
             self._memory if jax.tree.leaves(self._memory) else None,
         )  # fmt: skip
@@ -408,7 +410,7 @@ class Learner:
             if t == longest:
                 break
             running = lengths >= longest - t
-            action = np.zeros((len(lengths), self.run.spec.action_dim), np.float32)
+            action = np.zeros((len(lengths), self._spec.action_dim), np.float32)
             for env in np.flatnonzero(running):
                 action[env] = actions[env][t - longest]
             outcome = self.env.step(action)
@@ -419,7 +421,7 @@ class Learner:
             self._return = self._return + self._reward
         self._reward = np.where(self._has_ended, 0, self._reward)
         expected = np.asarray(self._last.next_observation).reshape(self.env.num_envs, -1)
-        found = (self._observation - self.run.origin).astype(np.float32)
+        found = (self._observation - self._origin).astype(np.float32)
         if (found != expected)[~self._has_ended].any():
             raise InputError(
                 f"{self.run.record['env']}: its episodes do not repeat with the same actions, so "
