@@ -187,18 +187,16 @@ def resume(
 def _train(
     algo: str, values: Mapping[str, Any], data: EpisodeSet | None, progress: bool, on_log: OnLog
 ) -> Run:
-    def terminal() -> Terminal:
-        return Terminal(quiet=False) if progress else Silent()
-
-    run, ended = experiment.train(algo, values, terminal, data, on_log)
+    run, ended = experiment.train(algo, values, lambda: _terminal(progress), data, on_log)
     return _ended(run, ended)
 
 
 def _learn(ready: online_start.Ready, progress: bool) -> Run:
-    def terminal() -> Terminal:
-        return Terminal(quiet=False) if progress else Silent()
+    return _ended(ready.run, experiment.learn(ready, lambda: _terminal(progress)))
 
-    return _ended(ready.run, experiment.learn(ready, terminal))
+
+def _terminal(progress: bool) -> Terminal:
+    return Terminal(quiet=False) if progress else Silent()
 
 
 def _ended(run: Run, ended: Ended) -> Run:

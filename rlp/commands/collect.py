@@ -155,7 +155,7 @@ def _begin(given: cli.Given, held: ExitStack) -> Ready:
             raise InputError(
                 f"{_folder(settings, name)} exists: choose another --out, or remove that data set"
             )
-    _check_room(settings, plan)
+    _check_room(settings)
     rates = dict.fromkeys(("actor_learning_rate", "critic_learning_rate"), learning.learning_rate)
     of_learner = {k: v for k, v in asdict(learning).items() if k != "learning_rate"}
     of_run = {k: v for k, v in asdict(settings).items() if k not in ("out", "num_data_episodes")}
@@ -165,13 +165,13 @@ def _begin(given: cli.Given, held: ExitStack) -> Ready:
     return online_start.begin("sac", settings.env, values, held, more)
 
 
-def _check_room(settings: Settings, plan: Plan) -> None:
+def _check_room(settings: Settings) -> None:
     """Checks that the data to be made fits the machine.
 
     Raises:
         InputError: if it does not.
     """
-    spec = envs.spec_of(envs.make(settings.env, settings.num_seeds * plan.num_envs))
+    spec = envs.spec_of(envs.make(settings.env))
     numbers_each = spec.max_episode_steps * (spec.observation_dim + spec.action_dim + 1)
     memory.check(
         f"{settings.num_data_episodes:,} episodes of data",

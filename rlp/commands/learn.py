@@ -11,6 +11,7 @@ from pathlib import Path
 from rlp import cli, runs
 from rlp.algos import ALGOS
 from rlp.cli.terminal import Terminal
+from rlp.commands.train import values_of
 from rlp.errors import InputError
 from rlp.runs import Run
 from rlp.training import experiment, online_start
@@ -42,10 +43,7 @@ def learn(algo_name: str, given: cli.Given) -> Run:
             if (ready.run.record["algo"], ready.run.record["env"]) != (algo_name, env_name):
                 raise InputError(f"{handling.resume} is not a run of {algo_name} in {env_name}")
         else:
-            own = cli.parse_sweep(ALGOS[algo_name].Config, given)
-            values = cli.parse_values((Settings, Plan), given) | {
-                name: values if len(values) > 1 else values[0] for name, values in own.items()
-            }
+            values = values_of(algo_name, given, (Settings, Plan))
             ready = online_start.begin(algo_name, env_name, values, held)
         return finish(ready, handling, again)
 

@@ -18,10 +18,14 @@ OWN = "--algo="
 BUILT_IN = tuple(ALGOS)
 
 
-def values_of(algo_name: str, given: cli.Given) -> dict[str, Any]:
+def values_of(
+    algo_name: str,
+    given: cli.Given,
+    classes: Sequence[type] = (Settings, Schedule, Handling),
+) -> dict[str, Any]:
     """Returns the settings that flags give, by name, each of its type."""
     own = cli.parse_sweep(ALGOS[algo_name].Config, given)
-    return cli.parse_values((Settings, Schedule, Handling), given) | {
+    return cli.parse_values(classes, given) | {
         name: values if len(values) > 1 else values[0] for name, values in own.items()
     }
 

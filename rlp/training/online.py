@@ -294,7 +294,6 @@ class Learner:
     def _actions(self) -> np.ndarray:
         """Returns the actions of this round, [M * num_envs, A] float32."""
         run, plan = self.run, self.plan
-        shape = len(run.seeds), plan.num_envs, self._spec.action_dim
         if self.round < plan.num_random_rounds:
             rngs = [np.random.default_rng([seed, self.round]) for seed in run.seeds]
             return np.concatenate([_random(rng, self._spec, plan.num_envs) for rng in rngs])
@@ -311,7 +310,7 @@ class Learner:
         if not run.algo.policy.samples:
             discrete = self._spec.action.kind == "discrete"
             action = explore(action, self._exploring, self.round, plan.exploration, discrete)
-        return np.nan_to_num(np.asarray(action)).reshape(-1, shape[-1])  # of members that are over
+        return np.nan_to_num(np.asarray(action)).reshape(self.env.num_envs, -1)  # of the over
 
     def _learn(self) -> None:
         """Stores the last round and makes the updates that it pays for, on the device."""
@@ -497,12 +496,14 @@ def fit(
             learner.take_round()
             saves = is_due(plan.checkpoint_every) or received
             evaluates = is_due(plan.eval_every)
-            if saves or evaluates or is_due(plan.log_every):
+            logs = saves or evaluates or is_due(plan.log_every)
+            if logs:
                 metrics, alarms = learner.metrics()
                 seconds = time.perf_counter() - began
                 speed = (learner.step - before) * len(run.seeds) / seconds
                 terminal.alarms(run.labels, alarms)
-                log.write(learner.step, {**metrics, **_speed(speed, run)})
+                metrics["steps_per_second"] = np.full(len(run.seeds), speed)
+                log.write(learner.step, metrics)
                 note = _note(speed, metrics, len(run.seeds))
                 terminal.log(f"step {learner.step:>9,}  {note}")
                 is_over = learner.step == end or watch.is_over(learner.diverged)
@@ -511,14 +512,10 @@ def fit(
                 learner.save()
             if evaluates:
                 evaluate_now()
-            if saves or evaluates or is_due(plan.log_every):
+            if logs:
                 began, before = time.perf_counter(), learner.step
             move(learner.step, note)
     return Ended(0 if is_over else received[0], learner.diverged)
-
-
-def _speed(speed: float, run: Run) -> dict[str, np.ndarray]:
-    return {"steps_per_second": np.full(len(run.seeds), speed)}
 
 
 def _note(speed: float, metrics: dict[str, np.ndarray], num_members: int) -> str:

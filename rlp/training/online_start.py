@@ -17,6 +17,7 @@ from rlp.data.episodes import EpisodeSet, fingerprint
 from rlp.data.replay import empty_replay
 from rlp.errors import InputError
 from rlp.runs import Run, records
+from rlp.runs.checkpoint import Saved
 from rlp.system import memory
 from rlp.system.lock import locked
 from rlp.training import offline, population
@@ -54,6 +55,14 @@ class FineTuning:
 
 
 @dataclass(frozen=True)
+class Begun(FineTuning):
+    """Settings of fine-tuning as a record has them: with what it began from."""
+
+    source: str = ""  # the directory of the offline run
+    source_step: int = 0  # its updates
+
+
+@dataclass(frozen=True)
 class FineTuningPlan(Plan):
     """The learning."""
 
@@ -61,9 +70,7 @@ class FineTuningPlan(Plan):
     num_envs: Positive = 1  # environments of each member, stepped together
     updates_per_step: PositiveFloat = 1.0  # gradient updates an environment step
     num_random_steps: int = 0  # first steps of each member with random actions
-    learning_starts: int = (
-        5_000  # steps before the first update; at least those with random actions
-    )
+    learning_starts: int = 5_000  # steps before the first update; at least the random ones
     exploration: NonNegativeFloat = 0.1  # of policies that do not sample: noise; share of choices
 
 
@@ -159,7 +166,7 @@ def begin_from(source: Path, values: Values, held: ExitStack) -> Ready:
     configs = [_of_length(each, plan) for each in old.configs]
     spec = _spec(old.record["algo"], env_name, plan, len(configs), old)
     _check_memory(old.record["algo"], configs[0], spec, plan, len(configs))
-    _, step = offline.load(old)
+    saved, step = offline.load(old)
     pairs = zip(old.seeds, configs, strict=True)
     copied = {
         name: old.record[name]
@@ -169,7 +176,7 @@ def begin_from(source: Path, values: Values, held: ExitStack) -> Ready:
     record = {
         "algo": old.record["algo"],
         "kind": "fine-tuning",
-        "settings": {**asdict(settings), "source": str(source), "source_step": step},
+        "settings": asdict(Begun(**asdict(settings), source=str(source), source_step=step)),
         "plan": asdict(plan),
         "members": [{"seed": seed, "config": config.to_dict(each)} for seed, each in pairs],
         "env": env_name,
@@ -177,7 +184,7 @@ def begin_from(source: Path, values: Values, held: ExitStack) -> Ready:
         **copied,
     }
     name = settings.name or runs.default_name("finetune", old.directory.name)
-    start = _start_from(old, settings.dataset, settings.offline_share, step)
+    start = _start_from(old, saved, settings)
     return Ready(_create(Path(settings.runs) / name, record, held), plan, start)
 
 
@@ -194,18 +201,21 @@ def go_on(directory: Path, held: ExitStack, kind: str = "") -> Ready:
         command = COMMANDS[found]
         raise InputError(f"{directory} is a {found}; go on with python -m rlp.{command}")
     held.enter_context(locked(directory))
-    plan, settings = run.part("plan", Plan), run.record["settings"]
+    plan = run.part("plan", Plan)
     if kind == "fine-tuning":
-        old, step = runs.load(Path(settings["source"])), settings["source_step"]
-        start = _start_from(old, settings["dataset"], settings["offline_share"], step)
-    else:
-        data_set = data.load(settings["dataset"]) if settings["dataset"] else None
-        if data_set and fingerprint(data_set) != run.record["data"]["fingerprint"]:
+        begun = run.part("settings", Begun)
+        old = runs.load(Path(begun.source))
+        saved, step = offline.load(old)
+        if step != begun.source_step:
             raise InputError(
-                f"{settings['dataset']} is not the data that {directory} has learned from"
+                f"{old.directory} has gone on from update {begun.source_step:,} to {step:,}"
             )
-        start = _start(run, data_set)
-    return Ready(run, plan, start)
+        return Ready(run, plan, _start_from(old, saved, begun))
+    settings = run.part("settings", Settings)
+    data_set = data.load(settings.dataset) if settings.dataset else None
+    if data_set:
+        offline_start.check_same(run, data_set, settings.dataset)
+    return Ready(run, plan, _start(run, data_set))
 
 
 def _start(run: Run, data_set: EpisodeSet | None) -> Start:
@@ -220,19 +230,13 @@ def _start(run: Run, data_set: EpisodeSet | None) -> Start:
     return Start(members.states, normalizer, dataset, share)
 
 
-def _start_from(old: Run, where: str, share: float, step: int) -> Start:
-    """Returns the members of an offline run, and the data that they have learned from.
-
-    Raises:
-        InputError: if the run has gone on since.
-    """
-    saved, found = offline.load(old)
-    if found != step:
-        raise InputError(f"{old.directory} has gone on from update {step:,} to {found:,}")
+def _start_from(old: Run, saved: Saved, asked: FineTuning) -> Start:
+    """Returns the members of an offline run, and the data that they have learned from."""
     settings = offline_start.settings_of(old)
-    settings = replace(settings, dataset=where or settings.dataset)
+    settings = replace(settings, dataset=asked.dataset or settings.dataset)
     data_set = offline_start.mirrored(settings, offline_start.data_of(old, settings))
     dataset = offline_start.replay_arrays(settings, data_set, saved.normalizer)
+    share = asked.offline_share
     return Start(saved.states, saved.normalizer, dataset, share, evaluates_first=True)
 
 
@@ -315,9 +319,8 @@ def _of_length(setting: Any, plan: Plan) -> Any:
 def _data_record(data_set: EpisodeSet | None, name: str) -> dict[str, Any]:
     if not data_set:
         return {}
-    returns = data_set.returns[data_set.is_whole] if data_set.has_rewards else data_set.returns[:0]
-    found = fingerprint(data_set)
-    return {"data": {"name": name, "fingerprint": found, "returns": returns.tolist()}}
+    returns = offline_start.returns_of(data_set, task=0).tolist()
+    return {"data": {"name": name, "fingerprint": fingerprint(data_set), "returns": returns}}
 
 
 def _create(directory: Path, record: dict[str, Any], held: ExitStack) -> Run:

@@ -337,13 +337,22 @@ def data_of(run: Run, settings: Settings, data_set: EpisodeSet | None = None) ->
     if data_set is None and run.record["data"].get("is_kept") and not run.data.exists():
         raise InputError(f"{run.data} is missing: its data was made in Python; give it as `data`")
     data_set = prepared(run.record["algo"], settings, data_set)
+    check_same(run, data_set, settings.dataset)
+    return data_set
+
+
+def check_same(run: Run, data_set: EpisodeSet, name: str) -> None:
+    """Checks that data, called `name`, is what a run learned from.
+
+    Raises:
+        InputError: if it is not.
+    """
     found, expected = fingerprint(data_set), run.record["data"]["fingerprint"]
     if found != expected:
         raise InputError(
-            f"{settings.dataset} is not the data that {run.directory} was trained on: "
+            f"{name} is not the data that {run.directory} was trained on: "
             f"its fingerprint is {found[:12]}, not {expected[:12]}"
         )
-    return data_set
 
 
 def schedule_of(run: Run) -> Schedule:
