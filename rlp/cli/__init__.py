@@ -290,7 +290,8 @@ def _print_help(prog: str, command: Command) -> None:
         _print_flags(cls)
 
 
-def _print_flags(cls: type) -> None:
+def _print_flags(cls: type, shown: Iterable[str] = ()) -> None:
+    """Prints the flags of a dataclass and its bases, but for those that were `shown`."""
     comments, floats = field_comments(cls), float_names(cls)
     kinds = get_type_hints(cls, include_extras=True)
     print(f"\n{(cls.__doc__ or '').splitlines()[0].rstrip('.')}:")
@@ -303,14 +304,14 @@ def _print_flags(cls: type) -> None:
             f"{comments[field.name]} {_may_be(kinds[field.name])}",
         )
         for field in dataclasses.fields(cls)
-        if field.name in comments
+        if field.name in comments and field.name not in shown
     ]
     first, second = (max(len(row[column]) for row in rows) for column in (0, 1))
     for flag, default, comment in rows:
         print(f"  {flag:{first}}  {default:{second}}  {comment}".rstrip())
     for base in cls.__bases__:
         if dataclasses.is_dataclass(base):
-            _print_flags(base)
+            _print_flags(base, {*shown, *comments})
     if cls.__name__ == "Config":
         print(f"  Several values, as in --{floats[0]}=1e-3,1e-4, are members of the same program.")
 

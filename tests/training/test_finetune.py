@@ -163,3 +163,11 @@ def test_the_same_from_python():
     ):
         with pytest.raises(rlp.InputError, match=message):
             rlp.learn("sac", "target", progress=False, **wrong)
+
+
+def test_help_shows_each_flag_once_with_its_own_default(capsys: Any):
+    finetune.main(["--help"])
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    flags = [words[0] for words in lines if words and words[0].startswith("--")]
+    assert len(flags) == len(set(flags))
+    assert ["--num_envs", "1"] in [words[:2] for words in lines]
