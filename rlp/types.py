@@ -201,9 +201,9 @@ class Algo(Protocol):
     """The contract of an algorithm: a module of pure functions.
 
     It knows nothing of seeds, devices, files, loggers or environments. The functions are written
-    for one member and batched over the population with `vmap`. A module may have two names more:
-    `PRESETS`, settings by name (see `rlp.algos.presets`), and `PHASES`, where training has several
-    parts (see `phases` below).
+    for one member and batched over the population with `vmap`. A module may have three names more:
+    `PRESETS`, settings by name (see `rlp.algos.presets`), `PHASES`, where training has several
+    parts, and `returns_discount`, where it learns from discounted returns (see below).
     """
 
     Config: type
@@ -257,6 +257,12 @@ class Algo(Protocol):
 def phases(algo: Algo) -> tuple[Phase, ...]:
     """Returns the parts of an algorithm's training, in their order: of most there is one."""
     return getattr(algo, "PHASES", (Phase("policy", algo.sample, algo.update),))
+
+
+def returns_discount(algo: Algo, config: Any) -> float | None:
+    """Returns the discount of the least values that an algorithm samples; None: it samples none."""
+    of = getattr(algo, "returns_discount", None)
+    return of(config) if of else None
 
 
 def phase_at(algo: Algo, config: Any, step: int) -> tuple[int, int | None]:

@@ -19,9 +19,16 @@ import jax.numpy as jnp
 
 from rlp.algos import conservative, sac
 from rlp.algos.sac import Head, sample_actions
-from rlp.algos.values import bellman_loss, lowest, q_bound, scale_rewards, soft_clip
+from rlp.algos.values import (
+    bellman_loss,
+    lowest,
+    q_bound,
+    reward_scale,
+    scale_rewards,
+    soft_clip,
+)
 from rlp.config import Discount, NonNegativeFloat, Positive, PositiveFloat, Share, config
-from rlp.data.dataset import sample_transitions, statistics_of
+from rlp.data.dataset import sample_floored, statistics_of
 from rlp.errors import InputError
 from rlp.nn import networks, optim
 from rlp.nn.distributions import tanh_normal_log_prob
@@ -86,10 +93,12 @@ class Config:
     lagrange: bool = False  # learn the weight alpha' so that the weighted gap is `target_gap`
     target_gap: float = 10.0  # tau of equation 30; CORL's `cql_target_action_gap` times the weight
     bound_q: bool = False  # critics bend to stay within max |r| / (1 - discount) (not the paper's)
+    calibrate: bool = False  # Cal-QL: the policy's actions never count less than the data's return
     clip_gap_min: float = -1e9  # clip of logsumexp - Q, for each state
     clip_gap_max: float = 1e9  # clip of logsumexp - Q, for each state
     bc_updates: int = 40_000  # first updates, in which the actor clones instead of maximising Q
     actor_bc: NonNegativeFloat = 0.0  # cloning's weight against Q (not the authors'; TD3+BC's: 0.4)
+    q_filter: bool = False  # clone only where Q of the data's action is above the policy's
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -137,6 +146,7 @@ class Batch(NamedTuple):
 
     transition: Transition  # [B]
     bound: jax.Array  # [], on any Q
+    floor: jax.Array  # [B], what the data's own policy gets from there on, at least
 
 
 class Noise(NamedTuple):
@@ -193,8 +203,12 @@ def sample(config: Config, key: jax.Array, state: State, sources: Sources) -> Ba
     """Returns a batch of transitions, and the bound that the data set on Q."""
     del state
     statistics = statistics_of(sources)
-    batch = sample_transitions(sources, key, config.batch_size)
-    return Batch(scale_rewards(config, statistics, batch), q_bound(config, statistics))
+    batch, floor = sample_floored(sources, key, config.batch_size)
+    return Batch(
+        transition=scale_rewards(config, statistics, batch),
+        bound=q_bound(config, statistics),
+        floor=reward_scale(config, statistics) * floor,
+    )
 
 
 def clone(
@@ -270,7 +284,7 @@ def _backup(
     config: Config, state: State, alpha: jax.Array, batch: Batch, noise: jax.Array
 ) -> jax.Array:
     """Returns r + gamma Q(s', a') [B], min over the target critics, max over the next actions."""
-    transition, bound = batch
+    transition, bound = batch.transition, batch.bound
     size, action_dim = transition.action.shape
     following = transition.next_observation
     action, log_prob = sample_actions(
@@ -293,7 +307,9 @@ def _penalty_grad(
     config: Config, state: State, alpha_prime: jax.Array, batch: Batch, noise: Noise
 ) -> tuple[Params, jax.Array]:
     """Returns the penalty's gradient and the mean gap of each critic [E], of the first P states."""
-    penalised = jax.tree.map(lambda x: x[: len(noise.uniform)], batch.transition)
+    penalised, floor = jax.tree.map(
+        lambda x: x[: len(noise.uniform)], (batch.transition, batch.floor)
+    )
     states = penalised.observation, penalised.next_observation
     actions, log_probs = conservative.sampled_actions(
         noise.uniform,
@@ -302,7 +318,7 @@ def _penalty_grad(
     )
     grads, metrics = optim.grad(
         lambda critic, *part: _penalty_loss(critic, config, alpha_prime, batch.bound, *part),
-        state.critic, penalised, actions, log_probs,
+        state.critic, penalised, floor, actions, log_probs,
         rows=1 + actions.shape[1],
     )  # fmt: skip
     return grads, metrics["gap"]
@@ -314,12 +330,20 @@ def _penalty_loss(
     alpha_prime: jax.Array,
     bound: jax.Array,
     batch: Transition,
+    floor: jax.Array,
     actions: jax.Array,
     log_probs: jax.Array,
 ) -> tuple[jax.Array, Metrics]:
-    """Returns the penalty, the sum over the critics, and the gap of each [E]."""
+    """Returns the penalty, the sum over the critics, and the gap of each [E].
+
+    With `calibrate` no action of the policy is lowered below what the data's gets (2303.05479,
+    equation 5.1).
+    """
     scored = jnp.concatenate([batch.action[:, None], actions], axis=1)  # [B, 1 + 3N, A]
     q = _q(config, critic, bound, batch.observation, scored)  # [E, B, 1 + 3N]
+    if config.calibrate:
+        is_policy = jnp.arange(q.shape[-1]) > config.num_actions
+        q = jnp.maximum(q, jnp.where(is_policy[None, None], floor[None, :, None], -jnp.inf))
     gap = jnp.mean(conservative.gap(config, q[..., 0], q[..., 1:], log_probs), axis=1)  # [E]
     return jnp.sum(conservative.penalty(config, alpha_prime, gap)), {"gap": gap}
 
@@ -337,7 +361,8 @@ def _actor_loss(
     """Returns alpha log pi - min Q; where the actor clones, minus the data's log-likelihood.
 
     With `actor_bc` the squared distance to the data's action is added, in units of mean |Q|: as
-    TD3+BC's loss (2106.06860, equation 5) times mean |Q| / 2.5 where it is 1 / 2.5.
+    TD3+BC's loss (2106.06860, equation 5) times mean |Q| / 2.5 where it is 1 / 2.5. With `q_filter`
+    only actions of the data that Q prefers to the policy's count (1709.10089, equation 5).
     """
     head = _head(config, actor, batch.observation)
     action, log_prob = sample_actions(head, noise[:, None])
@@ -345,7 +370,11 @@ def _actor_loss(
         objective = tanh_normal_log_prob(*head, batch.action)[:, None]
     else:
         objective = lowest(_q(config, critic, bound, batch.observation, action))
-    error = jnp.mean(jnp.square(action[:, 0] - batch.action))
+    squared = jnp.square(action[:, 0] - batch.action)  # [B, A]
+    if config.q_filter:
+        of_data = lowest(_q(config, critic, bound, batch.observation, batch.action[:, None]))
+        squared *= jax.lax.stop_gradient(of_data > objective)  # [B, 1]
+    error = jnp.mean(squared)
     cloning = config.actor_bc * optim.mean_of_all(jnp.abs(objective)) * error
     loss = jnp.mean(alpha * log_prob - objective) + cloning
     return loss, {"actor_loss": loss, "log_prob": jnp.mean(log_prob), "error": error}
@@ -373,6 +402,11 @@ def _head(config: Config, actor: Params, observation: jax.Array) -> Head:
 
 def _mlp(config: Config, output_dim: int) -> networks.Network:
     return networks.mlp(config.hidden_dims, output_dim, config.init, config.actor_layer_norm)
+
+
+def returns_discount(config: Config) -> float | None:
+    """Returns the discount of the least values in its batches; None: it does not need them."""
+    return config.discount if config.calibrate else None
 
 
 def limits(config: Config, spec: Spec, statistics: Statistics) -> Limits:

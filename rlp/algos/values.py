@@ -48,11 +48,11 @@ def sample_scaled(config: Any, key: jax.Array, state: State, sources: Sources) -
 
 def scale_rewards(config: Any, statistics: Statistics, batch: Transition) -> Transition:
     """Returns transitions of the data with the rewards that critics learn."""
-    return batch._replace(reward=_reward_scale(config, statistics) * batch.reward)
+    return batch._replace(reward=reward_scale(config, statistics) * batch.reward)
 
 
-def _reward_scale(config: Any, statistics: Statistics) -> jax.Array:
-    """Returns the factor of the rewards.
+def reward_scale(config: Any, statistics: Statistics) -> jax.Array:
+    """Returns the factor of the rewards that critics learn.
 
     With `normalize_reward` they are in units of the data's mean |r|. What is weighed against Q, as
     CQL's penalty or an entropy, then means the same whatever size they have. With `return_range`
@@ -65,7 +65,7 @@ def _reward_scale(config: Any, statistics: Statistics) -> jax.Array:
 
 def q_bound(config: Any, statistics: Statistics) -> jax.Array:
     """Returns max |r| / (1 - discount), which no |Q| of the data's rewards is above."""
-    return _reward_scale(config, statistics) * statistics.max_abs_reward / (1 - config.discount)
+    return reward_scale(config, statistics) * statistics.max_abs_reward / (1 - config.discount)
 
 
 def q_limits(
@@ -88,7 +88,7 @@ def q_limits(
         highest_extra: the most that it adds.
     """
     del spec
-    scale = _reward_scale(config, statistics)
+    scale = reward_scale(config, statistics)
     lowest = jnp.minimum(scale * statistics.lowest_reward, 0)
     highest = jnp.maximum(scale * statistics.highest_reward, 0)
     low = (lowest + config.discount * jnp.minimum(lowest_extra, 0)) / (1 - config.discount)

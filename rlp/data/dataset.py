@@ -7,6 +7,7 @@ from typing import NamedTuple, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.signal
 from jax.typing import DTypeLike
 
 from rlp.data.episodes import EpisodeSet
@@ -51,6 +52,7 @@ class Dataset(NamedTuple):
     timestep: jax.Array  # [N] int32, 0 at the start of an episode
     return_to_go: jax.Array  # [N], rewards from here to the end, or NOT_KNOWN
     episode_return: jax.Array  # [N], rewards of the whole episode, or NOT_KNOWN
+    value_floor: jax.Array  # [N], the least that follows from here on, discounted, or NOT_KNOWN
     transition_rows: jax.Array  # [N] int32: rows with a known successor, padded at the end
     step_rows: jax.Array  # [N] int32: rows with an action, padded at the end
     first: jax.Array  # [] int32: where these begin to count; those of a replay go round
@@ -102,6 +104,7 @@ def make_dataset(
     normalizer: Normalizer,
     dtype: DTypeLike = jnp.float32,
     factors: np.ndarray | None = None,
+    discount: float | None = None,
 ) -> Dataset:
     """Returns the episodes as replay arrays on the default device, observations normalised.
 
@@ -110,12 +113,13 @@ def make_dataset(
         normalizer: statistics of the observations, from which the data's `origin` is subtracted.
         dtype: what observations are kept in.
         factors: of each task's rewards, [K]; returns to go stay as they are.
+        discount: of the least values that follow; None: they are not asked for.
 
     Raises:
         InputError: if an observation is too large for `dtype`.
     """
     factors = np.ones(data.num_tasks) if factors is None else factors
-    rows = _rows(data, factors)
+    rows = _rows(data, factors, discount)
     observation = _normalized(normalizer, rows.pop("observation"), dtype)
     if not jnp.isfinite(observation).all():
         raise InputError(f"{data.name}: an observation is too large for {observation.dtype}")
@@ -153,7 +157,7 @@ def _normalized(normalizer: Normalizer, observation: jax.Array, dtype: DTypeLike
     return jax.vmap(normalize, (None, 0))(normalizer, observation).astype(dtype)
 
 
-def _rows(data: EpisodeSet, factors: np.ndarray) -> dict[str, np.ndarray]:
+def _rows(data: EpisodeSet, factors: np.ndarray, discount: float | None) -> dict[str, np.ndarray]:
     """Returns the columns, T + 1 rows an episode, and which rows have a successor.
 
     Where the last successor is not known, its row is zeros; the last step then is a transition only
@@ -169,8 +173,12 @@ def _rows(data: EpisodeSet, factors: np.ndarray) -> dict[str, np.ndarray]:
         "timestep": np.zeros(num_rows, np.int32),
         "return_to_go": np.zeros(num_rows, np.float32),
         "episode_return": np.zeros(num_rows, np.float32),
+        "value_floor": np.full(num_rows, NOT_KNOWN, np.float32),
         "has_successor": np.zeros(num_rows, bool),
     }
+    lowest = min(
+        (factors[task] * e.reward).min() for task, e in zip(data.tasks, data.episodes, strict=True)
+    )
     start = 0
     for task, episode in zip(data.tasks, data.episodes, strict=True):
         length = len(episode.action)
@@ -187,10 +195,25 @@ def _rows(data: EpisodeSet, factors: np.ndarray) -> dict[str, np.ndarray]:
         rows["timestep"][start : end + 1] = np.arange(length + 1)
         to_go = rows["return_to_go"][start : end + 1] = _return_to_go(episode.reward)
         rows["episode_return"][start : end + 1] = to_go[0]
+        if discount is not None:
+            rows["value_floor"][start : end + 1] = value_floor(
+                factors[task] * episode.reward, episode.terminated, discount, lowest
+            )
         rows["has_successor"][steps] = True
         rows["has_successor"][end - 1] = episode.terminated or len(episode.observation) > length
         start = end + 1
     return rows
+
+
+def value_floor(reward: np.ndarray, terminated: bool, discount: float, lowest: float) -> np.ndarray:
+    """Returns the least value of every row of an episode for the policy that made it, [T + 1].
+
+    That is the discounted sum of the rewards [T], and behind a time limit the lowest reward for
+    ever, or nothing where that is less.
+    """
+    tail = 0.0 if terminated else min(lowest, 0.0) / (1 - discount)
+    backwards = np.append(tail, reward[::-1])
+    return np.asarray(scipy.signal.lfilter([1.0], [1.0, -discount], backwards))[::-1]
 
 
 def _return_to_go(reward: np.ndarray) -> np.ndarray:
@@ -272,6 +295,18 @@ def sample_n_steps(
     def draw(dataset: Dataset, key: jax.Array, size: int) -> Transition:
         rows = _transition_rows(dataset, key, size)
         return jax.vmap(lambda row: over_steps(dataset, row))(rows)
+
+    return _from_each(sources, key, batch_size, draw)
+
+
+def sample_floored(
+    sources: Sources, key: jax.Array, batch_size: int
+) -> tuple[Transition, jax.Array]:
+    """Returns transitions as `sample_transitions` does, and `value_floor` of their states [B]."""
+
+    def draw(dataset: Dataset, key: jax.Array, size: int) -> tuple[Transition, jax.Array]:
+        row = _transition_rows(dataset, key, size)
+        return _transitions(dataset, row), dataset.value_floor[row]
 
     return _from_each(sources, key, batch_size, draw)
 

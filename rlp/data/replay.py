@@ -68,6 +68,7 @@ def empty_replay(layout: Layout, spec: Spec, num_members: int) -> Replay:
             timestep=full(rows, dtype=integer),
             return_to_go=full(rows),
             episode_return=full(rows),
+            value_floor=full(rows),
             transition_rows=full(rows, dtype=integer),
             step_rows=full(rows, dtype=integer),
             first=full(dtype=integer),
@@ -115,6 +116,7 @@ def insert(replay: Replay, layout: Layout, new: Transition) -> Replay:
         timestep=data.timestep.at[rows].set(replay.timestep),
         return_to_go=data.return_to_go.at[rows].set(NOT_KNOWN),
         episode_return=data.episode_return.at[rows].set(NOT_KNOWN),
+        value_floor=data.value_floor.at[rows].set(NOT_KNOWN),
         transition_rows=data.transition_rows.at[places].set(rows),
         step_rows=data.step_rows.at[places].set(rows),
         first=first_round % layout.rows_per_env * layout.num_envs,
@@ -135,26 +137,33 @@ def insert(replay: Replay, layout: Layout, new: Transition) -> Replay:
     )
 
 
-def end_episodes(replay: Replay, layout: Layout, ended: jax.Array) -> Replay:
+def end_episodes(
+    replay: Replay, layout: Layout, ended: jax.Array, discount: float | None = None
+) -> Replay:
     """Returns one member's replay after the last steps of environments `ended` [num_envs] bool.
 
-    All returns of their episodes are known now, and the next ones begin where there is room.
+    All returns of their episodes are known now, and with a `discount` the least values, too; the
+    next episodes begin where there is room.
     """
     data, back = replay.data, jnp.arange(layout.longest)
 
     def of_env(last: jax.Array, length: jax.Array, ended: jax.Array) -> tuple[jax.Array, ...]:
-        """Returns rows from the last on backwards, their returns to go and the whole return."""
+        """Returns rows from the last on backwards, and of each what is known now."""
         rows = jnp.maximum(last - back, 0)
         to_go = jnp.cumsum(data.reward[rows])
         whole = jnp.full_like(to_go, to_go[jnp.maximum(length - 1, 0)])
+        floor = jnp.full_like(to_go, NOT_KNOWN)
+        if discount is not None:
+            floor = _value_floor(data, rows, discount)
         is_written = ended & (back < length)
-        return jnp.where(is_written, rows, layout.num_rows), to_go, whole  # others: nowhere
+        return jnp.where(is_written, rows, layout.num_rows), to_go, whole, floor  # others: nowhere
 
     last = jnp.arange(layout.num_envs) * layout.rows_per_env + replay.row - 1
-    rows, to_go, whole = jax.vmap(of_env)(last, replay.timestep, ended)
+    rows, to_go, whole, floor = jax.vmap(of_env)(last, replay.timestep, ended)
     data = data._replace(
         return_to_go=data.return_to_go.at[rows].set(to_go, mode="drop"),
         episode_return=data.episode_return.at[rows].set(whole, mode="drop"),
+        value_floor=data.value_floor.at[rows].set(floor, mode="drop"),
     )
     after = replay.row + 1  # behind the row of the last observation
     after = jnp.where(after + layout.longest < layout.rows_per_env, after, 0)
@@ -163,3 +172,15 @@ def end_episodes(replay: Replay, layout: Layout, ended: jax.Array) -> Replay:
         row=jnp.where(ended, after, replay.row),
         timestep=jnp.where(ended, 0, replay.timestep),
     )
+
+
+def _value_floor(data: Dataset, rows: jax.Array, discount: float) -> jax.Array:
+    """Returns `rlp.data.dataset.value_floor` of an episode's rows [T], the last of them first."""
+    tail = jnp.minimum(data.lowest_reward, 0) / (1 - discount)
+    reward = data.reward[rows]
+    reward = reward.at[0].add(discount * data.discount[rows[0]] * tail)
+
+    def join(first: tuple[jax.Array, ...], then: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+        return first[0] * then[0], then[0] * first[1] + then[1]
+
+    return jax.lax.associative_scan(join, (jnp.full_like(reward, discount), reward))[1]

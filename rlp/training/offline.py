@@ -218,19 +218,43 @@ def _evaluate(
     step: int,
     saved: Saved,
 ) -> None:
-    """Writes the returns of the policies after `step` updates; says their means of each setting."""
     actors = policy_of(run, saved)
+    evaluate_members(log, run, terminal, env, actors, step, num_episodes, saved.diverged)
+
+
+def evaluate_members(
+    log: MetricsLog,
+    run: Run,
+    terminal: Terminal,
+    env: VectorEnv,
+    actors: Policy,
+    step: int,
+    num_episodes: int,
+    diverged: np.ndarray,
+    unit: str = "update",
+) -> None:
+    """Writes the returns of the policies as they are after a step; says their means.
+
+    Args:
+        log: gets the returns.
+        run: whose members they are.
+        terminal: shows how it goes.
+        env: as many environments for each member and task.
+        actors: the policies.
+        step: how many updates or environment steps they have learned from.
+        num_episodes: of each member and task.
+        diverged: [M], the update that ended a member, which is not evaluated, or NEVER.
+        unit: what a step is.
+    """
     seeds = evaluation_seeds(num_episodes, len(run.tasks))
-    targets = np.tile(run.target_returns, num_episodes)
-    total = most_steps(env, len(run.seeds), len(seeds))
-    with terminal.bar("evaluating", total, COMPILING) as show:
-        acts = saved.diverged == NEVER
+    targets, acts = np.tile(run.target_returns, num_episodes), diverged == NEVER
+    with terminal.bar("evaluating", most_steps(env, len(run.seeds), len(seeds)), COMPILING) as show:
         returns = evaluate(run.algo, run.spec, actors, env, seeds, show, targets, acts)
     log.write_returns(step, returns)
     terminal.invalid(run.by_member(returns.invalid))
     for name, means in run.over_members(run.by_member(returns.values)).items():
         if means.size:
-            terminal.say(f"update {step:>9,}  return{name} {spread(means)}")
+            terminal.say(f"{unit} {step:>9,}  return{name} {spread(means)}")
 
 
 def _save(log: MetricsLog, run: Run, step: int, saved: Saved) -> None:

@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rlp.cli.terminal import COMPILING, Terminal, spread
+from rlp.cli.terminal import COMPILING, Terminal
 from rlp.config import NonNegativeFloat, Positive, PositiveFloat
 from rlp.data.dataset import Dataset, Normalizer, normalize
 from rlp.data.replay import Layout, Replay, empty_replay, end_episodes, insert, layout
@@ -28,18 +28,17 @@ from rlp.envs import VectorEnv
 from rlp.errors import InputError
 from rlp.evaluation import policy
 from rlp.evaluation.policy import Policy
-from rlp.evaluation.rollout import Taken, by_member, evaluate, evaluation_seeds, most_steps
+from rlp.evaluation.rollout import Taken, by_member
 from rlp.runs import Run, checkpoint
 from rlp.runs.checkpoint import Saved
 from rlp.runs.metrics import MetricsLog
 from rlp.system.signals import stop_requests
 from rlp.training import population
-from rlp.training.offline import Ended
+from rlp.training.offline import Ended, evaluate_members
 from rlp.training.population import Alarms, Population
 from rlp.types import (
     NEVER,
     NOT_FINITE,
-    UNKNOWN,
     Algo,
     Memory,
     Metrics,
@@ -101,10 +100,11 @@ class Plan:
 class Start(NamedTuple):
     """What a member knows before its first step."""
 
-    states: State  # [M]
+    members: Population
     normalizer: Normalizer
     offline: Dataset | None = None  # logged data that it goes on learning from
     offline_share: float = 0.5  # of a batch
+    discount: float | None = None  # of the least values that members learn from
     evaluates_first: bool = False  # before the first step
 
 
@@ -177,10 +177,12 @@ def learn(
     return states, replays, metrics, alarms
 
 
-@partial(jax.jit, static_argnames="layout", donate_argnames="replays")
-def end(replays: Replay, layout: Layout, ended: jax.Array) -> Replay:
+@partial(jax.jit, static_argnames=("layout", "discount"), donate_argnames="replays")
+def end(replays: Replay, layout: Layout, ended: jax.Array, discount: float | None) -> Replay:
     """Returns the replays after the ends of episodes [M, num_envs]; `replays` is donated."""
-    return jax.vmap(lambda replay, each: end_episodes(replay, layout, each))(replays, ended)
+    return jax.vmap(lambda replay, each: end_episodes(replay, layout, each, discount))(
+        replays, ended
+    )
 
 
 @partial(jax.jit, static_argnames="discrete")
@@ -212,15 +214,13 @@ class Learner:
         self._spec, self._origin = run.spec, run.origin  # which are read anew each time
         self._acting_part = jax.jit(jax.vmap(run.algo.actor))
         self.layout = plan.layout(env.max_episode_steps)
-        members = population.init(run.algo, run.configs, run.seeds, run.spec, UNKNOWN)
-        self.members: Population = members._replace(states=start.states)
-        self.normalizer, self.offline = start.normalizer, start.offline
-        self._offline_share = start.offline_share
+        self.members, self.normalizer, self.offline = start.members, start.normalizer, start.offline
+        self._offline_share, self._discount = start.offline_share, start.discount
         self.diverged = np.full(len(run.seeds), NEVER, np.int32)
         self.round = 0  # how many were taken
         self.found: list[Any] = []  # metrics and alarms since they were asked for
         self._acting, self._exploring = (
-            _fold_in(members.keys, stream) for stream in (ACTING, EXPLORING)
+            _fold_in(self.members.keys, stream) for stream in (ACTING, EXPLORING)
         )
         self._episode = np.zeros(env.num_envs, np.int32)
         self._return = np.zeros(env.num_envs)
@@ -339,7 +339,7 @@ class Learner:
             self.found.append(found)
         if self._has_ended.any():
             ended = self._has_ended.reshape(len(run.seeds), -1)
-            self.replays = end(self.replays, self.layout, jnp.asarray(ended))
+            self.replays = end(self.replays, self.layout, jnp.asarray(ended), self._discount)
 
     def _begin(self, which: list[int]) -> None:
         """Begins new episodes in some environments."""
@@ -483,7 +483,10 @@ def fit(
 
         def evaluate_now() -> None:
             watch.evaluate(learner.step, learner.actors())
-            _evaluate(learner, eval_env, log, terminal)
+            evaluate_members(
+                log, run, terminal, eval_env, learner.actors(), learner.step, plan.num_episodes,
+                learner.diverged, "step",
+            )  # fmt: skip
 
         is_missing = is_due(plan.eval_every) if learner.step else start.evaluates_first
         if is_missing and not run.is_evaluated(learner.step):
@@ -526,20 +529,6 @@ def _note(speed: float, metrics: dict[str, np.ndarray], num_members: int) -> str
         if name in metrics:
             parts.append(f"{name.replace('_', ' ')} {np.mean(metrics[name]):.4g}")
     return "  ".join(parts)
-
-
-def _evaluate(learner: Learner, env: VectorEnv, log: MetricsLog, terminal: Terminal) -> None:
-    """Writes and says the returns of the policies as they are."""
-    run, acts = learner.run, learner.diverged == NEVER
-    seeds = evaluation_seeds(learner.plan.num_episodes)
-    targets = max(run.target_returns)
-    with terminal.bar("evaluating", most_steps(env, len(run.seeds), len(seeds))) as show:
-        found = evaluate(run.algo, run.spec, learner.actors(), env, seeds, show, targets, acts)
-    log.write_returns(learner.step, found)
-    terminal.invalid(run.by_member(found.invalid))
-    for name, means in run.over_members(run.by_member(found.values)).items():
-        if means.size:
-            terminal.say(f"step {learner.step:>9,}  return{name} {spread(means)}")
 
 
 def _no_transitions(num_members: int, num_envs: int, spec: Spec) -> Transition:

@@ -1,6 +1,6 @@
 """How online learning begins and goes on: from nothing, logged data or an offline run."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -184,7 +184,7 @@ def begin_from(source: Path, values: Values, held: ExitStack) -> Ready:
         **copied,
     }
     name = settings.name or runs.default_name("finetune", old.directory.name)
-    start = _start_from(old, saved, settings)
+    start = _start_from(old, configs, saved, settings)
     return Ready(_create(Path(settings.runs) / name, record, held), plan, start)
 
 
@@ -210,7 +210,7 @@ def go_on(directory: Path, held: ExitStack, kind: str = "") -> Ready:
             raise InputError(
                 f"{old.directory} has gone on from update {begun.source_step:,} to {step:,}"
             )
-        return Ready(run, plan, _start_from(old, saved, begun))
+        return Ready(run, plan, _start_from(old, run.configs, saved, begun))
     settings = run.part("settings", Settings)
     data_set = data.load(settings.dataset) if settings.dataset else None
     if data_set:
@@ -221,23 +221,27 @@ def go_on(directory: Path, held: ExitStack, kind: str = "") -> Ready:
 def _start(run: Run, data_set: EpisodeSet | None) -> Start:
     """Returns new members, and the logged data if there is any."""
     normalizer, dataset, statistics = unit_normalizer(run.spec.observation_dim), None, UNKNOWN
+    discount = offline_start.returns_discount(run.algo, run.configs)
     if data_set:
         normalizer = fit_normalizer(data_set)
-        dataset = make_dataset(data_set, normalizer)
+        dataset = make_dataset(data_set, normalizer, discount=discount)
         statistics = dataset.statistics
     members = population.init(run.algo, run.configs, run.seeds, run.spec, statistics)
     share = run.record["settings"]["offline_share"]
-    return Start(members.states, normalizer, dataset, share)
+    return Start(members, normalizer, dataset, share, discount)
 
 
-def _start_from(old: Run, saved: Saved, asked: FineTuning) -> Start:
-    """Returns the members of an offline run, and the data that they have learned from."""
+def _start_from(old: Run, configs: Sequence[Any], saved: Saved, asked: FineTuning) -> Start:
+    """Returns the members of an offline run, with the settings that they have now, and its data."""
     settings = offline_start.settings_of(old)
     settings = replace(settings, dataset=asked.dataset or settings.dataset)
     data_set = offline_start.mirrored(settings, offline_start.data_of(old, settings))
-    dataset = offline_start.replay_arrays(settings, data_set, saved.normalizer)
+    discount = offline_start.returns_discount(old.algo, old.configs)
+    dataset = offline_start.replay_arrays(settings, data_set, saved.normalizer, discount)
+    members = population.init(old.algo, configs, old.seeds, old.spec, dataset.statistics)
+    members = members._replace(states=saved.states)
     share = asked.offline_share
-    return Start(saved.states, saved.normalizer, dataset, share, evaluates_first=True)
+    return Start(members, saved.normalizer, dataset, share, discount, evaluates_first=True)
 
 
 def _spec(

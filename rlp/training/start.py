@@ -4,7 +4,7 @@ Settings come by name, as values of the types that the dataclasses below and `Co
 algorithm say; of a hyperparameter that is a float, a list of several makes as many members.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rlp import config, data, envs, runs
+from rlp import config, data, envs, runs, types
 from rlp.algos import ALGOS, presets
 from rlp.config import Fraction, Name, Positive, float_names
 from rlp.data.dataset import (
@@ -108,7 +108,7 @@ def begin(
     given, data_set = data_set, prepared(algo_name, settings, data_set)
     _check_data(algo_name, configs, data_set)
     handling, num_members = part_of(Handling, values), len(configs) * settings.num_seeds
-    task = _task(settings, schedule, handling, data_set, ALGOS[algo_name], configs[0], num_members)
+    task = _task(settings, schedule, handling, data_set, ALGOS[algo_name], configs, num_members)
     if settings.target_return and not ALGOS[algo_name].policy.aims:
         raise InputError(f"--target_return: {algo_name} does not aim for a return")
     _try(ALGOS[algo_name], configs[0], spec_of(data_set), task)
@@ -309,7 +309,7 @@ def go_on(
         if run.record[name] != value:
             path = run.directory / "config.json"
             raise InputError(f"{path}, {name} is {run.record[name]}, but {value} in the data")
-    of_run = run.algo, run.configs[0], len(run.seeds)
+    of_run = run.algo, run.configs, len(run.seeds)
     task = _task(settings, schedule, handling, data_set, *of_run)
     if devices.is_first():  # which starts JAX: not before the CPU is split
         held.enter_context(locked(run.directory))
@@ -414,12 +414,13 @@ def _task(
     handling: Handling,
     data_set: EpisodeSet,
     algo: Algo,
-    setting: Any,
+    configs: Sequence[Any],
     num_members: int,
 ) -> Task:
+    discount = returns_discount(algo, configs)
     data_set = mirrored(settings, data_set)
     devices.split_cpu(num_members, data_set.num_bytes, settings.batch_devices)
-    memory.check_members(algo, setting, spec_of(data_set), num_members)
+    memory.check_members(algo, configs[0], spec_of(data_set), num_members)
     placement = devices.placement(num_members, settings.batch_devices)
     devices.check_precision(settings.precision)
     if handling.members_at_once % placement.num_groups:
@@ -439,7 +440,7 @@ def _task(
         spec = spec_of(data_set)
         envs.check_widths(env, env_name, spec.observation_dim, spec.action_dim, settings.dataset)
     normalizer = _normalizer(settings, data_set)
-    dataset = replay_arrays(settings, data_set, normalizer)
+    dataset = replay_arrays(settings, data_set, normalizer, discount)
     return Task(dataset, normalizer, env, placement, handling.members_at_once)
 
 
@@ -454,8 +455,24 @@ def _normalizer(settings: Settings, data_set: EpisodeSet) -> Normalizer:
     return hide_task(normalizer, data_set.num_tasks)
 
 
-def replay_arrays(settings: Settings, data_set: EpisodeSet, normalizer: Normalizer) -> Dataset:
+def replay_arrays(
+    settings: Settings, data_set: EpisodeSet, normalizer: Normalizer, discount: float | None
+) -> Dataset:
     """Returns prepared data, mirrored if that is asked for, on the device."""
     dtype = np.float16 if settings.float16 else np.float32
     factors = reward_factors(data_set) if settings.balance_tasks else None
-    return make_dataset(data_set, normalizer, dtype, factors)
+    return make_dataset(data_set, normalizer, dtype, factors, discount)
+
+
+def returns_discount(algo: Algo, configs: Sequence[Any]) -> float | None:
+    """Returns the discount of the least values that members learn from; None: from none.
+
+    Raises:
+        InputError: if they have several.
+    """
+    discounts = {types.returns_discount(algo, each) for each in configs}
+    if len(discounts) > 1:
+        raise InputError(
+            "members that learn from discounted returns have one --discount: train each in a run"
+        )
+    return discounts.pop()

@@ -57,10 +57,10 @@ def test_the_penalty_of_some_states_is_that_of_a_smaller_batch():
         jax.random.normal(keys[0], (64, 3)), jax.random.uniform(keys[1], (64, 2)),
         jnp.zeros(64), jnp.ones(64), jax.random.normal(keys[2], (64, 3)),
     )  # fmt: skip
-    batch = Batch(transition, jnp.ones(()))
+    batch = Batch(transition, jnp.ones(()), jnp.zeros(64))
     _, metrics = jax.jit(cql.update)(config, state, jnp.int32(0), keys[3], batch)
     noise = Noise(*(jnp.zeros((size, 2, 2)) for size in (64, 64, 16, 16, 16)))
-    small = Batch(jax.tree.map(lambda leaf: leaf[:16], transition), batch.bound)
+    small = Batch(jax.tree.map(lambda leaf: leaf[:16], transition), batch.bound, batch.floor[:16])
     penalty_grad = jax.jit(cql._penalty_grad)
     some, of_small = (penalty_grad(config, state, jnp.ones(()), x, noise) for x in (batch, small))
     chex.assert_trees_all_close(some, of_small, **of_sums(16 * 8))
@@ -127,7 +127,7 @@ def test_cloning_beside_q_is_that_of_td3_bc():
         observation, jax.random.uniform(keys[1], (64, 2), minval=-1), jnp.zeros(64), jnp.ones(64),
         observation,
     )  # fmt: skip
-    batch, noise = Batch(transition, jnp.ones(())), jnp.zeros((64, 2))
+    batch, noise = Batch(transition, jnp.ones(()), jnp.zeros(64)), jnp.zeros((64, 2))
     config = Config(hidden_dims=(8,), actor_bc=0.4)
     state = cql.init(config, keys[2], vectors(3, 2, 10), UNKNOWN)
 
@@ -144,6 +144,59 @@ def test_cloning_beside_q_is_that_of_td3_bc():
     assert metrics["error"] == pytest.approx(float(error), rel=1e-4)
     alone, _ = loss(dataclasses.replace(config, actor_bc=0.0), state.critic)
     assert alone == pytest.approx(-float(q.mean()), rel=1e-4)
+
+
+def test_the_q_filter_clones_what_q_prefers_to_the_policy():
+    """Q grows with the action: of the data's actions those above the policy's are cloned."""
+    transition = Transition(
+        jnp.zeros((2, 3)), jnp.array([[0.9, 0.9], [-0.9, -0.9]]), jnp.zeros(2), jnp.ones(2),
+        jnp.zeros((2, 3)),
+    )  # fmt: skip
+    keys = jax.random.split(jax.random.key(0))
+    config = Config(hidden_dims=(8,), actor_bc=1.0, q_filter=True)
+    state = cql.init(config, keys[0], vectors(3, 2, 10), UNKNOWN)
+
+    def grows(*arguments: Any) -> jax.Array:
+        return jnp.sum(arguments[-1], axis=-1)[None]  # [E, B, N]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cql, "_q", grows)
+        arguments = config, None, jnp.zeros(()), False, jnp.ones(()), transition
+        _, metrics = cql._actor_loss(state.actor, *arguments, jnp.zeros((2, 2)))
+    action = jnp.tanh(cql._head(config, state.actor, transition.observation)[0])
+    assert metrics["error"] == pytest.approx(
+        float(jnp.square(action[0] - 0.9).mean() / 2), rel=1e-4
+    )
+
+
+def test_calibrated_q_is_not_lowered_below_what_the_data_gets():
+    """Above every Q of the policy, the floor takes its actions from the gradient; below none."""
+    config = Config(hidden_dims=(8,), num_actions=2, calibrate=True, clip_gap_min=-1e9)
+    keys = jax.random.split(jax.random.key(0), 5)
+    transition = Transition(
+        jax.random.normal(keys[0], (16, 3)), jax.random.uniform(keys[1], (16, 2)),
+        jnp.zeros(16), jnp.ones(16), jax.random.normal(keys[2], (16, 3)),
+    )  # fmt: skip
+    state = cql.init(config, keys[3], vectors(3, 2, 10), UNKNOWN)
+    actions = jax.random.uniform(keys[4], (16, 6, 2), minval=-1)
+    log_probs = jnp.zeros((16, 6))
+
+    def gap(config: Config, floor: float) -> np.ndarray:
+        _, metrics = cql._penalty_loss(
+            state.critic, config, jnp.ones(()), jnp.ones(()), transition,
+            jnp.full(16, floor), actions, log_probs,
+        )  # fmt: skip
+        return np.asarray(metrics["gap"])
+
+    plain = gap(dataclasses.replace(config, calibrate=False), 0.0)
+    np.testing.assert_allclose(gap(config, -jnp.inf), plain, rtol=1e-6)
+    q = cql._q(
+        config, state.critic, jnp.ones(()), transition.observation,
+        jnp.concatenate([transition.action[:, None], actions], axis=1),
+    )  # fmt: skip
+    of_uniform = jnp.exp(q[..., 1:3]).sum(axis=-1)
+    expected = jnp.log(of_uniform + 4 * jnp.exp(50.0)) - q[..., 0]
+    np.testing.assert_allclose(gap(config, 50.0), expected.mean(axis=1), rtol=1e-5)
 
 
 def test_with_much_cloning_the_actor_keeps_to_the_data():

@@ -68,7 +68,7 @@ def test_returns_have_the_range_that_is_asked_for(normalize_reward: bool):
     )
     dataset = make_dataset(EpisodeSet("", "", [*made, fragment]), unit_normalizer(1))
     config = iql.Config(return_range=11.0, normalize_reward=normalize_reward)
-    scaled = values._reward_scale(config, dataset.statistics)
+    scaled = values.reward_scale(config, dataset.statistics)
     assert scaled == pytest.approx(11 / 5.5)  # the best return is 5, the worst -0.5
 
 

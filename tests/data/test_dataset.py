@@ -74,6 +74,23 @@ def test_a_step_without_successor_is_no_transition_but_a_step(episodes: EpisodeS
     assert drawn == allowed
 
 
+def test_the_least_value_is_discounted_and_goes_on_behind_a_time_limit():
+    rewards = np.array([1.0, -2.0, 3.0], np.float32)
+    ended, cut = (
+        Episode(np.ones((4, 1)), np.zeros((3, 2)), rewards, terminated)
+        for terminated in (True, False)
+    )
+    dataset = make_dataset(
+        EpisodeSet("", "", [ended, cut]), unit_normalizer(1), factors=np.array([2.0]), discount=0.5
+    )
+    tail = 2 * -2 / (1 - 0.5)  # the lowest reward for ever
+    of_end = [2 * (1 - 1 + 0.75), 2 * (-2 + 1.5), 6, 0]
+    np.testing.assert_allclose(dataset.value_floor[:4], of_end)
+    np.testing.assert_allclose(
+        dataset.value_floor[4:], np.add(of_end, tail * 0.5 ** np.arange(3, -1, -1))
+    )
+
+
 def test_data_without_any_transition_is_refused(episodes: EpisodeSet):
     single = [
         e._replace(observation=e.observation[:1], action=e.action[:1], reward=e.reward[:1])

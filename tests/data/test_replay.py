@@ -14,7 +14,9 @@ from rlp.data.replay import Layout, Replay, empty_replay, end_episodes, insert, 
 from rlp.types import Sources, Transition, vectors
 
 SPEC = vectors(observation_dim=1, action_dim=1, max_episode_steps=5)
-put, end = (jax.jit(f, static_argnames="layout") for f in (insert, end_episodes))
+DISCOUNT = 0.9
+put = jax.jit(insert, static_argnames="layout")
+end = jax.jit(end_episodes, static_argnames=("layout", "discount"))
 
 
 class Played:
@@ -55,12 +57,20 @@ class Played:
         self.rounds += 1
         self.steps += taken
         if ended.any():
-            self.replay = end(self.replay, layout=self.layout, ended=jnp.asarray(ended))
+            self.replay = end(self.replay, self.layout, jnp.asarray(ended), DISCOUNT)
+            self.floor(np.flatnonzero(ended).tolist())
         for env in np.flatnonzero(ended):
             for step in self.episodes[env]:
                 rewards = [each["reward"] for each in self.episodes[env]]
                 step["to_go"], step["return"] = sum(rewards[step["t"] :]), sum(rewards)
             self.episodes[env], self.now[env] = [], self._number()
+
+    def floor(self, ended: list[int]) -> None:
+        lowest = min(0.0, *(step["reward"] for step in self.steps))
+        for env in ended:
+            value = lowest / (1 - DISCOUNT)
+            for step in reversed(self.episodes[env]):
+                step["floor"] = value = step["reward"] + step["discount"] * DISCOUNT * value
 
     def kept(self) -> list[dict[str, Any]]:
         first = int(self.replay.first_round)
@@ -89,6 +99,7 @@ def test_a_replay_holds_the_last_rounds_as_they_were(seed: int, rounds: int, row
         assert data.timestep[row] == step["t"]
         assert data.return_to_go[row] == step.get("to_go", NOT_KNOWN)
         assert data.episode_return[row] == step.get("return", NOT_KNOWN)
+        assert data.value_floor[row] == pytest.approx(step.get("floor", NOT_KNOWN), abs=1e-4)
     rewards = [step["reward"] for step in played.steps]
     assert (data.lowest_reward, data.highest_reward) == (min(rewards), max(rewards))
     mean = data.sum_abs_reward / data.num_steps

@@ -149,7 +149,9 @@ def test_complete_runs(golden: Callable[[str], Any], case: str):
         def read(name: str, prefix: str = prefix) -> jax.Array:
             return jnp.asarray(vectors[prefix + name], jnp.float32)
 
-        batch = Batch(read_transition(vectors, prefix), jnp.float32(jnp.inf))
+        transition = read_transition(vectors, prefix)
+        floor = jnp.full(len(transition.reward), -jnp.inf)
+        batch = Batch(transition, jnp.float32(jnp.inf), floor)
         noise = Noise(
             read("noise_pi"), read("noise_next_backup"),
             read("uniform_cql"), read("noise_cql_current"), read("noise_cql_next"),
