@@ -2,7 +2,8 @@
 
 The policy maximises reward and entropy, whose temperature is learned so that the entropy is near a
 target. It learns online (`rlp.collect`); offline nothing keeps it near the data but many critics,
-whose lowest counts: SAC-N (2110.01548) is `--num_critics=10` and more. CQL builds on this file.
+whose lowest counts: SAC-N and, where the critics are kept unlike each other, EDAC (2110.01548; as
+snu-mllab/EDAC, 198d570, and CORL's edac.py). CQL builds on this file.
 """
 
 import math
@@ -14,6 +15,7 @@ import jax.numpy as jnp
 
 from rlp.algos.values import bellman_loss, lowest, q_limits, sample_scaled
 from rlp.config import Discount, NonNegativeFloat, Positive, PositiveFloat, Share, config
+from rlp.errors import InputError
 from rlp.nn import networks, optim
 from rlp.nn.distributions import tanh_normal_sample
 from rlp.types import (
@@ -55,6 +57,23 @@ class Config:
     backup_entropy: bool = True  # subtract alpha log pi in the backup
     log_std_min: float = -20.0  # clip of the policy's log standard deviation
     log_std_max: float = 2.0  # clip of the policy's log standard deviation
+    diversify: bool = False  # EDAC: keep the critics unlike each other, by `diversity`
+    diversity: NonNegativeFloat = 1.0  # weight of how alike their slopes are (eta; 0 to 5 there)
+
+
+_SAC_N: dict[str, Any] = {
+    "num_updates": 3_000_000,
+    "hidden_dims": (256, 256, 256),
+    "init": "edac",
+    "log_std_min": -5.0,
+    "num_critics": 10,  # 10 to 500 there, by task
+    "normalize": False,
+}
+PRESETS: dict[str, dict[str, Any]] = {
+    "paper": {},
+    "sac-n": _SAC_N,
+    "edac": {**_SAC_N, "diversify": True},
+}
 
 
 class State(NamedTuple):
@@ -77,8 +96,14 @@ class Noise(NamedTuple):
 
 
 def init(config: Config, key: jax.Array, spec: Spec, statistics: Statistics) -> State:
-    """Returns the state before the first update."""
+    """Returns the state before the first update.
+
+    Raises:
+        InputError: if one critic is to be unlike others.
+    """
     del statistics
+    if config.diversify and config.num_critics == 1:
+        raise InputError("--diversify: it keeps several critics apart; give --num_critics")
     actor_key, critic_key = jax.random.split(key)
     observation, action = jnp.zeros(spec.observation_dim), jnp.zeros(spec.action_dim)
     actor = _mlp(config, 2 * spec.action_dim).init(actor_key, observation)
@@ -164,10 +189,34 @@ def backup(
 def _critic_loss(
     critic: Params, config: Config, batch: Transition, target: jax.Array
 ) -> tuple[jax.Array, Metrics]:
-    """Returns the squared Bellman error, the sum over the critics."""
+    """Returns the squared Bellman error, the sum over the critics, and what keeps them apart."""
     q = _q(config, critic, batch.observation, batch.action[:, None])[..., 0]  # [E, B]
     loss, metrics = bellman_loss(q, target)
-    return loss, {**metrics, "backup": jnp.mean(target)}
+    metrics["backup"] = jnp.mean(target)
+    if config.diversify:
+        alike = _likeness(config, critic, batch)
+        loss, metrics["likeness"] = loss + config.diversity * alike, alike
+    return loss, metrics
+
+
+def _likeness(config: Config, critic: Params, batch: Transition) -> jax.Array:
+    """Returns how alike the slopes of the critics in the data's actions are.
+
+    That is the cosine of the angle between two of them, summed over all pairs and divided by E - 1:
+    E at most, where all are the same (2110.01548, equation 6).
+    """
+
+    def slope(one: Params) -> jax.Array:
+        """Returns the gradient [B, A] of one critic [1] in the actions."""
+        return jax.grad(
+            lambda action: jnp.sum(_q(config, one, batch.observation, action[:, None]))
+        )(batch.action)
+
+    slopes = jax.vmap(slope)(jax.tree.map(lambda leaf: leaf[:, None], critic))  # [E, B, A]
+    slopes /= jnp.linalg.norm(slopes, axis=-1, keepdims=True) + 1e-10
+    cosines = jnp.einsum("eba,fba->efb", slopes, slopes)
+    others = 1 - jnp.eye(config.num_critics)
+    return jnp.mean(jnp.sum(others[..., None] * cosines, axis=(0, 1))) / (config.num_critics - 1)
 
 
 def _actor_loss(
