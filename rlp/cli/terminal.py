@@ -157,6 +157,7 @@ class Terminal:
         env: str = "",
         diverged: Mapping[str, int] = MappingProxyType({}),
         best: float = 0.0,
+        measures: Mapping[str, Mapping[str, np.ndarray]] = MappingProxyType({}),
     ) -> None:
         """Prints a table of returns, and the interval of the members' mean.
 
@@ -167,16 +168,19 @@ class Terminal:
             diverged: the update from which on a name is not finite; it has no return.
             best: return of the data's best episode; where it is above 0 there is a column of the
                 episodes below a fifth of it.
+            measures: what else is known of episodes, as `success`, of some names; a column each.
         """
         scored = d4rl_score(env, np.zeros(1)) is not None
-        columns = ("return", *SUMMARY, *["falls"] * (best > 0), "n", *["D4RL score"] * scored)
+        extra = [*["falls"] * (best > 0), *measures]
+        columns = ("return", *SUMMARY, *extra, "n", *["D4RL score"] * scored)
         table = ScreenTable(columns)
 
         def add(name: str, values: np.ndarray, what: str, share: str) -> None:
             scores = d4rl_score(env, values)
             score = [] if scores is None else [f"{scores.mean():.1f}"]
-            fallen = [share] * (best > 0)
-            table.add_row(name, *_summary(values), *fallen, f"{values.size} {what}", *score)
+            shown = [share] * (best > 0)
+            shown += [_mean(of_rows.get(name, np.zeros(0))) for of_rows in measures.values()]
+            table.add_row(name, *_summary(values), *shown, f"{values.size} {what}", *score)
 
         for name, values in rows.items():
             if name in diverged:
@@ -220,6 +224,13 @@ def spread(values: np.ndarray) -> str:
 def _clock(seconds: float | None) -> str:
     """Returns a time as `0:01:05`."""
     return str(timedelta(seconds=round(seconds or 0)))
+
+
+def _mean(values: np.ndarray) -> str:
+    """Returns the share of flags that are set, or the mean of numbers; "" of none."""
+    if not values.size:
+        return ""
+    return f"{values.mean():.0%}" if values.dtype == bool else f"{values.mean():.2f}"
 
 
 def _summary(values: np.ndarray) -> list[str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from rlp import algos, cli, envs, runs
@@ -59,21 +60,26 @@ def evaluate_run(given: cli.Given) -> None:
             f"{run.directory} at update {step:,}, {settings.num_episodes} episodes a member"
         )
         found = _play(settings, run, saved, env, terminal)
+        firsts = np.broadcast_to(saved.diverged[:, None, None], found.values.shape)
         rows, invalid, firsts = (
-            _by_name(settings, run, each)
-            for each in (*found, np.broadcast_to(saved.diverged[:, None, None], found.values.shape))
+            _by_name(settings, run, each) for each in (found.values, found.invalid, firsts)
         )
+        measures = {name: _by_name(settings, run, each) for name, each in found.measures.items()}
         marks = {name: int(each[0]) for name, each in firsts.items() if each[0] != NEVER}
         terminal.invalid(invalid)
         data = run.record.get("data", {"returns": []})  # a collection has none
         best = max(data["returns"], default=0.0)
         if settings.target_return:
-            terminal.returns(rows, diverged=marks, best=best)
+            terminal.returns(rows, diverged=marks, best=best, measures=measures)
         else:
-            terminal.returns(rows, run.over_members(rows), env_name, marks, best)
+            terminal.returns(rows, run.over_members(rows), env_name, marks, best, measures)
         path = run.directory / "evaluation.json"
         result: dict[str, Any] = {"step": step, "env": env_name, "first_seed": settings.seed}
         result["returns"] = {name: runs.to_json(values) for name, values in rows.items()}
+        result["measures"] = {
+            measure: {name: values.tolist() for name, values in of_rows.items()}
+            for measure, of_rows in measures.items()
+        }
         result["invalid"] = {k: np.flatnonzero(v).tolist() for k, v in invalid.items() if v.any()}
         result["diverged"] = run.diverged(saved.diverged)
         files.write_json(path, {**result, **runs.environment()})
@@ -127,7 +133,7 @@ def _play(
             run.algo, run.spec, offline.policy_of(run, saved), env, seeds, show,
             np.concatenate(aims), saved.diverged == NEVER,
         )  # fmt: skip
-    return Returns(*(each.reshape(num_members, len(aims), -1) for each in found))
+    return jax.tree.map(lambda each: each.reshape(num_members, len(aims), -1), found)
 
 
 def _by_name(settings: Settings, run: Run, each: np.ndarray) -> dict[str, np.ndarray]:

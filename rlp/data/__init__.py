@@ -14,10 +14,11 @@ from rlp.data.actions import ActionFormat
 from rlp.data.columnar import column_names, is_columnar
 from rlp.data.episodes import Episode, EpisodeSet, join
 from rlp.data.flat import vector
-from rlp.data.formats import FORMATS, columns, d4rl, minari
+from rlp.data.formats import FORMATS, columns, d4rl, minari, ogbench
 from rlp.data.options import AS_STORED, ReadOptions
 from rlp.data.reading import check_file, check_folder
 from rlp.data.stored import Stored, as_set, numbered
+from rlp.envs import OGBENCH
 from rlp.errors import DataWarning, InputError, nearest
 
 BUNDLED = Path(__file__).parent / "bundled"
@@ -37,7 +38,8 @@ def load(name_or_path: str, options: ReadOptions = AS_STORED) -> EpisodeSet:
     What had to be assumed, cut or left out is warned of (DataWarning), and is in its `notes`.
 
     Args:
-        name_or_path: a bundled name, `minari:` and the name of a Minari data set, or a path.
+        name_or_path: a bundled name, `minari:` and the name of a Minari data set, `og:` and that of
+            a task of OGBench, or a path.
         options: what the data does not say itself.
 
     Raises:
@@ -73,6 +75,8 @@ def _parts(name_or_path: str) -> list[str]:
 
 def _load_one(name_or_path: str, options: ReadOptions) -> EpisodeSet:
     path = _find(name_or_path)
+    if name_or_path.startswith(OGBENCH):
+        options = replace(options, env=options.env or name_or_path)
     return as_set(_reader(path, options).read(path, options), options, name_or_path)
 
 
@@ -86,10 +90,13 @@ def _find(name_or_path: str) -> Path:
         if not MINARI_NAME.fullmatch(name):
             raise InputError(f"no data set {name_or_path}: not a name as mujoco/hopper/medium-v0")
         return minari.stored(name)
+    if name_or_path.startswith(OGBENCH):
+        return ogbench.stored(name_or_path)
     if not os.path.exists(name_or_path):
         raise InputError(
             f"no data set {name_or_path}{nearest(name_or_path, names)}: neither a path nor one of "
-            f"{', '.join(names)}; Minari's are named {MINARI}mujoco/hopper/medium-v0"
+            f"{', '.join(names)}; Minari's are named {MINARI}mujoco/hopper/medium-v0, "
+            f"OGBench's {OGBENCH}cube-single-play-singletask-task1-v0"
         )
     path = Path(name_or_path)
     if not path.is_dir():

@@ -10,6 +10,7 @@ from rlp.errors import InputError
 from rlp.types import Space, Spec
 
 GYM = "gym:"  # before the name of an environment of gymnasium
+OGBENCH = "og:"  # before the name of one of OGBench, or of a data set of theirs
 
 
 class Bounds(NamedTuple):
@@ -92,7 +93,8 @@ class Simulator(VectorEnv, Protocol):
 def make(name: str, num_envs: int = 1, bounds: Bounds | None = None) -> VectorEnv:
     """Returns `num_envs` environments: dm_control's as `walker-walk`, `gym:Hopper-v4` gymnasium's.
 
-    `walker-walk+walker-run` is several tasks, in turn, with a one-hot task behind the observation.
+    `og:cube-single-singletask-task1-v0` is OGBench's. `walker-walk+walker-run` is several tasks, in
+    turn, with a one-hot task behind the observation.
 
     Args:
         name: of the environment.
@@ -118,6 +120,11 @@ def make(name: str, num_envs: int = 1, bounds: Bounds | None = None) -> VectorEn
             from rlp.envs.gymnasium import Gymnasium
 
             return Gymnasium(name, num_envs, bounds)
+        if name.startswith(OGBENCH):
+            from rlp.envs import ogbench
+            from rlp.envs.gymnasium import Gymnasium
+
+            return Gymnasium(name, num_envs, bounds, ogbench.make_all, ogbench.NUM_BYTES)
         from rlp.envs.dm_control import DmControl
 
         return DmControl(name, num_envs, bounds)
@@ -150,6 +157,15 @@ def spec_of(env: VectorEnv) -> Spec:
     num_choices = space.num if isinstance(space, Choices) else 0
     action = Space((env.action_dim,), num_choices)
     return Spec(Space((env.observation_dim,)), action, env.max_episode_steps)
+
+
+def measures_of(env: VectorEnv) -> dict[str, np.ndarray]:
+    """Returns by what the last episodes are judged beside their returns, [N] each, as `success`.
+
+    Of most environments that is nothing. Flags are bool, counts are numbers.
+    """
+    of_env: Any = getattr(env, "measures", dict)
+    return of_env()
 
 
 def check_widths(

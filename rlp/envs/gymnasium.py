@@ -9,7 +9,7 @@ import importlib.util
 import logging
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gymnasium
@@ -30,16 +30,23 @@ ROUNDING = 1e-5  # of observations in float32
 class Gymnasium:
     """N copies of one environment; one that has ended waits for its reset."""
 
-    def __init__(self, name: str, num_envs: int, bounds: Bounds | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        num_envs: int,
+        bounds: Bounds | None = None,
+        make_all: Callable[[str, int], list[Any]] | None = None,
+        num_bytes: int = LEAST_BYTES,
+    ) -> None:
         memory.check(
             f"{num_envs:,} environments {name}",
-            num_envs * LEAST_BYTES,
+            num_envs * num_bytes,
             memory.of_machine(),
             "choose fewer members or episodes",
         )
         self._name, self.num_envs, self._ready = name, num_envs, False
         self._family = name.removeprefix("gym:").rsplit("-v", 1)[0]
-        self._envs = [_make(name) for _ in range(num_envs)]
+        self._envs = (make_all or _make_all)(name, num_envs)
         first = self._envs[0]
         seen, space = first.observation_space, first.action_space
         if not _is_vector(seen) or not (isinstance(space, Discrete) or _is_vector(space)):
@@ -65,6 +72,7 @@ class Gymnasium:
         self._observation = np.zeros((num_envs, self.observation_dim))
         self._running = np.zeros(num_envs, bool)
         self._is_invalid = np.zeros(num_envs, bool)
+        self._success: np.ndarray | None = None  # of environments that say so
         mujoco: Any = sys.modules.get("mujoco")  # imported by environments that simulate with it
         self._failures = (mujoco.FatalError,) if mujoco else ()
         has_warnings = mujoco and hasattr(getattr(first.unwrapped, "data", None), "warning")
@@ -82,7 +90,13 @@ class Gymnasium:
             self._observation[i], _ = self._envs[i].reset(seed=seed)
         self._running[numbers] = True
         self._is_invalid[numbers] = False
+        if self._success is not None:
+            self._success[numbers] = False
         return self._observation.copy()
+
+    def measures(self) -> dict[str, np.ndarray]:
+        """Returns whether each episode was a success, if the environment says so."""
+        return {} if self._success is None else {"success": self._success.copy()}
 
     def physics(self) -> np.ndarray:
         """Returns positions and velocities [N, P] of MuJoCo environments."""
@@ -147,15 +161,16 @@ class Gymnasium:
         """
         reward = np.zeros(self.num_envs)
         terminated, truncated = np.zeros((2, self.num_envs), bool)
-        for i in np.flatnonzero(self._running):
+        for i in np.flatnonzero(self._running).tolist():
             try:
-                seen, *outcome, _ = self._envs[i].step(self._own(action[i]))
+                seen, *outcome, info = self._envs[i].step(self._own(action[i]))
             except self._failures:
                 self._is_invalid[i] = True
                 continue
             has_warned = (
                 self._resets and self._envs[i].unwrapped.data.warning.number[self._resets].any()
             )
+            self._judge(i, info)
             if not has_warned and np.isfinite([*seen, outcome[0]]).all():
                 self._observation[i], (reward[i], terminated[i], truncated[i]) = seen, outcome
             else:
@@ -169,6 +184,18 @@ class Gymnasium:
             truncated & ~terminated,
             self._is_invalid.copy(),
         )
+
+    def _judge(self, number: int, info: dict[str, Any]) -> None:
+        """Takes down what an environment says of success."""
+        said = info.get("success", info.get("is_success"))
+        if said is not None:
+            if self._success is None:
+                self._success = np.zeros(self.num_envs, bool)
+            self._success[number] |= bool(said)
+
+
+def _make_all(name: str, num_envs: int) -> list[Any]:
+    return [_make(name) for _ in range(num_envs)]
 
 
 def _quieten(name: str) -> None:

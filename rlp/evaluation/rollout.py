@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rlp.data.episodes import Episode
-from rlp.envs import Outcome, VectorEnv
+from rlp.envs import Outcome, VectorEnv, measures_of
 from rlp.evaluation import policy as policies
 from rlp.evaluation.policy import Policy
 from rlp.types import Algo, Spec
@@ -36,6 +36,7 @@ class Returns(NamedTuple):
 
     values: np.ndarray  # undiscounted returns; NaN of members that did not act
     invalid: np.ndarray  # bool: the simulation became invalid, and that was the return until then
+    measures: dict[str, np.ndarray]  # what else the environment says of episodes, as `success`
 
 
 class Recorded(NamedTuple):
@@ -83,7 +84,7 @@ def rollout(
         values += np.where(taken.running, taken.outcome.reward, 0)
         invalid |= taken.running & taken.outcome.invalid
         on_step(count)
-    return Returns(values, invalid)
+    return Returns(values, invalid, measures_of(env))
 
 
 def record(
@@ -227,7 +228,7 @@ def evaluate_random(
         return rollout(lambda *_: rng.uniform(-1, 1, size), env, starts, on_step, counts)
 
     found = _in_rounds(play, env, 1, len(seeds), on_step)
-    return Returns(*(each[0] for each in found))
+    return jax.tree.map(lambda each: each[0], found)
 
 
 def _in_rounds(
@@ -249,5 +250,7 @@ def _in_rounds(
         counts = numbers < num_episodes
         which = np.minimum(numbers, num_episodes - 1)
         found = play(which, counts, lambda count, before=before: on_step(before + count))
-        rounds.append([each.reshape(num_members, -1)[:, counts] for each in found])
-    return Returns(*(np.concatenate(each, axis=1) for each in zip(*rounds, strict=True)))
+        rounds.append(
+            jax.tree.map(lambda x, counts=counts: x.reshape(num_members, -1)[:, counts], found)
+        )
+    return jax.tree.map(lambda *each: np.concatenate(each, axis=1), *rounds)

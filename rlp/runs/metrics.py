@@ -128,17 +128,25 @@ class MetricsLog:
             file.write("".join(lines))
 
     def write_returns(self, step: int, returns: Returns) -> None:
-        """Writes one evaluation [M, N]: each task's mean as a metric, all of it to returns.json.
+        """Writes one evaluation [M, N]: each task's means as metrics, all of it to returns.json.
 
         The file comes last, and is whole or not at all: an evaluation that is in it was finished.
         """
-        by_task = self._run.by_task("return", returns.values.T)  # [N, M]
-        self.write(step, {name: each.mean(axis=0) for name, each in by_task.items()})
+        means = {
+            name: each.mean(axis=0)
+            for measure, values in {"return": returns.values, **returns.measures}.items()
+            for name, each in self._run.by_task(measure, values.T).items()  # [N, M]
+        }
+        self.write(step, means)
         invalid = self._run.by_member(returns.invalid)
+        measures = {name: self._run.by_member(x) for name, x in returns.measures.items()}
         for name, values in self._run.by_member(returns.values).items():
             entry = {"step": step, "member": name, "returns": values.tolist()}
-            episodes = np.flatnonzero(invalid[name]).tolist()
-            self._evaluations.append({**entry, "invalid": episodes} if episodes else entry)
+            if episodes := np.flatnonzero(invalid[name]).tolist():
+                entry["invalid"] = episodes
+            if measures:
+                entry["measures"] = {measure: x[name].tolist() for measure, x in measures.items()}
+            self._evaluations.append(entry)
         entries = [{**e, "returns": to_json(np.array(e["returns"]))} for e in self._evaluations]
         write_json(self._run.directory / "returns.json", entries)
 

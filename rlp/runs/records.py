@@ -159,6 +159,7 @@ class Evaluation(TypedDict):
     member: str
     returns: Numbers | None  # None: the member is not finite
     invalid: NotRequired[list[int]]  # episodes whose simulation became invalid
+    measures: NotRequired[dict[str, list]]  # what else the environment says of each episode
 
 
 class Point(TypedDict):

@@ -11,7 +11,13 @@ from rlp.algos import presets
 from rlp.cli.terminal import Terminal
 from rlp.data.episodes import EpisodeSet, reward_factors
 from rlp.envs import VectorEnv
-from rlp.evaluation.rollout import evaluate_random, evaluation_seeds, most_steps, num_simulators
+from rlp.evaluation.rollout import (
+    Returns,
+    evaluate_random,
+    evaluation_seeds,
+    most_steps,
+    num_simulators,
+)
 from rlp.runs import Run, report
 from rlp.system import devices, files
 from rlp.training import offline, online, start
@@ -92,10 +98,12 @@ def _conclude_online(
     """Shows the returns of the last evaluation, and writes them to result.json and the report."""
     last = run.evaluations()[-len(run.seeds) :]
     seeds = evaluation_seeds(len(last[0]["returns"]))
-    rows = {"random policy": evaluate_random(env, seeds).values}
+    of_random = evaluate_random(env, seeds)
+    rows = {"random policy": of_random.values}
     rows |= {entry["member"]: np.array(entry["returns"]) for entry in last}
     rows.update(dict.fromkeys(diverged, np.array([np.nan])))
-    terminal.returns(rows, run.over_members(rows), run.record["env"], diverged)
+    measures = _measures(run, of_random, last)
+    terminal.returns(rows, run.over_members(rows), run.record["env"], diverged, measures=measures)
     _write_result(run, rows, diverged, terminal)
 
 
@@ -113,6 +121,7 @@ def _conclude(
         for number, name in enumerate(run.tasks)
         if len(returns := start.returns_of(data_set, number))
     }
+    found = None
     if task.env:
         num_tasks = len(run.tasks)
         seeds = evaluation_seeds(schedule.final_episodes, num_tasks)
@@ -127,8 +136,22 @@ def _conclude(
     marks = {name + task: first for name, first in diverged.items() for task in run.tasks}
     rows.update(dict.fromkeys(marks, np.array([np.nan])))
     best = max(run.record["data"]["returns"], default=0.0)
-    terminal.returns(rows, run.over_members(rows), run.record["env"], marks, best)
+    terminal.returns(
+        rows, run.over_members(rows), run.record["env"], marks, best, _measures(run, found, last)
+    )
     _write_result(run, rows, diverged, terminal, marks)
+
+
+def _measures(
+    run: Run, of_random: Returns | None, entries: list[dict[str, Any]]
+) -> dict[str, dict[str, np.ndarray]]:
+    """Returns what else is known of the random policy's and the members' episodes, by row."""
+    measures = of_random.measures if of_random else {}
+    return {
+        name: run.by_task("random policy", values)
+        | {e["member"]: np.array(e["measures"][name]) for e in entries if "measures" in e}
+        for name, values in measures.items()
+    }
 
 
 def _write_result(

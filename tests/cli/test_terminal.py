@@ -193,3 +193,15 @@ def test_a_run_in_a_terminal_leaves_its_lines_only(tmp_path: Path, num_columns: 
     ]
     assert left == []
     assert len(terminal.lines) < 40
+
+
+def test_flags_are_shares_and_counts_are_means(capsys: pytest.CaptureFixture[str]):
+    rows = {"seed=0": np.array([1.0, 2.0, 3.0, 4.0]), "data": np.array([1.0])}
+    measures = {
+        "success": {"seed=0": np.array([True, True, True, False])},
+        "captures": {"seed=0": np.array([0, 1, 0, 0])},
+    }
+    Terminal(quiet=True).returns(rows, measures=measures)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert next(line for line in lines if "seed=0" in line)[-4:] == ["75%", "0.25", "4", "episodes"]
+    assert next(line for line in lines if "data" in line)[-2:] == ["1", "episodes"]

@@ -53,8 +53,8 @@ class Countdown:
 def test_an_ended_episode_earns_nothing_more(terminates: bool):
     env = Countdown(3, terminates)
     steps = []
-    returns, _ = rollout(lambda *_: np.ones((3, 2)), env, [4, 1, 2], steps.append)
-    assert returns.tolist() == [4, 1, 2]
+    found = rollout(lambda *_: np.ones((3, 2)), env, [4, 1, 2], steps.append)
+    assert found.values.tolist() == [4, 1, 2]
     assert steps == [1, 2, 3, 4]
 
 
@@ -77,9 +77,32 @@ def test_members_act_with_their_own_parameters_on_normalised_observations():
     params = {"output": {"kernel": kernel, "bias": jnp.zeros((2, 2))}}
     normalizer = Normalizer(jnp.full(3, 4.0), jnp.full(3, 2.0))  # (5 - 4) / 2
     members = policy.Policy(stack(configs), params, normalizer)
-    returns, _ = evaluate(bc, spec, members, Countdown(6), [1, 2, 3])
+    found = evaluate(bc, spec, members, Countdown(6), [1, 2, 3])
     expected = [[0, 0, 0], np.tanh(0.5) * np.array([1, 2, 3])]
-    np.testing.assert_allclose(returns, expected, rtol=1e-5)
+    np.testing.assert_allclose(found.values, expected, rtol=1e-5)
+    assert found.measures == {}
+
+
+class Judged(Countdown):
+    """Says of an episode whether it had at least two steps, and how many."""
+
+    def reset(
+        self, seeds: Sequence[int] | None = None, which: Sequence[int] | None = None
+    ) -> np.ndarray:
+        self.lengths = np.array(seeds)
+        return super().reset(seeds, which)
+
+    def measures(self) -> dict[str, np.ndarray]:
+        return {"success": self.lengths >= 2, "steps": self.lengths.copy()}
+
+
+def test_what_an_environment_says_of_episodes_is_kept_round_by_round():
+    spec = vectors(3, 2, 10)
+    found = evaluate(bc, spec, two_members(), Judged(4), [1, 2, 3])  # two at once, then one
+    assert found.measures["success"].tolist() == [[False, True, True]] * 2
+    assert found.measures["steps"].tolist() == [[1, 2, 3]] * 2
+    of_random = evaluate_random(Judged(2), [1, 2, 3])
+    assert of_random.measures["steps"].tolist() == [1, 2, 3]
 
 
 def two_members() -> policy.Policy:

@@ -83,7 +83,7 @@ def test_what_is_not_there_up_to_the_checkpoint_is_named(run: Run):
     log = MetricsLog(run, 0, wandb=False)
     for step in (10, 20):
         log.write(step, {"loss": np.zeros(2)})
-        log.write_returns(step, Returns(np.ones((2, 1)), np.zeros((2, 1), bool)))
+        log.write_returns(step, Returns(np.ones((2, 1)), np.zeros((2, 1), bool), {}))
     log.close()
     with pytest.raises(InputError, match=r"metrics\.jsonl: nothing of update 30"):
         MetricsLog(run, 30, wandb=False)
@@ -92,3 +92,15 @@ def test_what_is_not_there_up_to_the_checkpoint_is_named(run: Run):
         MetricsLog(run, 20, wandb=False)
     MetricsLog(run, 10, wandb=False).close()  # it was killed before the evaluation was whole
     assert metrics.read_text().count("\n") == 2
+
+
+def test_what_else_is_known_of_episodes_is_a_metric_and_read_again(run: Run):
+    log = MetricsLog(run, 0, wandb=False)
+    success = np.array([[True, False], [True, True]])
+    log.write_returns(10, Returns(np.ones((2, 2)), np.zeros((2, 2), bool), {"success": success}))
+    log.close()
+    assert [entry["measures"] for entry in run.evaluations()] == [
+        {"success": [True, False]},
+        {"success": [True, True]},
+    ]
+    assert list(run.curves()["success"].values()) == [[(10, 0.5)], [(10, 1.0)]]

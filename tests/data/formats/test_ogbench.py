@@ -5,7 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rlp import data
+from rlp import data, envs
+from rlp.data.formats import ogbench
+from rlp.envs import Bounds
+from rlp.envs import ogbench as ogbench_envs
 from rlp.errors import InputError
 
 RNG = np.random.default_rng(0)
@@ -51,3 +54,39 @@ def test_columns_that_ogbench_does_not_have_are_told(tmp_path: Path):
     for changed in ({"timeouts": timeouts}, {"masks": np.ones(7)}):
         with pytest.raises(InputError, match=r"it has observations, actions, terminals, qpos"):
             data.load(write(tmp_path / "a.npz", **changed))
+
+
+TASK = "og:cube-single-play-singletask-task1-v0"
+
+
+def test_a_task_computes_its_rewards_from_the_states(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def task_rewards(name: str, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        assert name == TASK
+        done = columns["qpos"][:, 0]
+        return {"rewards": done - 1, "masks": 1 - done}
+
+    monkeypatch.setattr(ogbench_envs, "task_rewards", task_rewards)
+    monkeypatch.setattr(ogbench, "FOLDER", tmp_path)
+    qpos = np.zeros((7, 4))
+    qpos[2, 0] = 1
+    write(tmp_path / "cube-single-play-v0.npz", qpos=qpos)
+    monkeypatch.setattr(envs, "action_space", lambda _: Bounds(np.array([-1]), np.array([1])))
+    read = data.load(TASK)
+    assert read.env == TASK
+    assert read.has_rewards
+    assert read.lengths.tolist() == [3, 1, 3]
+    assert read.returns.tolist() == [-2, -1, -3]
+
+
+def test_data_of_a_task_that_is_not_there_names_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(ogbench, "FOLDER", tmp_path)
+    with pytest.raises(InputError, match=r"download_datasets\(\['cube-single-play-v0'\]\)"):
+        data.load(TASK)
+    with pytest.raises(InputError, match="does not say which data is meant"):
+        data.load("og:cube-single-singletask-task1-v0")
+    with pytest.raises(InputError, match="single tasks are learned, not goals"):
+        data.load("og:cube-single-play-v0")

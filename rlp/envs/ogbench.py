@@ -1,0 +1,115 @@
+"""OGBench's single-task environments (2410.20092), as `og:cube-single-play-singletask-task1-v0`.
+
+A name may be that of a data set, which has `play` before `singletask`; the environment's has not.
+An episode ends where its task is done, which is its success.
+"""
+
+import copy
+import re
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from rlp.envs import OGBENCH
+from rlp.errors import InputError, nearest
+
+NUM_BYTES = 60_000_000  # of an environment, beside the model that all share
+NAME = re.compile(
+    r"(?P<scene>[a-z0-9-]+?)(-(?P<kind>play|noisy|navigate|stitch|explore))?"
+    r"-(?P<task>singletask(-task\d)?)-(?P<version>v\d+)"
+)
+EXAMPLE = f"{OGBENCH}cube-single-play-singletask-task1-v0"
+
+
+def data_name(name: str) -> str:
+    """Returns the name of the file of a task's data: `cube-single-play-v0`.
+
+    Raises:
+        InputError: if the name does not say which of a scene's data sets is meant.
+    """
+    found = _parsed(name)
+    if not found["kind"]:
+        raise InputError(f"{name}: it does not say which data is meant; name it as {EXAMPLE}")
+    return f"{found['scene']}-{found['kind']}-{found['version']}"
+
+
+def make_all(name: str, num_envs: int) -> list[Any]:
+    """Returns environments with one model: the first takes seconds to build, each other does not.
+
+    Raises:
+        ModuleNotFoundError: if OGBench is not installed.
+        InputError: if it has no such environment.
+    """
+    first = _make(name)
+    shared: dict[int, Any] = {}
+    _find_fixed(first.unwrapped, shared, set())
+    return [first, *(copy.deepcopy(first, dict(shared)) for _ in range(num_envs - 1))]
+
+
+def task_rewards(name: str, columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Returns what a task pays for states [N] of the simulator, and where it was not done: `masks`.
+
+    Args:
+        name: of the environment.
+        columns: `qpos`, and of scenes with buttons `button_states`, [N, ...].
+
+    Raises:
+        ModuleNotFoundError: if OGBench is not installed.
+        InputError: if a column is missing, or there is no such environment.
+    """
+    first = _make(name)
+    from ogbench.relabel_utils import relabel_dataset
+
+    filled = dict(columns)
+    try:
+        relabel_dataset(_gymnasium_id(name), first, filled)
+    except KeyError as error:
+        raise InputError(f"no column {error.args[0]}, from which {name} has its rewards") from None
+    return {each: filled[each] for each in ("rewards", "masks")}
+
+
+def _parsed(name: str) -> re.Match[str]:
+    found = NAME.fullmatch(name.removeprefix(OGBENCH))
+    if not found:
+        raise InputError(f"{name}: single tasks are learned, not goals; name one as {EXAMPLE}")
+    return found
+
+
+def _gymnasium_id(name: str) -> str:
+    """Returns what gymnasium calls the environment."""
+    found = _parsed(name)
+    return f"{found['scene']}-{found['task']}-{found['version']}"
+
+
+def _make(name: str) -> Any:
+    """Returns an environment whose model is built."""
+    own_id = _gymnasium_id(name)
+    import gymnasium
+    import ogbench  # which registers its environments
+
+    del ogbench
+    if own_id not in gymnasium.registry:
+        known = [f"{OGBENCH}{each}" for each in gymnasium.registry if "singletask" in each]
+        raise InputError(f"no environment {name}{nearest(OGBENCH + own_id, known)}")
+    warnings.filterwarnings("ignore", ".*Box (low|high)'s precision")  # gymnasium's, every reset
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of GLFW without a display
+        made = gymnasium.make(own_id, disable_env_checker=True)
+        made.reset()
+    return made
+
+
+def _find_fixed(x: Any, found: dict[int, Any], seen: set[int]) -> None:
+    """Finds what no step changes, in an object and all that it holds: the model and its source."""
+    if id(x) in seen:
+        return
+    seen.add(id(x))
+    if type(x).__name__ == "MjModel" or type(x).__module__.startswith("dm_control.mjcf"):
+        found[id(x)] = x
+    elif isinstance(x, (dict, list, tuple)):
+        for each in x.values() if isinstance(x, dict) else x:
+            _find_fixed(each, found, seen)
+    elif type(x).__module__.startswith("ogbench"):
+        _find_fixed(vars(x), found, seen)
