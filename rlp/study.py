@@ -27,6 +27,7 @@ from rlp.training.offline import Schedule
 LEGEND = """A member counts by the mean of its episodes, and n is the number of members. ± is half
 of Student's 95 % interval of their mean (by the standard error, over n - 1). An episode that earns
 less than a fifth of the data's best is a fall: a walker on the ground."""
+SUCCESS = "The environment says which episodes were a success: the share is of all episodes."
 
 Rows = Mapping[str, tuple[str, Mapping[str, str]]]  # name -> algorithm and its flags
 ALGORITHMS: Rows = {  # light presets: 5 seeds take half an hour on 2 cores or so
@@ -79,6 +80,7 @@ class Cell(NamedTuple):
     episodes: np.ndarray  # [M, episodes], returns; NaN of a member that diverged
     data: np.ndarray  # returns of the data's episodes
     random: np.ndarray  # returns of episodes of a random policy
+    success: np.ndarray | None = None  # [M, episodes] bool, where the environment says so
 
     @property
     def is_finite(self) -> np.ndarray:
@@ -105,7 +107,10 @@ class Cell(NamedTuple):
         if len(self.members) > 1:
             _, high = statistics.mean_interval(self.members)
             text += f" ± {high - self.members.mean():.0f}"
-        text += f" ({_percent(self.falls)} fall)" if self.falls > 0 else ""
+        if self.success is not None:
+            text += f" ({_percent(self.success[self.is_finite].mean())} success)"
+        elif self.falls > 0:
+            text += f" ({_percent(self.falls)} fall)"
         return f"{text} ({lost} diverged)" if lost else text
 
 
@@ -205,10 +210,12 @@ def cells(study: Study) -> dict[str, dict[str, Cell]]:
             if (path := _path(study, row, name)).exists():
                 run = _read(path)
                 for task in run.tasks:
+                    of_task = [label + task for label in run.labels]
                     found.setdefault(name + task, {})[row] = Cell(
-                        episodes=_returns(run, *(label + task for label in run.labels)),
+                        episodes=_returns(run, *of_task),
                         data=_returns(run, f"data ({data_set}){task}")[0],
                         random=_returns(run, f"random policy{task}")[0],
+                        success=_success(run, of_task),
                     )
     return found
 
@@ -229,6 +236,12 @@ def _returns(run: runs.Run, *names: str) -> np.ndarray:
     return np.array([found[name] or nothing for name in names], float)
 
 
+def _success(run: runs.Run, names: Sequence[str]) -> np.ndarray | None:
+    """Returns which episodes [names, episodes] were a success; None where that is not said."""
+    said = run.record.get("measures", {}).get("success")
+    return None if said is None else np.array([said[name] for name in names])
+
+
 def page(study: Study, doc: str) -> str:
     """Returns what `doc` says of the study, and all its results so far, in markdown."""
     title, _, text = doc.partition("\n")
@@ -238,7 +251,8 @@ def page(study: Study, doc: str) -> str:
         "![returns of all cells](returns.png)",
         table(study),
     ]
-    parts += [LEGEND, details(study)]
+    says = any(cell.success is not None for of in cells(study).values() for cell in of.values())
+    parts += [LEGEND, *[SUCCESS] * says, details(study)]
     parts += ["Differences between members of one seed:", differences(study)] * bool(study.pairs)
     return "\n\n".join(parts) + "\n"
 

@@ -205,3 +205,13 @@ def test_a_record_that_is_no_cell_is_named(made: Study):
         path.write_text(json.dumps({**record, key: value}))
         with pytest.raises(InputError, match=said):
             study.table(made)
+
+
+def test_success_stands_where_the_environment_says_it(made: Study):
+    assert study.SUCCESS not in study.page(made, "A study.")
+    record = json.loads((made.results / "a_walk.json").read_text())
+    success = {"seed=0": [True, False], "seed=1": [True, True], "random policy": [False]}
+    record["measures"] = {"success": success}
+    (made.results / "a_walk.json").write_text(json.dumps(record))
+    assert "| a | 5 ± 25 (75 % success) |" in study.table(made)
+    assert study.SUCCESS in study.page(made, "A study.")

@@ -86,17 +86,36 @@ def _gymnasium_id(name: str) -> str:
 def _make(name: str) -> Any:
     """Returns an environment whose model is built."""
     own_id = _gymnasium_id(name)
+    try:
+        return make_own(own_id)
+    except LookupError:
+        import gymnasium
+
+        known = [f"{OGBENCH}{each}" for each in gymnasium.registry if "singletask" in each]
+        raise InputError(f"no environment {name}{nearest(OGBENCH + own_id, known)}") from None
+
+
+def make_own(own_id: str, **arguments: Any) -> Any:
+    """Returns an environment by the name that gymnasium has for it, its model built.
+
+    Args:
+        own_id: as `cube-single-v0`.
+        **arguments: of its constructor.
+
+    Raises:
+        ModuleNotFoundError: if OGBench is not installed.
+        LookupError: if it has no such environment.
+    """
     import gymnasium
     import ogbench  # which registers its environments
 
     del ogbench
     if own_id not in gymnasium.registry:
-        known = [f"{OGBENCH}{each}" for each in gymnasium.registry if "singletask" in each]
-        raise InputError(f"no environment {name}{nearest(OGBENCH + own_id, known)}")
+        raise LookupError(own_id)
     warnings.filterwarnings("ignore", ".*Box (low|high)'s precision")  # gymnasium's, every reset
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of GLFW without a display
-        made = gymnasium.make(own_id, disable_env_checker=True)
+        made = gymnasium.make(own_id, disable_env_checker=True, **arguments)
         made.reset()
     return made
 

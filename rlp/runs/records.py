@@ -150,6 +150,7 @@ class Cell(TypedDict):
     settings: dict
     members: Annotated[list[Member], "one member or several", bool]
     returns: dict[str, Numbers | None]
+    measures: NotRequired[dict[str, dict[str, list]]]
 
 
 class Evaluation(TypedDict):

@@ -104,7 +104,7 @@ def _conclude_online(
     rows.update(dict.fromkeys(diverged, np.array([np.nan])))
     measures = _measures(run, of_random, last)
     terminal.returns(rows, run.over_members(rows), run.record["env"], diverged, measures=measures)
-    _write_result(run, rows, diverged, terminal)
+    _write_result(run, rows, measures, diverged, terminal)
 
 
 def _conclude(
@@ -136,10 +136,9 @@ def _conclude(
     marks = {name + task: first for name, first in diverged.items() for task in run.tasks}
     rows.update(dict.fromkeys(marks, np.array([np.nan])))
     best = max(run.record["data"]["returns"], default=0.0)
-    terminal.returns(
-        rows, run.over_members(rows), run.record["env"], marks, best, _measures(run, found, last)
-    )
-    _write_result(run, rows, diverged, terminal, marks)
+    measures = _measures(run, found, last)
+    terminal.returns(rows, run.over_members(rows), run.record["env"], marks, best, measures)
+    _write_result(run, rows, measures, diverged, terminal, marks)
 
 
 def _measures(
@@ -157,13 +156,19 @@ def _measures(
 def _write_result(
     run: Run,
     rows: dict[str, np.ndarray],
+    measures: dict[str, dict[str, np.ndarray]],
     diverged: dict[str, int],
     terminal: Terminal,
     marks: dict[str, int] | None = None,
 ) -> None:
     """Writes result.json and the report; `marks` are the rows of members that are over."""
     returns = {name: runs.to_json(values) for name, values in rows.items()}
-    result = {"returns": returns, "diverged": diverged, **run.record}
+    result: dict[str, Any] = {"returns": returns, "diverged": diverged, **run.record}
+    if measures:
+        result["measures"] = {
+            measure: {name: values.tolist() for name, values in of_rows.items()}
+            for measure, of_rows in measures.items()
+        }
     files.write_json(run.directory / "result.json", result)
     policy, _ = offline.load_policy(run)
     page = report.write(run, rows, policy.params, diverged if marks is None else marks)
