@@ -406,7 +406,7 @@ def _mlp(config: Config, output_dim: int) -> networks.Network:
 
 def returns_discount(config: Config) -> float | None:
     """Returns the discount of the least values in its batches; None: it does not need them."""
-    return config.discount if config.calibrate else None
+    return float(config.discount) if config.calibrate else None
 
 
 def limits(config: Config, spec: Spec, statistics: Statistics) -> Limits:

@@ -12,8 +12,9 @@ import rlp
 from rlp import envs, runs
 from rlp.commands import evaluate, finetune, learn
 from rlp.data.formats import packed
+from rlp.errors import InputError
 from rlp.runs import checkpoint
-from rlp.training import offline
+from rlp.training import offline, online
 from tests.training.test_online import maker
 from tests.whole_runs import refused, states
 
@@ -171,3 +172,22 @@ def test_help_shows_each_flag_once_with_its_own_default(capsys: Any):
     flags = [words[0] for words in lines if words and words[0].startswith("--")]
     assert len(flags) == len(set(flags))
     assert ["--num_envs", "1"] in [words[:2] for words in lines]
+
+
+def test_cal_ql_learns_from_returns_of_its_own_episodes_too(monkeypatch: pytest.MonkeyPatch):
+    data, ended = offline_run("cqlsac", calibrate=True, discount=0.9), []
+
+    def end(*arguments: Any) -> Any:
+        replays = own_end(*arguments)
+        ended.append((arguments[-1], np.isfinite(replays.data.value_floor[0]).sum()))
+        return replays
+
+    own_end = online.end
+    monkeypatch.setattr(online, "end", end)
+    finetune.main(["runs/offline", *ONLINE, "--name=online"])
+    assert {round(discount, 6) for discount, _ in ended} == {0.9}
+    assert ended[-1][1] > ended[0][1] > 0
+    with pytest.raises(InputError, match="have one --discount: train each in a run"):
+        rlp.train("cqlsac", data, calibrate=True, discount=[0.9, 0.99], progress=False)
+    with pytest.raises(InputError, match="have one --discount: train each in a run"):
+        rlp.learn("cqlsac", "target", calibrate=True, discount=[0.9, 0.99], progress=False)
