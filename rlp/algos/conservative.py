@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from rlp.algos import sac
 from rlp.algos.sac import Head, sample_actions
 from rlp.nn import optim
-from rlp.types import Metrics
+from rlp.types import Limits, Metrics
 
 ALPHA_PRIME_MAX = 1e6
 
@@ -86,6 +86,22 @@ def step_multiplier(
 def multiplier(log_alpha_prime: jax.Array) -> jax.Array:
     """Returns alpha', the weight that is learned."""
     return jnp.clip(jnp.exp(log_alpha_prime), 0, ALPHA_PRIME_MAX)
+
+
+def open_below(config: Any, limits: Limits) -> Limits:
+    """Returns bounds on Q and its backup without the low ones, where the penalty has weight.
+
+    It lowers Q of actions outside the data, and by the backup all others, without end (theorem
+    3.1). What is tolerated above the high one is a fifth of the larger of both, as everywhere:
+    where rewards are costs that is the low one, which is gone then.
+    """
+
+    def opened(low: jax.Array, high: jax.Array) -> tuple[jax.Array, jax.Array]:
+        room = 0.2 * jnp.maximum(jnp.abs(low) - jnp.abs(high), 0)
+        has_weight = config.cql_weight > 0
+        return jnp.where(has_weight, -jnp.inf, low), high + jnp.where(has_weight, room, 0)
+
+    return {name: opened(*pair) for name, pair in limits.items()}
 
 
 def _multiplier_loss(log_alpha_prime: jax.Array, config: Any, gap: jax.Array) -> jax.Array:

@@ -410,27 +410,9 @@ def returns_discount(config: Config) -> float | None:
 
 
 def limits(config: Config, spec: Spec, statistics: Statistics) -> Limits:
-    """Returns the bounds on Q and its backup: SAC's, but for a low one where a penalty has weight.
-
-    The penalty lowers Q of actions outside the data, and by the backup all others, without end
-    (theorem 3.1). What is tolerated above the high one is a fifth of the larger of both, as
-    everywhere: where rewards are costs that is the low one, which is gone then.
-    """
+    """Returns the bounds on Q and its backup, SAC's; with a penalty there is no low one."""
     found = sac.limits(config, spec, statistics)
-    if not config.num_actions:
-        return found
-
-    def without_low(low: jax.Array, high: jax.Array) -> tuple[jax.Array, jax.Array]:
-        room = 0.2 * jnp.maximum(jnp.abs(low) - jnp.abs(high), 0)
-        return jnp.full_like(low, -jnp.inf), high + room
-
-    return {
-        name: jax.tree.map(
-            lambda free, bound: jnp.where(config.cql_weight > 0, free, bound),
-            without_low(*pair), pair,
-        )
-        for name, pair in found.items()
-    }  # fmt: skip
+    return conservative.open_below(config, found) if config.num_actions else found
 
 
 def actor(config: Config, state: State) -> Params:

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from rlp.algos import conservative
 from rlp.algos.values import q_limits, scale_rewards
 from rlp.config import Discount, NonNegativeFloat, Positive, PositiveFloat, Share, config
 from rlp.data.dataset import sample_n_steps, statistics_of
@@ -161,11 +162,7 @@ def _network(config: Config, output_dim: int) -> networks.Network:
 
 def limits(config: Config, spec: Spec, statistics: Statistics) -> Limits:
     """Returns the bounds on Q and its backup; a penalty lowers them without end."""
-    found = q_limits(config, spec, statistics)
-    return {
-        name: (jnp.where(config.cql_weight > 0, -jnp.inf, low), high)
-        for name, (low, high) in found.items()
-    }
+    return conservative.open_below(config, q_limits(config, spec, statistics))
 
 
 def actor(config: Config, state: State) -> Params:
