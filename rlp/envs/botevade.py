@@ -188,13 +188,13 @@ def play(
 
     def body(state: State, at: tuple[jax.Array, jax.Array]) -> tuple[State, None]:
         number, draw = at
-        goes_on = (number < num_substeps) & ~_has_arrived(state)
+        goes_on = (number < num_substeps) & ~has_arrived(state)
         new = substep(arena, state, draw)
         return jax.tree.map(lambda new, old: jnp.where(goes_on, new, old), new, state), None
 
     state, _ = jax.lax.scan(body, state, (jnp.arange(MAX_SUBSTEPS), draws))
     state = state._replace(num_steps=state.num_steps + 1)
-    puffed, terminated = state.captures > before.captures, _has_arrived(state)
+    puffed, terminated = state.captures > before.captures, has_arrived(state)
     truncated = ~terminated & (state.num_steps >= MAX_STEPS)
     reward = terminated.astype(state.distance.dtype) - puffed
     return state, Timestep(observe(state, puffed), reward, terminated, truncated)
@@ -209,7 +209,7 @@ def observe(state: State, puffed: jax.Array | bool = False) -> jax.Array:
     place = jnp.concatenate([state.location, jnp.radians(state.direction)[:, None]], axis=1)
     told = (
         _goal_distance(state), state.distance, puffed, state.cooldown * SUBSTEP,
-        _has_arrived(state),
+        has_arrived(state),
     )  # fmt: skip
     return jnp.concatenate(
         [
@@ -336,7 +336,8 @@ def _navigate(arena: Arena, state: State, cell: jax.Array) -> State:
     )
 
 
-def _has_arrived(state: State) -> jax.Array:
+def has_arrived(state: State) -> jax.Array:
+    """Returns whether the prey is at its goal, [] bool."""
     return _goal_distance(state) <= GOAL_DISTANCE
 
 

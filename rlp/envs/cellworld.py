@@ -25,13 +25,11 @@ import numpy as np
 
 from rlp.envs import Bounds, Choices, Outcome
 from rlp.envs import cellworld_resources as resources
+from rlp.envs.botevade import MAX_STEPS, OBSERVATION_DIM, SUBSTEP, VARIANTS
 from rlp.envs.cellworld_resources import NO_CELL, RESOLUTION, World
 from rlp.errors import InputError, nearest
 from rlp.system import memory
 
-VARIANTS = ("botevade", "botevade-35", "botevade-continuous")
-MAX_STEPS = 300
-SUBSTEP = 0.025  # seconds
 ANGLES = (2, 5)  # numbers of an observation that are angles, in radians
 REWARDS = {"puffed": -1, "finished": 1}  # for numbers of an observation, in every step
 BYTES_OF_PACKAGE = 1_000_000_000  # most of it torch
@@ -62,7 +60,8 @@ class BotEvade:
         )
         self._world = resources.read()
         self.games = [_make(variant) for _ in range(num_envs)]
-        self.num_envs, self.observation_dim, self.max_episode_steps = num_envs, 11, MAX_STEPS
+        self.num_envs, self.max_episode_steps = num_envs, MAX_STEPS
+        self.observation_dim = OBSERVATION_DIM
         if variant == "botevade-continuous":
             self.action_dim = 2
             self.action_space = bounds or Bounds(np.zeros(2), np.ones(2))

@@ -87,9 +87,10 @@ def _read(folder: Path) -> World:
         except ValueError as error:
             raise InputError(f"{folder / FILES[name]}: not JSON ({error})") from None
 
+    files = {name: load(name) for name in FILES}
     try:
-        return _world({name: load(name) for name in FILES})
-    except (KeyError, TypeError, IndexError) as error:
+        return _world(files)
+    except (LookupError, TypeError, ValueError) as error:
         raise InputError(f"{folder}: not the files of cellworld_data ({error!r})") from None
 
 
