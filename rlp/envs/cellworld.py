@@ -39,8 +39,9 @@ MODULES = (
     "cellworld_game.tasks.botevade", "cellworld_gym",
 )  # fmt: skip
 INSTALL = (
-    "pip install 'rlp-jax[cellworld]', then pip install --no-deps cellworld==0.0.398 "
-    "cellworld-game==0.0.193 cellworld-belief==0.0.35 cellworld-gym==0.0.139"
+    "pip install torch pygame shapely networkx requests json-cpp pulsekit tcp-messages; "
+    "pip install --no-deps cellworld==0.0.398 cellworld-game==0.0.193 cellworld-belief==0.0.35 "
+    "cellworld-gym==0.0.139"
 )
 
 
