@@ -55,7 +55,7 @@ def demonstrate(env_name: str, given: cli.Given) -> None:
     paths = [Path(each) for each in settings.policy.split(",")]
     if settings.num_envs < len(paths):
         raise InputError(f"--num_envs={settings.num_envs}: fewer than there are policies")
-    out = Path(settings.out or f"data/{env_name.removeprefix(envs.GYM)}/{_name(paths)}.npz")
+    out = Path(settings.out or f"data/{envs.plain_name(env_name)}/{_name(paths)}.npz")
     if out.suffix != ".npz":
         raise InputError(f"{out}: must end in .npz")
     if out.exists():

@@ -1,7 +1,7 @@
 """Vector environments by name. A simulator is imported when one of its environments is made."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -9,8 +9,14 @@ from rlp.envs.bodies import body_of
 from rlp.errors import InputError
 from rlp.types import Space, Spec
 
+if TYPE_CHECKING:
+    from rlp.envs.jax_env import JaxEnv
+
 GYM = "gym:"  # before the name of an environment of gymnasium
 OGBENCH = "og:"  # before the name of one of OGBench, or of a data set of theirs
+CELLWORLD = "cellworld:"  # of a game of cellworld_gym
+JAX = "jax:"  # of an environment of rlp's own in JAX
+GYMNAX = "gymnax:"  # of an environment of gymnax
 
 
 class Bounds(NamedTuple):
@@ -93,8 +99,9 @@ class Simulator(VectorEnv, Protocol):
 def make(name: str, num_envs: int = 1, bounds: Bounds | None = None) -> VectorEnv:
     """Returns `num_envs` environments: dm_control's as `walker-walk`, `gym:Hopper-v4` gymnasium's.
 
-    `og:cube-single-singletask-task1-v0` is OGBench's. `walker-walk+walker-run` is several tasks, in
-    turn, with a one-hot task behind the observation.
+    `og:cube-single-singletask-task1-v0` is OGBench's, `cellworld:botevade` a game of the package
+    cellworld_gym, `jax:botevade` the same in JAX, and `gymnax:CartPole-v1` one of gymnax's.
+    `walker-walk+walker-run` is several tasks, in turn, with a one-hot task behind the observation.
 
     Args:
         name: of the environment.
@@ -125,6 +132,14 @@ def make(name: str, num_envs: int = 1, bounds: Bounds | None = None) -> VectorEn
             from rlp.envs.gymnasium import Gymnasium
 
             return Gymnasium(name, num_envs, bounds, ogbench.make_all, ogbench.NUM_BYTES)
+        if name.startswith(CELLWORLD):
+            from rlp.envs.cellworld import BotEvade
+
+            return BotEvade(name, num_envs, bounds)
+        if name.startswith((JAX, GYMNAX)):
+            from rlp.envs.jax_env import JaxVector
+
+            return JaxVector(make_jax(name, bounds), num_envs)
         from rlp.envs.dm_control import DmControl
 
         return DmControl(name, num_envs, bounds)
@@ -133,6 +148,28 @@ def make(name: str, num_envs: int = 1, bounds: Bounds | None = None) -> VectorEn
             f"environment {name}: {error.name} is not installed "
             f"(pip install {error.name}, or --eval_every=0 to train without evaluation)"
         ) from error
+
+
+def make_jax(name: str, bounds: Bounds | None = None) -> "JaxEnv":
+    """Returns the pure functions of an environment in JAX, `jax:botevade` or `gymnax:CartPole-v1`.
+
+    Raises:
+        InputError: if there is no such environment, or its package is not installed.
+    """
+    if name.startswith(GYMNAX):
+        from rlp.envs import gymnax
+
+        return gymnax.make(name.removeprefix(GYMNAX), bounds)
+    from rlp.envs import botevade
+
+    return botevade.make(name.removeprefix(JAX), bounds)
+
+
+def plain_name(name: str) -> str:
+    """Returns an environment's name without what says whose it is, for the names of files."""
+    for prefix in (GYM, OGBENCH, CELLWORLD, JAX, GYMNAX):
+        name = name.replace(prefix, "")
+    return name
 
 
 def action_space(name: str) -> Bounds | Choices:

@@ -140,7 +140,7 @@ def begin(
         **_data_record(data_set, settings.dataset),
         **more,
     }
-    name = settings.name or runs.default_name(algo_name, env_name.removeprefix(envs.GYM))
+    name = settings.name or runs.default_name(algo_name, envs.plain_name(env_name))
     run = _create(Path(settings.runs) / name, record, held)
     return Ready(run, plan, _start(run, data_set))
 
