@@ -5,9 +5,10 @@
 
 The rows are the light presets, most of which were chosen on the walker, and `cqlsac-filter`, which
 clones more, but only the actions of the data that its critics prefer to the policy's, and whose
-target critics follow four times as fast: both were chosen on medium-replay and expert, with seeds
-100 to 102 and other initial states. The last checkpoint counts, over 100 episodes of each seed from
-the same initial states; each row is also compared with cloning, seed by seed.
+target critics follow four times as fast. How much it clones was chosen on medium-replay and expert,
+how fast targets follow on medium-replay, with seeds 100 to 102 and other initial states. The last
+checkpoint counts, over 100 episodes of each seed from the same initial states; each row is also
+compared with cloning, seed by seed.
 """
 
 from pathlib import Path
