@@ -5,16 +5,19 @@ A Decision Transformer is asked for as many returns as one likes, all in one bat
 """
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from rlp import algos, cli, envs, runs
 from rlp.cli.terminal import COMPILING, Terminal
-from rlp.config import Distinct, Positive
+from rlp.config import Distinct, NewFile, Positive, PositiveFloat
 from rlp.errors import InputError
+from rlp.evaluation import rollout, video
 from rlp.evaluation.rollout import (
     EVALUATION_SEED,
     Returns,
@@ -39,6 +42,8 @@ class Settings:
     seed: int = EVALUATION_SEED  # of the first episode's initial state; the others follow
     env: str = ""  # environment (default: the one the run was evaluated in)
     target_return: Distinct[float] = ()  # returns to aim for (default: the one of the training)
+    video: NewFile = ""  # file for one of each member's first episode: .gif (small) or .mp4
+    video_seconds: PositiveFloat = 10.0  # of it, 10 pictures a second (mp4: up to 30)
     algo: str = ""  # module of the run's algorithm, where it is your own
     quiet: bool = False  # print the result only
 
@@ -46,6 +51,8 @@ class Settings:
 def evaluate_run(given: cli.Given) -> None:
     """Evaluates the last checkpoint, prints the returns and writes them to evaluation.json."""
     settings = cli.parse(Settings, given)
+    if settings.video:
+        video.check(Path(settings.video))  # before a simulator is imported
     run, terminal = _run(settings), Terminal(settings.quiet)
     saved, step = offline.load(run, terminal.warn)
     env_name = settings.env or run.record["env"]
@@ -82,6 +89,8 @@ def evaluate_run(given: cli.Given) -> None:
             plot = run.directory / "target_returns.png"
             _draw(plot, run, settings.target_return, found.values)
             terminal.say(f"drawn to {plot}")
+        if settings.video and NEVER in saved.diverged:
+            _film(settings, run, saved, env_name, terminal)
     if NEVER not in saved.diverged:
         raise SystemExit(f"error: no member is left, {runs.in_words(result['diverged'])}")
 
@@ -128,6 +137,29 @@ def _play(
             np.concatenate(aims), saved.diverged == NEVER,
         )  # fmt: skip
     return Returns(*(each.reshape(num_members, len(aims), -1) for each in found))
+
+
+def _film(settings: Settings, run: Run, saved: Saved, env_name: str, terminal: Terminal) -> None:
+    """Writes a video of the first episode of each member that is left, and of each task."""
+    tasks = run.tasks
+    which = np.flatnonzero(saved.diverged == NEVER)
+    shown = which[: max(1, video.MOST_CELLS // len(tasks))]
+    if len(shown) < len(which):
+        terminal.say(f"the video shows the first {len(shown)} of {len(which)} members")
+    policy = offline.policy_of(run, saved).members(shown)
+    path = Path(settings.video)
+    size = video.KINDS[path.suffix].cell
+    env = envs.make(env_name, len(shown) * len(tasks), run.action_bounds, size)
+    assert isinstance(env, envs.Visible)
+    aims = [settings.target_return[0]] if settings.target_return else run.target_returns
+    keys = jax.random.split(jax.random.key(0), len(shown))  # of no effect at temperature 0
+    act = rollout.actor(run.algo, run.spec, policy, np.array(aims), keys)
+    labels = [run.labels[member] + task for member in shown for task in tasks]
+    total = min(env.max_episode_steps, round(settings.video_seconds * env.steps_per_second))
+    with closing(env), terminal.bar("filming", total, COMPILING) as show:
+        seeds = [settings.seed] * env.num_envs
+        video.write(path, act, env, seeds, labels, settings.video_seconds, show)
+    terminal.say(f"filmed to {path}")
 
 
 def _by_name(settings: Settings, run: Run, each: np.ndarray) -> dict[str, np.ndarray]:
