@@ -42,8 +42,10 @@ class Settings:
     seed: int = EVALUATION_SEED  # of the first episode's initial state; the others follow
     env: str = ""  # environment (default: the one the run was evaluated in)
     target_return: Distinct[float] = ()  # returns to aim for (default: the one of the training)
-    video: NewFile = ""  # file for one of each member's first episode: .gif (small) or .mp4
-    video_seconds: PositiveFloat = 10.0  # of it, 10 pictures a second (mp4: up to 30)
+    beam_width: int = 0  # sequences that a planner keeps (default: as the run was trained with)
+    horizon: int = 0  # transitions that a planner looks ahead (default: likewise)
+    video: NewFile = ""  # first episodes: .gif (160x128 each, 10 a second, 32 colours) or .mp4
+    video_seconds: PositiveFloat = 10.0  # of the episodes; an .mp4 has 320x240, up to 30 a second
     algo: str = ""  # module of the run's algorithm, where it is your own
     quiet: bool = False  # print the result only
 
@@ -80,6 +82,8 @@ def evaluate_run(given: cli.Given) -> None:
             terminal.returns(rows, run.over_members(rows), env_name, marks, best)
         path = run.directory / "evaluation.json"
         result: dict[str, Any] = {"step": step, "env": env_name, "first_seed": settings.seed}
+        if settings.beam_width or settings.horizon:
+            result["plans"] = {"beam_width": settings.beam_width, "horizon": settings.horizon}
         result["returns"] = {name: runs.to_json(values) for name, values in rows.items()}
         result["invalid"] = {k: np.flatnonzero(v).tolist() for k, v in invalid.items() if v.any()}
         result["diverged"] = run.diverged(saved.diverged)
@@ -99,7 +103,7 @@ def _run(settings: Settings) -> Run:
     """Returns the run.
 
     Raises:
-        InputError: if there is none, or it does not aim for a return that it is to aim for.
+        InputError: if there is none, or it does not aim for a return or plan as it is asked to.
     """
     if settings.algo:
         algos.load(settings.algo)
@@ -108,7 +112,23 @@ def _run(settings: Settings) -> Run:
         raise InputError(f"--target_return: {run.record['algo']} does not aim for a return")
     if settings.target_return and len(run.tasks) > 1:
         raise InputError("--target_return: every task of this run aims for a return of its own")
-    return run
+    return _replanned(settings, run)
+
+
+def _replanned(settings: Settings, run: Run) -> Run:
+    """Returns the run with another width and horizon of its plans, where they are given.
+
+    Raises:
+        InputError: if it does not plan, or not with these.
+    """
+    asked = {"beam_width": settings.beam_width, "horizon": settings.horizon}
+    given = {name: value for name, value in asked.items() if value}
+    for name, value in given.items():
+        if not hasattr(run.configs[0], name):
+            raise InputError(f"--{name}={value}: {run.record['algo']} does not plan")
+        if value < 1:
+            raise InputError(f"--{name}={value}: must be at least 1")
+    return runs.changed(run, given) if given else run
 
 
 def _environment(settings: Settings, run: Run, name: str) -> envs.VectorEnv:
