@@ -108,8 +108,7 @@ def plan(
         collected=jnp.zeros(search.beam_width),
     )
 
-    def step(beams: _Beams, now: tuple[jax.Array, jax.Array]) -> tuple[_Beams, jax.Array]:
-        time, key = now
+    def step(beams: _Beams, time: jax.Array) -> tuple[_Beams, jax.Array]:
         beams, value = _decide(search, model, beams, time, key)
         is_last = time + 1 == search.horizon
         beams = jax.lax.cond(
@@ -117,8 +116,7 @@ def plan(
         )
         return beams, value
 
-    times, keys = jnp.arange(search.horizon), jax.random.split(key, search.horizon)
-    beams, values = jax.lax.scan(step, beams, (times, keys))
+    beams, values = jax.lax.scan(step, beams, jnp.arange(search.horizon))
     return Plan(beams.token[0], values[-1])
 
 
@@ -143,19 +141,17 @@ def _decide(
     num_tokens = dim - model.observation_dim
     beams = _chosen(beams, jnp.tile(jnp.arange(search.beam_width), search.num_expansions))
 
-    def choose(
-        beams: _Beams, now: tuple[jax.Array, jax.Array, jax.Array]
-    ) -> tuple[_Beams, jax.Array]:
-        number, center, key = now
+    def choose(beams: _Beams, now: tuple[jax.Array, jax.Array]) -> tuple[_Beams, jax.Array]:
+        number, center = now
         expected = jax.nn.softmax(beams.logits)[:, :-1] @ center
-        drawn = jax.random.categorical(key, _without_tail(beams.logits, search.action_cut))
+        likely = _without_tail(beams.logits, search.action_cut)
+        drawn = jax.random.categorical(jax.random.fold_in(key, number), likely)
         is_action = number - first < num_tokens - 2
         token = jnp.where(is_action, drawn, jnp.argmax(beams.logits, axis=-1))
         return _append(model, beams, token, number), expected
 
-    numbers, keys = first + jnp.arange(num_tokens), jax.random.split(key, num_tokens)
-    centers = model.centers[model.observation_dim :]
-    beams, expected = jax.lax.scan(choose, beams, (numbers, centers, keys))
+    numbers, centers = first + jnp.arange(num_tokens), model.centers[model.observation_dim :]
+    beams, expected = jax.lax.scan(choose, beams, (numbers, centers))
     reward, value = expected[-2:]
     collected = beams.collected + search.discount**time * reward
     score = collected + search.discount ** (time + 1) * value

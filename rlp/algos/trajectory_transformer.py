@@ -72,7 +72,7 @@ class Config:
 
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "light": {  # half an hour on two CPU cores, and a plan within a tenth of a second
+    "light": {  # sized for two CPU cores
         "num_updates": 10_000,
         "batch_size": 64,
         "context": 5,

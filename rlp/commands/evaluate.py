@@ -126,8 +126,6 @@ def _replanned(settings: Settings, run: Run) -> Run:
     for name, value in given.items():
         if not hasattr(run.configs[0], name):
             raise InputError(f"--{name}={value}: {run.record['algo']} does not plan")
-        if value < 1:
-            raise InputError(f"--{name}={value}: must be at least 1")
     return runs.changed(run, given) if given else run
 
 

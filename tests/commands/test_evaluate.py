@@ -97,6 +97,7 @@ def test_a_return_is_asked_of_who_aims_for_one_and_of_one_task(
 TT = f"{SMALL} --num_heads=1 --num_bins=8 --beam_width=2 --horizon=1"
 
 
+@pytest.mark.slow
 def test_a_planner_may_search_otherwise_than_it_was_trained_for(
     exorl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ):
@@ -109,11 +110,8 @@ def test_a_planner_may_search_otherwise_than_it_was_trained_for(
     result = json.loads(Path("runs/a/evaluation.json").read_text())
     assert result["plans"] == {"beam_width": 3, "horizon": 3}
     assert len(result["returns"]["seed=0"]) == 2
-    for refusal, flags in (
-        ("--horizon=4: a plan must fit the --context=3", ["--horizon=4"]),
-        ("--beam_width=-1: must be at least 1", ["--beam_width=-1"]),
-    ):
-        assert refusal in refused(capsys, lambda flags=flags: evaluate.main([*words, *flags]))
+    error = refused(capsys, lambda: evaluate.main([*words, "--horizon=4"]))
+    assert "--horizon=4: a plan must fit the --context=3" in error
     assert "bc does not plan" in refused(
         capsys, lambda: evaluate.main(["runs/b", "--env=ten", "--horizon=2"])
     )
