@@ -71,6 +71,17 @@ class Segment(NamedTuple):
     mask: jax.Array  # [K] bool, False where it is padding
 
 
+class Trajectory(NamedTuple):
+    """Up to K transitions of one episode that follow each other, padded on the right."""
+
+    observation: jax.Array  # [K, O], normalised
+    action: jax.Array  # [K, A] in [-1, 1]
+    reward: jax.Array  # [K]
+    value: jax.Array  # [K], the discounted sum of the rewards after the step's own
+    is_step: jax.Array  # [K] bool, False behind the end of the episode
+    mask: jax.Array  # [K] bool, False where it is not known what follows: behind a time limit
+
+
 class Space(NamedTuple):
     """What observations or actions are: numbers, or one of several choices.
 
@@ -110,7 +121,7 @@ def vectors(observation_dim: int, action_dim: int, max_episode_steps: int) -> Sp
 
 
 class Statistics(NamedTuple):
-    """What is known of the rewards of the data, scalars."""
+    """What is known of the data: of its rewards, scalars."""
 
     mean_abs_reward: jax.Array | np.float32
     max_abs_reward: jax.Array | np.float32  # bounds every |Q|
@@ -119,9 +130,12 @@ class Statistics(NamedTuple):
     return_range: (
         jax.Array | np.float32
     )  # best less worst of the whole episodes' returns; 0: not known
+    data: Any = (
+        None  # the replay arrays (`rlp.data.dataset.Dataset`), for whatever else `init` asks
+    )
 
 
-UNKNOWN = Statistics(*(np.float32(0) for _ in Statistics._fields))  # where only shapes matter
+UNKNOWN = Statistics(*np.zeros(5, np.float32))  # where only shapes matter
 
 
 @partial(
@@ -201,9 +215,10 @@ class Algo(Protocol):
     """The contract of an algorithm: a module of pure functions.
 
     It knows nothing of seeds, devices, files, loggers or environments. The functions are written
-    for one member and batched over the population with `vmap`. A module may have three names more:
-    `PRESETS`, settings by name (see `rlp.algos.presets`), `PHASES`, where training has several
-    parts, and `returns_discount`, where it learns from discounted returns (see below).
+    for one member and batched over the population with `vmap`. A module may have more names:
+    `PRESETS`, settings by name (see `rlp.algos.presets`); `PHASES`, where training has several
+    parts; `returns_discount`, where it learns from discounted returns (see below); and
+    `NEEDS_EPISODES`, True where logged data must be there from the start, in whole episodes.
     """
 
     Config: type
@@ -263,6 +278,11 @@ def returns_discount(algo: Algo, config: Any) -> float | None:
     """Returns the discount of the least values that an algorithm samples; None: it samples none."""
     of = getattr(algo, "returns_discount", None)
     return of(config) if of else None
+
+
+def needs_episodes(algo: Algo) -> bool:
+    """Returns whether an algorithm learns from whole logged episodes, also where it acts online."""
+    return getattr(algo, "NEEDS_EPISODES", False)
 
 
 def phase_at(algo: Algo, config: Any, step: int) -> tuple[int, int | None]:

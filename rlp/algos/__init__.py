@@ -4,7 +4,7 @@ import importlib
 from importlib.metadata import entry_points
 from typing import Any
 
-from rlp.algos import bc, cql, dqn, dt, fql, iql, rebrac, sac, td3bc
+from rlp.algos import bc, cql, dqn, dt, fql, iql, rebrac, sac, td3bc, trajectory_transformer
 from rlp.errors import InputError
 from rlp.types import Algo
 
@@ -17,6 +17,7 @@ ALGOS: dict[str, Algo] = {
     "rebrac": rebrac,
     "sac": sac,
     "dt": dt,
+    "tt": trajectory_transformer,
     "dqn": dqn,
 }
 GROUP = "rlp.algorithms"  # of entry points

@@ -15,7 +15,8 @@ from rlp.algos.heads import check_head, choice_log_prob, choose
 from rlp.config import NonNegativeFloat, Positive, PositiveFloat, config
 from rlp.data.dataset import sample_segments
 from rlp.errors import InputError
-from rlp.nn import networks, optim
+from rlp.nn import optim, transformers
+from rlp.nn.networks import Network
 from rlp.types import (
     Acting,
     Metrics,
@@ -164,8 +165,8 @@ def _predict(
     return network.apply(actor, segment, keys, config.dropout)
 
 
-def _network(config: Config, action_dim: int, num_timesteps: int) -> networks.Network:
-    return networks.decision_transformer(
+def _network(config: Config, action_dim: int, num_timesteps: int) -> Network:
+    return transformers.decision_transformer(
         action_dim, config.embed_dim, config.num_layers, config.num_heads, num_timesteps
     )
 

@@ -5,6 +5,7 @@ A Decision Transformer is asked for as many returns as one likes, all in one bat
 """
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ import numpy as np
 
 from rlp import algos, cli, envs, runs
 from rlp.cli.terminal import COMPILING, Terminal
-from rlp.config import Distinct, Positive
+from rlp.config import Distinct, NewFile, Positive, PositiveFloat
 from rlp.errors import InputError
+from rlp.evaluation import rollout, video
 from rlp.evaluation.rollout import (
     EVALUATION_SEED,
     Returns,
@@ -40,6 +42,10 @@ class Settings:
     seed: int = EVALUATION_SEED  # of the first episode's initial state; the others follow
     env: str = ""  # environment (default: the one the run was evaluated in)
     target_return: Distinct[float] = ()  # returns to aim for (default: the one of the training)
+    beam_width: int = 0  # sequences that a planner keeps (default: as the run was trained with)
+    horizon: int = 0  # transitions that a planner looks ahead (default: likewise)
+    video: NewFile = ""  # first episodes: .gif (160x128 each, 10 a second, 32 colours) or .mp4
+    video_seconds: PositiveFloat = 10.0  # of the episodes; an .mp4 has 320x240, up to 30 a second
     algo: str = ""  # module of the run's algorithm, where it is your own
     quiet: bool = False  # print the result only
 
@@ -47,6 +53,8 @@ class Settings:
 def evaluate_run(given: cli.Given) -> None:
     """Evaluates the last checkpoint, prints the returns and writes them to evaluation.json."""
     settings = cli.parse(Settings, given)
+    if settings.video:
+        video.check(Path(settings.video))  # before a simulator is imported
     run, terminal = _run(settings), Terminal(settings.quiet)
     saved, step = offline.load(run, terminal.warn)
     env_name = settings.env or run.record["env"]
@@ -75,6 +83,8 @@ def evaluate_run(given: cli.Given) -> None:
             terminal.returns(rows, run.over_members(rows), env_name, marks, best, measures)
         path = run.directory / "evaluation.json"
         result: dict[str, Any] = {"step": step, "env": env_name, "first_seed": settings.seed}
+        if settings.beam_width or settings.horizon:
+            result["plans"] = {"beam_width": settings.beam_width, "horizon": settings.horizon}
         result["returns"] = {name: runs.to_json(values) for name, values in rows.items()}
         result["measures"] = {
             measure: {name: values.tolist() for name, values in of_rows.items()}
@@ -88,6 +98,8 @@ def evaluate_run(given: cli.Given) -> None:
             plot = run.directory / "target_returns.png"
             _draw(plot, run, settings.target_return, found.values)
             terminal.say(f"drawn to {plot}")
+        if settings.video and NEVER in saved.diverged:
+            _film(settings, run, saved, env_name, terminal)
     if NEVER not in saved.diverged:
         raise SystemExit(f"error: no member is left, {runs.in_words(result['diverged'])}")
 
@@ -96,7 +108,7 @@ def _run(settings: Settings) -> Run:
     """Returns the run.
 
     Raises:
-        InputError: if there is none, or it does not aim for a return that it is to aim for.
+        InputError: if there is none, or it does not aim for a return or plan as it is asked to.
     """
     if settings.algo:
         algos.load(settings.algo)
@@ -105,7 +117,21 @@ def _run(settings: Settings) -> Run:
         raise InputError(f"--target_return: {run.record['algo']} does not aim for a return")
     if settings.target_return and len(run.tasks) > 1:
         raise InputError("--target_return: every task of this run aims for a return of its own")
-    return run
+    return _replanned(settings, run)
+
+
+def _replanned(settings: Settings, run: Run) -> Run:
+    """Returns the run with another width and horizon of its plans, where they are given.
+
+    Raises:
+        InputError: if it does not plan, or not with these.
+    """
+    asked = {"beam_width": settings.beam_width, "horizon": settings.horizon}
+    given = {name: value for name, value in asked.items() if value}
+    for name, value in given.items():
+        if not hasattr(run.configs[0], name):
+            raise InputError(f"--{name}={value}: {run.record['algo']} does not plan")
+    return runs.changed(run, given) if given else run
 
 
 def _environment(settings: Settings, run: Run, name: str) -> envs.VectorEnv:
@@ -134,6 +160,29 @@ def _play(
             np.concatenate(aims), saved.diverged == NEVER,
         )  # fmt: skip
     return jax.tree.map(lambda each: each.reshape(num_members, len(aims), -1), found)
+
+
+def _film(settings: Settings, run: Run, saved: Saved, env_name: str, terminal: Terminal) -> None:
+    """Writes a video of the first episode of each member that is left, and of each task."""
+    tasks = run.tasks
+    which = np.flatnonzero(saved.diverged == NEVER)
+    shown = which[: max(1, video.MOST_CELLS // len(tasks))]
+    if len(shown) < len(which):
+        terminal.say(f"the video shows the first {len(shown)} of {len(which)} members")
+    policy = offline.policy_of(run, saved).members(shown)
+    path = Path(settings.video)
+    size = video.KINDS[path.suffix].cell
+    env = envs.make(env_name, len(shown) * len(tasks), run.action_bounds, size)
+    assert isinstance(env, envs.Visible)
+    aims = [settings.target_return[0]] if settings.target_return else run.target_returns
+    keys = jax.random.split(jax.random.key(0), len(shown))  # of no effect at temperature 0
+    act = rollout.actor(run.algo, run.spec, policy, np.array(aims), keys)
+    labels = [run.labels[member] + task for member in shown for task in tasks]
+    total = min(env.max_episode_steps, round(settings.video_seconds * env.steps_per_second))
+    with closing(env), terminal.bar("filming", total, COMPILING) as show:
+        seeds = [settings.seed] * env.num_envs
+        video.write(path, act, env, seeds, labels, settings.video_seconds, show)
+    terminal.say(f"filmed to {path}")
 
 
 def _by_name(settings: Settings, run: Run, each: np.ndarray) -> dict[str, np.ndarray]:

@@ -66,13 +66,14 @@ class Dataset(NamedTuple):
 
     @property
     def statistics(self) -> Statistics:
-        """What is known of the rewards."""
+        """What is known of the rewards, and the arrays themselves."""
         return Statistics(
             mean_abs_reward=self.sum_abs_reward / self.num_steps,
             max_abs_reward=self.max_abs_reward,
             lowest_reward=self.lowest_reward,
             highest_reward=self.highest_reward,
             return_range=self.return_range,
+            data=self,
         )
 
 
@@ -226,7 +227,7 @@ def statistics_of(sources: Sources) -> Statistics:
     return (sources.replay if sources.offline is None else sources.offline).statistics
 
 
-def _from_each(
+def from_each(
     sources: Sources, key: jax.Array, batch_size: int, draw: Callable[[Dataset, jax.Array, int], T]
 ) -> T:
     """Returns a batch of all sources that there are, each with its share of it.
@@ -251,10 +252,10 @@ def sample_steps(sources: Sources, key: jax.Array, batch_size: int) -> Step:
     """Returns states and actions drawn uniformly with replacement, [B, ...]."""
 
     def draw(dataset: Dataset, key: jax.Array, size: int) -> Step:
-        row = _draw(key, size, dataset.step_rows, dataset.first, dataset.num_steps)
+        row = draw_rows(key, size, dataset.step_rows, dataset.first, dataset.num_steps)
         return Step(_observation(dataset, row), dataset.action[row])
 
-    return _from_each(sources, key, batch_size, draw)
+    return from_each(sources, key, batch_size, draw)
 
 
 def sample_transitions(sources: Sources, key: jax.Array, batch_size: int) -> Transition:
@@ -263,7 +264,7 @@ def sample_transitions(sources: Sources, key: jax.Array, batch_size: int) -> Tra
     def draw(dataset: Dataset, key: jax.Array, size: int) -> Transition:
         return _transitions(dataset, _transition_rows(dataset, key, size))
 
-    return _from_each(sources, key, batch_size, draw)
+    return from_each(sources, key, batch_size, draw)
 
 
 def sample_n_steps(
@@ -296,7 +297,7 @@ def sample_n_steps(
         rows = _transition_rows(dataset, key, size)
         return jax.vmap(lambda row: over_steps(dataset, row))(rows)
 
-    return _from_each(sources, key, batch_size, draw)
+    return from_each(sources, key, batch_size, draw)
 
 
 def sample_floored(
@@ -308,7 +309,7 @@ def sample_floored(
         row = _transition_rows(dataset, key, size)
         return _transitions(dataset, row), dataset.value_floor[row]
 
-    return _from_each(sources, key, batch_size, draw)
+    return from_each(sources, key, batch_size, draw)
 
 
 def sample_sarsa(sources: Sources, key: jax.Array, batch_size: int) -> Sarsa:
@@ -318,7 +319,7 @@ def sample_sarsa(sources: Sources, key: jax.Array, batch_size: int) -> Sarsa:
         row = _transition_rows(dataset, key, size)
         return Sarsa(_transitions(dataset, row), dataset.action[row + 1], dataset.is_step[row + 1])
 
-    return _from_each(sources, key, batch_size, draw)
+    return from_each(sources, key, batch_size, draw)
 
 
 def sample_segments(
@@ -332,10 +333,10 @@ def sample_segments(
     """
 
     def draw(dataset: Dataset, key: jax.Array, size: int) -> Segment:
-        start = _draw(key, size, dataset.step_rows, dataset.first, dataset.num_steps)
+        start = draw_rows(key, size, dataset.step_rows, dataset.first, dataset.num_steps)
         return jax.vmap(lambda row: _segment(dataset, row, length, delayed))(start)
 
-    return _from_each(sources, key, batch_size, draw)
+    return from_each(sources, key, batch_size, draw)
 
 
 def _segment(dataset: Dataset, start: jax.Array, length: int, delayed: bool) -> Segment:
@@ -358,10 +359,10 @@ def _transition_rows(dataset: Dataset, key: jax.Array, batch_size: int) -> jax.A
     if not len(dataset.transition_rows):
         raise InputError("the data has no transition: of no step is the next observation known")
     rows = dataset.transition_rows
-    return _draw(key, batch_size, rows, dataset.first, dataset.num_transitions)
+    return draw_rows(key, batch_size, rows, dataset.first, dataset.num_transitions)
 
 
-def _draw(
+def draw_rows(
     key: jax.Array, size: int, rows: jax.Array, first: jax.Array, number: jax.Array
 ) -> jax.Array:
     """Returns some of the `number` rows from `first` on, [size], of equal chance.

@@ -96,7 +96,28 @@ class Simulator(VectorEnv, Protocol):
         ...
 
 
-def make(name: str, num_envs: int = 1, bounds: Bounds | None = None) -> VectorEnv:
+@runtime_checkable
+class Visible(VectorEnv, Protocol):
+    """A vector environment that can be looked at."""
+
+    steps_per_second: float
+    """In the time of the simulation."""
+
+    def picture(self, number: int) -> np.ndarray:
+        """Returns what environment `number` looks like, [height, width, 3] uint8."""
+        ...
+
+    def close(self) -> None:
+        """Frees what it draws with; it cannot be used any more."""
+        ...
+
+
+def make(
+    name: str,
+    num_envs: int = 1,
+    bounds: Bounds | None = None,
+    picture_size: tuple[int, int] | None = None,
+) -> VectorEnv:
     """Returns `num_envs` environments: dm_control's as `walker-walk`, `gym:Hopper-v4` gymnasium's.
 
     `og:cube-single-singletask-task1-v0` is OGBench's, `cellworld:botevade` a game of the package
@@ -107,6 +128,8 @@ def make(name: str, num_envs: int = 1, bounds: Bounds | None = None) -> VectorEn
         name: of the environment.
         num_envs: how many.
         bounds: the environment's actions that are called -1 and 1 (None: its lowest and highest).
+        picture_size: width and height of the pictures of a `Visible` (some have a size of their
+            own); `rlp.system.graphics` must have chosen what draws them (None: no pictures).
 
     Raises:
         InputError: if there is no such environment, or its simulator is not installed.
@@ -115,7 +138,9 @@ def make(name: str, num_envs: int = 1, bounds: Bounds | None = None) -> VectorEn
     if len(names) > 1:
         from rlp.envs.tasks import Tasks
 
-        return Tasks(name, [make(each, num_envs // len(names), bounds) for each in names])
+        return Tasks(
+            name, [make(each, num_envs // len(names), bounds, picture_size) for each in names]
+        )
     module, colon, rest = name.removeprefix(GYM).rpartition(":")
     if name.startswith(GYM) and colon:
         raise InputError(
@@ -126,12 +151,13 @@ def make(name: str, num_envs: int = 1, bounds: Bounds | None = None) -> VectorEn
         if name.startswith(GYM):
             from rlp.envs.gymnasium import Gymnasium
 
-            return Gymnasium(name, num_envs, bounds)
+            return Gymnasium(name, num_envs, bounds, picture_size)
         if name.startswith(OGBENCH):
             from rlp.envs import ogbench
             from rlp.envs.gymnasium import Gymnasium
 
-            return Gymnasium(name, num_envs, bounds, ogbench.make_all, ogbench.NUM_BYTES)
+            make_all, num_bytes = ogbench.make_all, ogbench.NUM_BYTES
+            return Gymnasium(name, num_envs, bounds, picture_size, make_all, num_bytes)
         if name.startswith(CELLWORLD):
             from rlp.envs.cellworld import BotEvade
 
@@ -142,7 +168,7 @@ def make(name: str, num_envs: int = 1, bounds: Bounds | None = None) -> VectorEn
             return JaxVector(make_jax(name, bounds), num_envs)
         from rlp.envs.dm_control import DmControl
 
-        return DmControl(name, num_envs, bounds)
+        return DmControl(name, num_envs, bounds, picture_size)
     except ModuleNotFoundError as error:
         raise InputError(
             f"environment {name}: {error.name} is not installed "

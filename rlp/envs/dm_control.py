@@ -42,7 +42,13 @@ ROUNDING = 1e-5  # of observations in float32
 class DmControl:
     """N copies of one task of the suite, named `domain-task`."""
 
-    def __init__(self, name: str, num_envs: int, bounds: Bounds | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        num_envs: int,
+        bounds: Bounds | None = None,
+        picture_size: tuple[int, int] | None = None,
+    ) -> None:
         names = ["-".join(task) for task in suite.ALL_TASKS]
         if name not in names:
             is_gyms = re.search(r"-v\d+$", name)
@@ -80,6 +86,8 @@ class DmControl:
         )
         self._observation = np.zeros((num_envs, self.observation_dim))  # the last
         self.max_episode_steps = int(first._step_limit)
+        self._picture_size = picture_size
+        self.steps_per_second = 1 / first.control_timestep()
         low, high = self.action_space = bounds or Bounds(spec.minimum, spec.maximum)
         self._center, self._scale = (high + low) / 2, (high - low) / 2
 
@@ -103,6 +111,17 @@ class DmControl:
     def physics(self) -> np.ndarray:
         """Returns positions and velocities [N, P] of the simulators."""
         return np.stack([env.physics.get_state() for env in self._envs])
+
+    def picture(self, number: int) -> np.ndarray:
+        """Returns what the task's first camera sees, [height, width, 3] uint8."""
+        assert self._picture_size, "made without pictures"
+        width, height = self._picture_size
+        return self._envs[number].physics.render(height, width, camera_id=0)
+
+    def close(self) -> None:
+        """Frees the simulators."""
+        for env in self._envs:
+            env.physics.free()
 
     def step(self, action: np.ndarray) -> Outcome:
         """Applies actions [N, A] in [-1, 1], scaled to the task's bounds.

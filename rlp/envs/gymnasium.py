@@ -25,6 +25,7 @@ LEAST_BYTES = 3_000  # of an environment: CartPole's
 RESETS = ("mjWARN_BADQPOS", "mjWARN_BADQVEL", "mjWARN_BADQACC", "mjWARN_BADCTRL")  # MuJoCo's
 VELOCITY_CLIP = 10.0  # of the observations of Hopper, Walker2d and InvertedDoublePendulum
 ROUNDING = 1e-5  # of observations in float32
+USUAL_SPEED = 30.0  # steps a second, of environments that do not say
 
 
 class Gymnasium:
@@ -35,7 +36,8 @@ class Gymnasium:
         name: str,
         num_envs: int,
         bounds: Bounds | None = None,
-        make_all: Callable[[str, int], list[Any]] | None = None,
+        picture_size: tuple[int, int] | None = None,
+        make_all: Callable[[str, int, tuple[int, int] | None], list[Any]] | None = None,
         num_bytes: int = LEAST_BYTES,
     ) -> None:
         memory.check(
@@ -46,7 +48,7 @@ class Gymnasium:
         )
         self._name, self.num_envs, self._ready = name, num_envs, False
         self._family = name.removeprefix("gym:").rsplit("-v", 1)[0]
-        self._envs = (make_all or _make_all)(name, num_envs)
+        self._envs = (make_all or _make_all)(name, num_envs, picture_size)
         first = self._envs[0]
         seen, space = first.observation_space, first.action_space
         if not _is_vector(seen) or not (isinstance(space, Discrete) or _is_vector(space)):
@@ -69,6 +71,7 @@ class Gymnasium:
         if not first.spec.max_episode_steps:
             raise InputError(f"{name}: it has no time limit, so an evaluation might never end")
         self.max_episode_steps = first.spec.max_episode_steps
+        self.steps_per_second = float(first.metadata.get("render_fps", USUAL_SPEED))
         self._observation = np.zeros((num_envs, self.observation_dim))
         self._running = np.zeros(num_envs, bool)
         self._is_invalid = np.zeros(num_envs, bool)
@@ -102,6 +105,22 @@ class Gymnasium:
         """Returns positions and velocities [N, P] of MuJoCo environments."""
         states = [env.unwrapped.data for env in self._envs]
         return np.stack([np.concatenate([state.qpos, state.qvel]) for state in states])
+
+    def picture(self, number: int) -> np.ndarray:
+        """Returns what an environment draws, [height, width, 3] uint8.
+
+        Raises:
+            InputError: if a package is missing that it draws with.
+        """
+        try:
+            return self._envs[number].render()
+        except gymnasium.error.DependencyNotInstalled as error:
+            raise InputError(f"environment {self._name}: {error}") from None
+
+    def close(self) -> None:
+        """Frees what the environments draw with."""
+        for env in self._envs:
+            env.close()
 
     def step_from(self, physics: np.ndarray, action: np.ndarray) -> Outcome:
         """Returns what follows [1, ...] on an action [A] in a state [P].
@@ -194,34 +213,42 @@ class Gymnasium:
             self._success[number] |= bool(said)
 
 
-def _make_all(name: str, num_envs: int) -> list[Any]:
-    return [_make(name) for _ in range(num_envs)]
+def _make_all(name: str, num_envs: int, picture_size: tuple[int, int] | None) -> list[Any]:
+    return [_make(name, picture_size) for _ in range(num_envs)]
 
 
-def _quieten(name: str) -> None:
+def _simulates_with_mujoco(name: str) -> bool:
+    entry = gymnasium.spec(name.removeprefix(GYM)).entry_point
+    return "mujoco" in str(entry) and importlib.util.find_spec("mujoco") is not None
+
+
+def _quieten() -> None:
     """Has MuJoCo log its warnings; it would print that of attributes in gymnasium's own models.
 
     Invalid simulations are counted beside them, and told of otherwise.
     """
-    entry = gymnasium.spec(name.removeprefix(GYM)).entry_point
-    if "mujoco" in str(entry) and importlib.util.find_spec("mujoco"):
-        import mujoco
+    import mujoco
 
-        handlers: Any = mujoco
-        if handlers.get_mju_user_warning() is None:
-            handlers.set_mju_user_warning(logging.getLogger("mujoco").info)
+    handlers: Any = mujoco
+    if handlers.get_mju_user_warning() is None:
+        handlers.set_mju_user_warning(logging.getLogger("mujoco").info)
 
 
 def _is_vector(space: Any) -> bool:
     return isinstance(space, Box) and len(space.shape) == 1
 
 
-def _make(name: str) -> Any:
+def _make(name: str, picture_size: tuple[int, int] | None) -> Any:
+    options: dict[str, Any] = {"render_mode": "rgb_array"} if picture_size else {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # an older version may be what is meant
         try:
-            _quieten(name)
-            return gymnasium.make(name.removeprefix("gym:"), disable_env_checker=True)
+            if _simulates_with_mujoco(name):
+                _quieten()
+                if picture_size:
+                    options["width"], options["height"] = picture_size
+                    options["camera_name"] = "track"  # follows the body, where there is one
+            return gymnasium.make(name.removeprefix("gym:"), disable_env_checker=True, **options)
         except gymnasium.error.UnregisteredEnv:
             known = [f"gym:{each}" for each in gymnasium.registry]
             raise InputError(f"no environment {name}{nearest(name, known)}") from None

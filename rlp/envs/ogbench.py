@@ -35,14 +35,19 @@ def data_name(name: str) -> str:
     return f"{found['scene']}-{found['kind']}-{found['version']}"
 
 
-def make_all(name: str, num_envs: int) -> list[Any]:
+def make_all(name: str, num_envs: int, picture_size: tuple[int, int] | None = None) -> list[Any]:
     """Returns environments with one model: the first takes seconds to build, each other does not.
+
+    Args:
+        name: of the environment.
+        num_envs: how many.
+        picture_size: width and height of what they draw (None: they draw nothing).
 
     Raises:
         ModuleNotFoundError: if OGBench is not installed.
         InputError: if it has no such environment.
     """
-    first = _make(name)
+    first = _make(name, **_drawing(picture_size))
     shared: dict[int, Any] = {}
     _find_fixed(first.unwrapped, shared, set())
     return [first, *(copy.deepcopy(first, dict(shared)) for _ in range(num_envs - 1))]
@@ -83,11 +88,19 @@ def _gymnasium_id(name: str) -> str:
     return f"{found['scene']}-{found['task']}-{found['version']}"
 
 
-def _make(name: str) -> Any:
+def _drawing(picture_size: tuple[int, int] | None) -> dict[str, Any]:
+    """Returns what a constructor takes for pictures of a width and height."""
+    if picture_size is None:
+        return {}
+    width, height = picture_size
+    return {"render_mode": "rgb_array", "width": width, "height": height}
+
+
+def _make(name: str, **arguments: Any) -> Any:
     """Returns an environment whose model is built."""
     own_id = _gymnasium_id(name)
     try:
-        return make_own(own_id)
+        return make_own(own_id, **arguments)
     except LookupError:
         import gymnasium
 

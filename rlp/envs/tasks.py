@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from rlp.envs import Outcome, VectorEnv
+from rlp.envs import Outcome, VectorEnv, Visible
 from rlp.errors import InputError
 
 
@@ -20,6 +20,8 @@ class Tasks:
         self.observation_dim = envs[0].observation_dim + len(envs)
         self.action_dim, self.action_space = envs[0].action_dim, envs[0].action_space
         self.max_episode_steps = max(env.max_episode_steps for env in envs)
+        self._visible = [env for env in envs if isinstance(env, Visible)]
+        self.steps_per_second = self._visible[0].steps_per_second if self._visible else 0.0
 
     def reset(
         self, seeds: Sequence[int] | None = None, which: Sequence[int] | None = None
@@ -37,6 +39,15 @@ class Tasks:
     def physics(self) -> np.ndarray:
         """Returns the states of the simulators [N, P]."""
         return self._each(lambda env, _: env.physics())
+
+    def picture(self, number: int) -> np.ndarray:
+        """Returns what environment `number` looks like."""
+        return self._visible[number % self._count].picture(number // self._count)
+
+    def close(self) -> None:
+        """Frees what the environments draw with."""
+        for env in self._visible:
+            env.close()
 
     def step(self, action: np.ndarray) -> Outcome:
         """Applies actions [N, A] in [-1, 1]."""

@@ -40,12 +40,10 @@ class Agent:
             target_return: to aim for, where the algorithm does.
             bounds: the environment's actions that are -1 and 1 to the policy; None: those.
         """
-        which = np.asarray(members)
-        config, params = jax.tree.map(lambda leaf: leaf[which], (policy.config, policy.params))
         self._algo, self._spec, self._bounds = algo, spec, bounds
-        self._policy = jax.device_put(Policy(config, params, policy.normalizer, policy.origin))
+        self._policy = jax.device_put(policy.members(members))
         self._origin = np.asarray(policy.origin, np.float64)
-        self._keys = jax.random.split(jax.random.key(0), len(which))
+        self._keys = jax.random.split(jax.random.key(0), len(members))
         self.target_return = target_return
         self._memory: Memory = None
         self._size, self._step = 0, 0
@@ -61,7 +59,7 @@ class Agent:
 
         Args:
             observation: [O], or [N, O] of N episodes side by side.
-            reward: [] or [N], for the last action; needed where the policy aims for a return.
+            reward: [] or [N], for the last action; needed where the policy remembers.
             temperature: of sampling, where the policy has a distribution; 0: its mode.
 
         Returns:
@@ -92,7 +90,8 @@ class Agent:
     def _act(self, rows: np.ndarray, reward: np.ndarray, temperature: float) -> np.ndarray:
         """Returns actions [M, N, A] as the policy has them, and remembers."""
         num_members = len(self._keys)
-        if self._algo.policy.aims and self._step and len(rows) != self._size:
+        remembers = jax.tree.leaves(self._memory)
+        if remembers and self._step and len(rows) != self._size:
             raise InputError(
                 f"{len(rows)} observations in an episode that began with {self._size}: "
                 "call reset() where another begins"

@@ -1,5 +1,6 @@
 """A policy: all that acting needs, and nothing else of training."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -25,6 +26,12 @@ class Policy(NamedTuple):
     def num_members(self) -> int:
         """How many policies these are, M."""
         return len(jax.tree.leaves(self.params)[0])
+
+    def members(self, which: Sequence[int] | np.ndarray) -> "Policy":
+        """Returns the policies of the members of these numbers."""
+        numbers = np.asarray(which)
+        config, params = jax.tree.map(lambda leaf: leaf[numbers], (self.config, self.params))
+        return self._replace(config=config, params=params)
 
 
 def from_states(

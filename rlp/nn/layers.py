@@ -1,4 +1,4 @@
-"""Layers that keep the features first, [I, ...] -> [O, ...]: what `rlp.nn.networks` is made of.
+"""Layers that keep the features first, [I, ...] -> [O, ...]: what networks are made of.
 
 On a CPU, XLA is fast where a product contracts the last axis of its left side. With the features
 first, that is so for all products here and in their gradients but one, and for that one the kernel

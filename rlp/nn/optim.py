@@ -19,15 +19,33 @@ adam = optax.adam
 
 
 def adamw(
-    learning_rate: jax.Array | float, weight_decay: jax.Array | float, clip_norm: jax.Array | float
+    learning_rate: jax.Array | float,
+    weight_decay: jax.Array | float,
+    clip_norm: jax.Array | float,
+    beta2: float = 0.999,
+    decayed: Callable[[Params], Params] | None = None,
 ) -> optax.GradientTransformation:
     """Returns AdamW behind a clip of the gradients' norm.
 
     A transformer has many parameters: as one flat vector they compile in three quarters of the time
     (a perceptron's do not, and a copy of them would cost an update of IQL a tenth of its speed).
+
+    Args:
+        learning_rate: of each step.
+        weight_decay: of each step, times the learning rate.
+        clip_norm: the largest norm of all gradients together.
+        beta2: of the squared gradients' average.
+        decayed: from parameters to which of them decay, of the same structure; None: all.
     """
-    tx = optax.adamw(learning_rate, weight_decay=weight_decay)
-    return optax.flatten(optax.chain(optax.clip_by_global_norm(clip_norm), tx))
+    clip = optax.clip_by_global_norm(clip_norm)
+    if decayed is None:
+        tx = optax.adamw(learning_rate, b2=beta2, weight_decay=weight_decay)
+        return optax.flatten(optax.chain(clip, tx))
+    return optax.chain(
+        optax.flatten(optax.chain(clip, optax.scale_by_adam(b2=beta2))),
+        optax.add_decayed_weights(weight_decay, decayed),
+        optax.scale_by_learning_rate(learning_rate),
+    )
 
 
 def cosine_decay(step: jax.Array, num_updates: int) -> jax.Array:

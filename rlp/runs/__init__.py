@@ -329,13 +329,17 @@ def load(directory: Path) -> Run:
     return run
 
 
+def changed(run: Run, values: Mapping[str, Any]) -> Run:
+    """Returns the run with other values of hyperparameters, the same for all members."""
+    members = [
+        {**member, "config": {**member["config"], **values}} for member in run.record["members"]
+    ]
+    return Run(run.directory, {**run.record, "members": members})
+
+
 def extend(run: Run, num_updates: int) -> Run:
     """Returns the run with another length, which the first process writes to its config.json."""
-    members = [
-        {**member, "config": {**member["config"], "num_updates": num_updates}}
-        for member in run.record["members"]
-    ]
-    longer = Run(run.directory, {**run.record, "members": members})
+    longer = changed(run, {"num_updates": num_updates})
     if is_first():
         write_json(run.directory / "config.json", longer.record)
     return longer

@@ -24,7 +24,7 @@ from rlp.training import offline, population
 from rlp.training import start as offline_start
 from rlp.training.online import Plan, Start
 from rlp.training.start import COMMANDS, Values, choose_configs, part_of
-from rlp.types import UNKNOWN, Spec
+from rlp.types import UNKNOWN, Spec, needs_episodes
 
 LARGEST = 2**31 - 1  # updates: their number is an int32
 
@@ -124,6 +124,8 @@ def begin(
     data_set = data.load(settings.dataset) if settings.dataset else None
     if data_set:
         _check_fits(data_set, spec, env_name)
+    elif needs_episodes(ALGOS[algo_name]):
+        raise InputError(f"{algo_name} needs logged data from the start: give --dataset=NAME")
     seeds = range(settings.seed, settings.seed + settings.num_seeds)
     members = [
         {"seed": seed, "config": config.to_dict(setting)} for setting in configs for seed in seeds

@@ -44,7 +44,7 @@ from rlp.runs import Run, checkpoint, records
 from rlp.system import devices, memory
 from rlp.system.lock import locked
 from rlp.training.offline import Schedule, Task
-from rlp.types import Algo, Precision, Sources, Space, Spec
+from rlp.types import Algo, Precision, Sources, Space, Spec, needs_episodes
 
 T = TypeVar("T")
 COMMANDS = {  # by what a run is
@@ -387,7 +387,8 @@ def prepared(algo_name: str, settings: Settings, data_set: EpisodeSet | None) ->
     """Returns the data as it is learned from: that which is given, or the settings name."""
     data_set = data_set or data.load(settings.dataset, settings)
     data_set = drop_last_successors(data_set) if settings.d4rl_compat else data_set
-    if ALGOS[algo_name].policy.aims:
+    algo = ALGOS[algo_name]
+    if algo.policy.aims or needs_episodes(algo):
         data_set = whole_episodes(data_set, f"the returns that {algo_name} learns from")
     return top_fraction(data_set, settings.top_fraction)
 

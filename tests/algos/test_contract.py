@@ -27,7 +27,8 @@ from tests.rounding import UNIT
 
 SMALL = {
     "batch_size": 8, "hidden_dims": (16, 16), "num_actions": 3, "policy_every": 1,
-    "context": 4, "embed_dim": 8, "num_layers": 2, "warmup_updates": 1,
+    "context": 4, "embed_dim": 8, "num_layers": 2, "warmup_updates": 1, "num_bins": 10,
+    "horizon": 2, "beam_width": 3,
 }  # fmt: skip
 
 

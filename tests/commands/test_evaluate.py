@@ -92,3 +92,26 @@ def test_a_return_is_asked_of_who_aims_for_one_and_of_one_task(
     two = {"env": "walker-walk+walker-run", "target_returns": record["target_returns"] * 2}
     path.write_text(json.dumps(record | two))
     assert "every task of this run aims" in refused(capsys, lambda: evaluate.main(words))
+
+
+TT = f"{SMALL} --num_heads=1 --num_bins=8 --beam_width=2 --horizon=1"
+
+
+@pytest.mark.slow
+def test_a_planner_may_search_otherwise_than_it_was_trained_for(
+    exorl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+):
+    monkeypatch.chdir(tmp_path)
+    train.main(["tt", f"--dataset={exorl}", *TT.split(), "--name=a"])
+    train.main(["bc", f"--dataset={exorl}", "--eval_every=0", "--num_updates=2", "--name=b"])
+    monkeypatch.setattr(envs, "make", lambda _, size, *__: Ten(size))
+    words = ["runs/a", "--env=ten", "--num_episodes=2"]
+    evaluate.main([*words, "--beam_width=3", "--horizon=3"])
+    result = json.loads(Path("runs/a/evaluation.json").read_text())
+    assert result["plans"] == {"beam_width": 3, "horizon": 3}
+    assert len(result["returns"]["seed=0"]) == 2
+    error = refused(capsys, lambda: evaluate.main([*words, "--horizon=4"]))
+    assert "--horizon=4: a plan must fit the --context=3" in error
+    assert "bc does not plan" in refused(
+        capsys, lambda: evaluate.main(["runs/b", "--env=ten", "--horizon=2"])
+    )

@@ -71,3 +71,16 @@ def test_the_gradient_of_devices_that_share_a_batch_is_the_gradient(size: int):
 )
 def test_blocks_are_near_the_size_that_stays_in_the_cache(size: int, rows: int, num_blocks: int):
     assert optim._num_blocks(size, rows) == num_blocks
+
+
+def test_only_those_parameters_decay_that_are_to():
+    params = {"kernel": jnp.ones(2), "bias": jnp.ones(2)}
+    tx = optim.adamw(
+        0.1, 0.5, 1.0, 0.95, lambda params: {name: name == "kernel" for name in params}
+    )
+    state = tx.init(params)
+    for _ in range(3):
+        grads = jax.tree.map(jnp.zeros_like, params)
+        params, state = optim.step(tx, grads, state, params)
+    assert params["bias"].tolist() == [1, 1]
+    assert params["kernel"].tolist() == pytest.approx([0.95**3] * 2)
