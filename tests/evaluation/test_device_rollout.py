@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rlp.algos import dt, dqn, iql
+from rlp.algos import dqn, dt, iql
 from rlp.data.dataset import Normalizer
 from rlp.envs.gymnax import from_gymnax
 from rlp.envs.jax_env import JaxVector
