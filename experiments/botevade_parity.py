@@ -130,8 +130,6 @@ def compare(given: cli.Given) -> None:
     settings = cli.parse(Comparison, given)
     with np.load(settings.file) as kept:
         step, state = kept["step"], kept["state"]
-    with jax.enable_x64(True):
-        steps = _steps(step, state)
     arena = botevade.make("botevade").params
     episodes = {
         policy: {
@@ -140,7 +138,11 @@ def compare(given: cli.Given) -> None:
         }
         for kind, policy in enumerate(HORIZONS)
     }
-    found = {"steps": steps, "episodes": episodes, "speed": _speed(arena, settings.num_envs)}
+    speed = _speed(arena, settings.num_envs)
+    jax.clear_caches()  # constants of these programs are in float32
+    with jax.enable_x64(True):
+        steps = _steps(step, state)
+    found = {"steps": steps, "episodes": episodes, "speed": speed}
     files.write_json(Path(settings.json), {**found, **runs.environment()})
     _print(found)
 
