@@ -68,7 +68,7 @@ class _Draws:
         self.cells, self._start = cells, start
 
     def choice(self, options: Sequence[Any]) -> Any:
-        return options[self.cells[self._model.step_count - self._start]]
+        return options[int(self.cells[self._model.step_count - self._start])]
 
 
 def record(given: cli.Given) -> None:

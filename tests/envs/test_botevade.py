@@ -53,14 +53,14 @@ def test_a_game_begins_as_the_package_says(arena: Arena, small_world: World):
 
 def test_a_prey_that_goes_to_the_goal_arrives_and_is_paid_once(arena: Arena):
     state = placed(arena, (0.2, 0.85), (0.75, 0.5))
-    rewards = []
+    found = []
     for _ in range(10):
-        state, found = play(arena, state, jnp.int32(number((6, 0))), DRAWS)
-        rewards.append(float(found.reward))
-        if found.terminated:
+        state, step = play(arena, state, jnp.int32(number((6, 0))), DRAWS)
+        found.append(step)
+        if step.terminated:
             break
-    assert rewards == [0.0] * (len(rewards) - 1) + [1.0]
-    assert found.observation[-1] == 1
+    assert [float(step.reward) for step in found] == [0.0] * (len(found) - 1) + [1.0]
+    assert found[-1].observation[-1] == 1
     assert np.hypot(*(state.location[PREY] - np.array([1, 0.5]))) <= 0.1
 
 
@@ -175,7 +175,7 @@ def test_the_line_of_sight_is_the_geometry_of_the_walls(arena: Arena, small_worl
         not np.any(
             (side(e, p, start) != side(e, p, end)) & (side(start, end, e) != side(start, end, p))
         )
-        for e, p in zip(np.float32(eyes), np.float32(points), strict=True)
+        for e, p in zip(eyes.astype(np.float32), points.astype(np.float32), strict=True)
     ]
     in_view = jax.jit(
         jax.vmap(lambda eye, point: botevade_sight.is_in_view(arena.walls, eye, point[None]))

@@ -26,7 +26,7 @@ CASES: dict[str, tuple[Any, Any, dict[str, Any]]] = {
 def policies(env: JaxVector, algo: Any, settings: dict[str, Any]) -> Policy:
     configs = [algo.Config(**settings)] * 2
     configs, _, states = population.init(algo, configs, [0, 1], env.env.spec, UNKNOWN)
-    normalizer = Normalizer(np.array([1.0, 2.0], np.float32), np.array([2.0, 3.0], np.float32))
+    normalizer = Normalizer(jnp.array([1.0, 2.0]), jnp.array([2.0, 3.0]))
     return policy.from_states(algo, configs, states, normalizer, np.array([0.5, 0.0]))
 
 
