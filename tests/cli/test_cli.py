@@ -23,7 +23,7 @@ from rlp.system import files
 
 MAY_BE_NEGATIVE = {
     "target_entropy", "target_gap", "log_std_min", "log_std_max", "log_std_offset",
-    "clip_gap_min", "clip_gap_max",
+    "clip_gap_min", "clip_gap_max", "last_reward",
 }  # fmt: skip
 
 
