@@ -86,10 +86,7 @@ def evaluate_run(given: cli.Given) -> None:
         if settings.beam_width or settings.horizon:
             result["plans"] = {"beam_width": settings.beam_width, "horizon": settings.horizon}
         result["returns"] = {name: runs.to_json(values) for name, values in rows.items()}
-        result["measures"] = {
-            measure: {name: values.tolist() for name, values in of_rows.items()}
-            for measure, of_rows in measures.items()
-        }
+        result["measures"] = runs.measures_to_json(measures)
         result["invalid"] = {k: np.flatnonzero(v).tolist() for k, v in invalid.items() if v.any()}
         result["diverged"] = run.diverged(saved.diverged)
         files.write_json(path, {**result, **runs.environment()})

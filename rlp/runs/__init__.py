@@ -271,6 +271,16 @@ def to_json(returns: np.ndarray) -> list[float] | None:
     return None if np.isnan(returns).any() else returns.tolist()
 
 
+def measures_to_json(
+    measures: Mapping[str, Mapping[str, np.ndarray]],
+) -> dict[str, dict[str, list[Any]]]:
+    """Returns what else is known of episodes, by measure and row, as json has it."""
+    return {
+        measure: {name: values.tolist() for name, values in rows.items()}
+        for measure, rows in measures.items()
+    }
+
+
 def in_words(diverged: Mapping[str, int]) -> str:
     """Returns the members that are not finite, each with its update."""
     members = ", ".join(f"{label} from update {first:,}" for label, first in diverged.items())

@@ -165,10 +165,7 @@ def _write_result(
     returns = {name: runs.to_json(values) for name, values in rows.items()}
     result: dict[str, Any] = {"returns": returns, "diverged": diverged, **run.record}
     if measures:
-        result["measures"] = {
-            measure: {name: values.tolist() for name, values in of_rows.items()}
-            for measure, of_rows in measures.items()
-        }
+        result["measures"] = runs.measures_to_json(measures)
     files.write_json(run.directory / "result.json", result)
     policy, _ = offline.load_policy(run)
     page = report.write(run, rows, policy.params, diverged if marks is None else marks)
