@@ -29,7 +29,7 @@ from rlp.envs import Bounds
 from rlp.errors import InputError, nearest
 from rlp.evaluation.agent import Agent
 from rlp.runs import Run, records
-from rlp.training import experiment, offline, online_start
+from rlp.training import experiment, online_start, restore
 from rlp.training.offline import Ended, OnLog, Schedule, no_log
 from rlp.training.online import Plan
 from rlp.training.start import Handling, Settings
@@ -241,7 +241,7 @@ def load_policy(directory: str | Path, member: str = "best", algo: Algo | None =
         InputError: if there is no run or checkpoint, or no such member, or none was evaluated.
     """
     run = _load(directory, algo)
-    policy, _ = offline.load_policy(run)
+    policy, _ = restore.load_policy(run)
     members = _members(run, member)
     return Agent(run.algo, run.spec, policy, members, run.target_returns[0], _bounds(run))
 

@@ -13,7 +13,7 @@ import pytest
 import rlp
 from rlp.commands import train as command_line
 from rlp.evaluation import policy as policies
-from rlp.training import offline
+from rlp.training import restore
 from tests.whole_runs import losses, states
 
 SMALL: dict[str, Any] = {
@@ -45,7 +45,7 @@ def test_arrays_are_trained_on_and_the_policy_acts_in_their_units(arrays: rlp.Ep
     assert actions.shape == (10, 2)
     assert policy(observation[0]).shape == (2,)
     np.testing.assert_allclose(policy(observation[0]), actions[0], atol=1e-6)
-    of_run, _ = offline.load_policy(run)
+    of_run, _ = restore.load_policy(run)
     keys = jax.random.split(jax.random.key(0), 1)
     inside, _ = policies.act(run.algo, of_run, (), observation[None], np.zeros((1, 10)), keys, 0)
     np.testing.assert_allclose(actions, inside[0] + 1, atol=1e-6)  # -1 is 0, 1 is 2

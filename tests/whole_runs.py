@@ -11,7 +11,7 @@ import pytest
 
 from rlp import runs
 from rlp.envs import Bounds, Outcome
-from rlp.training import offline
+from rlp.training import restore
 
 FAST = ("--batch_size=8", "--hidden_dims=8", "--num_updates=40", "--log_every=10")
 
@@ -60,7 +60,7 @@ def refused(capsys: Any, run: Callable[[], Any]) -> str:
 
 
 def states(directory: str) -> Any:
-    return jax.device_get(offline.load_policy(runs.load(Path(directory)))[0].params)
+    return jax.device_get(restore.load_policy(runs.load(Path(directory)))[0].params)
 
 
 def lines(directory: str | Path) -> list[dict[str, Any]]:

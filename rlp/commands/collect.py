@@ -36,7 +36,7 @@ from rlp.evaluation.policy import Policy
 from rlp.evaluation.rollout import OnStep, Recorded, Taken, actor, record, split
 from rlp.runs import Run, checkpoint, in_words
 from rlp.system import files, memory
-from rlp.training import offline, online_start, population
+from rlp.training import online_start, population, restore
 from rlp.training.online import Plan, Watch
 from rlp.training.online_start import Handling, Ready
 from rlp.types import NEVER, UNKNOWN
@@ -139,7 +139,7 @@ def collect(given: cli.Given) -> Run:
         run = ready.run
         settings, watch = run.part(KIND, Settings), Recorder(run, ready.plan.num_envs)
         finish(ready, handling, f"python -m rlp.collect {settings.env}", watch)
-        over = run.diverged(offline.load(run)[0].diverged)
+        over = run.diverged(restore.load(run)[0].diverged)
         if run.labels[0] in over:
             raise SystemExit(f"error: the member that gives the data is over, {in_words(over)}")
         with Terminal(handling.quiet) as terminal:

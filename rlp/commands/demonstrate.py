@@ -19,7 +19,7 @@ from rlp.evaluation.policy import Policy
 from rlp.evaluation.rollout import actor
 from rlp.interop.policy_file import read_policy
 from rlp.system.files import write_text
-from rlp.training import offline
+from rlp.training import restore
 
 FIRST_SEED = 3_000_000  # of the initial states, apart from those of evaluation and of SAC's sets
 Act = Callable[[np.ndarray], np.ndarray]  # observations [N, O] to actions [N, A] in [-1, 1]
@@ -111,7 +111,7 @@ def _of_run(path: Path, settings: Settings, env: VectorEnv, env_name: str) -> Ac
             f"{path}: {run.record['algo']} remembers its episode; it cannot take turns"
         )
     envs.check_widths(env, env_name, run.spec.observation_dim, run.spec.action_dim, str(path))
-    policy, _ = offline.load_policy(run)
+    policy, _ = restore.load_policy(run)
     config, params = jax.tree.map(lambda leaf: leaf[[run.best]], (policy.config, policy.params))
     one = Policy(config, params, policy.normalizer, policy.origin)
     keys = jax.random.split(jax.random.key(settings.seed), 1)

@@ -29,7 +29,7 @@ from rlp.evaluation.rollout import (
 from rlp.runs import Run
 from rlp.runs.checkpoint import Saved
 from rlp.system import files
-from rlp.training import offline
+from rlp.training import restore
 from rlp.types import NEVER
 
 
@@ -56,7 +56,7 @@ def evaluate_run(given: cli.Given) -> None:
     if settings.video:
         video.check(Path(settings.video))  # before a simulator is imported
     run, terminal = _run(settings), Terminal(settings.quiet)
-    saved, step = offline.load(run, terminal.warn)
+    saved, step = restore.load(run, terminal.warn)
     env_name = settings.env or run.record["env"]
     if not env_name:
         raise InputError(f"{run.directory} does not say which environment it is for: --env=NAME")
@@ -153,7 +153,7 @@ def _play(
     seeds, num_members = starts * len(aims), len(run.seeds)
     with terminal.bar("evaluating", most_steps(env, num_members, len(seeds)), COMPILING) as show:
         found = evaluate(
-            run.algo, run.spec, offline.policy_of(run, saved), env, seeds, show,
+            run.algo, run.spec, restore.policy_of(run, saved), env, seeds, show,
             np.concatenate(aims), saved.diverged == NEVER,
         )  # fmt: skip
     return jax.tree.map(lambda each: each.reshape(num_members, len(aims), -1), found)
@@ -166,7 +166,7 @@ def _film(settings: Settings, run: Run, saved: Saved, env_name: str, terminal: T
     shown = which[: max(1, video.MOST_CELLS // len(tasks))]
     if len(shown) < len(which):
         terminal.say(f"the video shows the first {len(shown)} of {len(which)} members")
-    policy = offline.policy_of(run, saved).members(shown)
+    policy = restore.policy_of(run, saved).members(shown)
     path = Path(settings.video)
     size = video.KINDS[path.suffix].cell
     env = envs.make(env_name, len(shown) * len(tasks), run.action_bounds, size)

@@ -20,7 +20,7 @@ from rlp.evaluation.rollout import (
 )
 from rlp.runs import Run, report
 from rlp.system import devices, files
-from rlp.training import offline, online, start
+from rlp.training import offline, online, restore, start
 from rlp.training.offline import Ended, OnLog, Schedule, Task, no_log
 from rlp.training.online import Watch
 from rlp.training.online_start import Ready
@@ -167,7 +167,7 @@ def _write_result(
     if measures:
         result["measures"] = runs.measures_to_json(measures)
     files.write_json(run.directory / "result.json", result)
-    policy, _ = offline.load_policy(run)
+    policy, _ = restore.load_policy(run)
     page = report.write(run, rows, policy.params, diverged if marks is None else marks)
     terminal.say(f"report: {page}{without(diverged)}")
 

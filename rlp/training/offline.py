@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -10,11 +10,9 @@ import jax
 import numpy as np
 
 from rlp.cli.terminal import COMPILING, Terminal, spread
-from rlp.config import Positive, stack
-from rlp.data.dataset import Dataset, Normalizer, unit_normalizer
+from rlp.config import Positive
+from rlp.data.dataset import Dataset, Normalizer
 from rlp.envs import VectorEnv
-from rlp.errors import InputError
-from rlp.evaluation import policy
 from rlp.evaluation.policy import Policy
 from rlp.evaluation.rollout import evaluate, evaluation_seeds, most_steps
 from rlp.runs import Run, checkpoint
@@ -23,7 +21,7 @@ from rlp.runs.metrics import MetricsLog
 from rlp.system import devices
 from rlp.system.devices import Placement
 from rlp.system.signals import stop_requests
-from rlp.training import population
+from rlp.training import population, restore
 from rlp.training.background import Jobs
 from rlp.training.slices import Columns, Members, room
 from rlp.types import NEVER, NOT_FINITE, Sources, phase_at
@@ -106,83 +104,140 @@ def fit(
     A member whose losses or state are not finite is over: whatever it goes on to compute, it is
     not evaluated. Where all are, training ends. A step's checkpoint comes before its evaluation.
     """
-    end, env, stopped = run.configs[0].num_updates, task.env, 0
-    step = checkpoint.latest_step(run.checkpoints, warn=terminal.warn) or 0
-    if devices.is_first():
-        checkpoint.forget_after(run.checkpoints, step)  # those that are not whole
-    saved = _restored(run, step) if step else None
-    diverged = saved.diverged if saved else np.full(len(run.seeds), NEVER, np.int32)
-
-    def is_evaluation() -> bool:
-        return step == end or NEVER not in diverged or step % schedule.eval_every == 0
-
-    def next_stop(step: int) -> int:
-        _, end_of_phase = phase_at(run.algo, run.configs[0], step)
-        return schedule.next_stop(step, min(end, end_of_phase or end))
-
-    is_missing = saved and env and is_evaluation() and not run.is_evaluated(step)
-    is_over = step == end or NEVER not in diverged
-    if saved:
-        terminal.say(f"going on from update {step:,}")
-    elif (run.directory / "metrics.jsonl").exists():
-        terminal.warn(f"{run.directory} has no checkpoint: it begins again at update 0")
-    if is_over and not is_missing:
-        return Ended(0, diverged)
+    training = _Training(run, schedule, task, terminal, on_log)
+    is_missing = training.saved and training.evaluates and not run.is_evaluated(training.step)
+    if training.is_over and not is_missing:
+        return Ended(0, training.diverged)
     with (
-        Jobs(run, step, wandb) as jobs,
-        terminal.bar("training", end) as move,
+        Jobs(run, training.step, wandb) as jobs,
+        terminal.bar("training", training.end) as move,
         stop_requests() as received,
     ):
-        if saved and env and is_missing:  # the process ended between the two
-            jobs.submit(_evaluate, run, schedule.episodes(is_over), env, terminal, step, saved)
-        if is_over:
-            return Ended(0, diverged)
-        sources = devices.place(Sources(task.dataset), task.placement.everywhere)
-        terminal.log(COMPILING)
-        move(step, COMPILING)
-        at_once = task.at_once or _at_once(run, next_stop(step) - step, task, terminal)
-        states = saved.states if saved else None
-        members = Members(run, task.placement, at_once, task.dataset.statistics, states)
-        outcomes, sizes, seconds, note = [], [], 0.0, ""  # since the last log point
-        compiled: set[int] = set()  # lengths of stretches, each a program
-        while not is_over and not stopped:
-            stop = next_stop(step)
-            if stop - step not in compiled:
-                compiled.add(stop - step)
-                move(step, COMPILING)
-            began = time.perf_counter()
-            outcomes.append(members.train(sources, step, stop))
-            seconds += time.perf_counter() - began
-            sizes.append(stop - step)
-            step = stop
-            _, alarms = outcomes[-1]
-            diverged = np.minimum(diverged, alarms[NOT_FINITE])
-            is_over = step == end or NEVER not in diverged
+        if is_missing:  # the process ended between the two
+            training.evaluate(jobs)
+        stopped = 0 if training.is_over else training.go_on(jobs, move, received)
+    return Ended(0 if training.is_over else stopped, training.diverged)
+
+
+class _Training:
+    """Where a run is, and what is due there."""
+
+    def __init__(
+        self, run: Run, schedule: Schedule, task: Task, terminal: Terminal, on_log: OnLog
+    ) -> None:
+        """Begins at the last checkpoint, or at update 0."""
+        self._run, self._schedule, self._task = run, schedule, task
+        self._terminal, self._on_log = terminal, on_log
+        self.end = run.configs[0].num_updates
+        self.step = checkpoint.latest_step(run.checkpoints, warn=terminal.warn) or 0
+        if devices.is_first():
+            checkpoint.forget_after(run.checkpoints, self.step)  # those that are not whole
+        self.saved = restore.at(run, self.step) if self.step else None
+        never = np.full(len(run.seeds), NEVER, np.int32)
+        self.diverged = self.saved.diverged if self.saved else never
+        if self.saved:
+            terminal.say(f"going on from update {self.step:,}")
+        elif (run.directory / "metrics.jsonl").exists():
+            terminal.warn(f"{run.directory} has no checkpoint: it begins again at update 0")
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left to do, or nobody to do it."""
+        return self.step == self.end or NEVER not in self.diverged
+
+    @property
+    def evaluates(self) -> bool:
+        """Whether an evaluation is due."""
+        if self._task.env is None:
+            return False
+        return self.is_over or self.step % self._schedule.eval_every == 0
+
+    def go_on(self, jobs: Jobs, move: Callable[..., None], received: Sequence[int]) -> int:
+        """Trains until nothing is left, or a signal comes; returns its number, or 0."""
+        self._terminal.log(COMPILING)
+        move(self.step, COMPILING)
+        members, sources = self._placed()
+        stretches, compiled, note, stopped = _Stretches(), set[int](), "", 0
+        while not self.is_over and not stopped:
+            stop = self._next_stop()
+            if stop - self.step not in compiled:  # each length is a program
+                compiled.add(stop - self.step)
+                move(self.step, COMPILING)
+            alarms = stretches.add(members, sources, self.step, stop)
+            self.step, self.diverged = stop, np.minimum(self.diverged, alarms[NOT_FINITE])
             stopped = devices.highest(received[0] if received else 0)
-            if is_over or stopped or schedule.is_due(step):
-                metrics, alarms = population.as_one(outcomes, sizes)
-                speed = sum(sizes) * len(run.seeds) / seconds
-                metrics["updates_per_second"] = np.full(len(run.seeds), speed)
-                note = _speed_and_losses(metrics, diverged)
-                on_log(step, metrics)
-                jobs.submit(
-                    _tell, run, terminal, step, metrics, {**alarms, NOT_FINITE: diverged}, note
-                )
-                outcomes, sizes, seconds = [], [], 0.0
-            saves = is_over or stopped or step % (schedule.checkpoint_every or end) == 0
-            evaluates = env and is_evaluation()
-            if saves or evaluates:
-                if evaluates:
-                    jobs.wait()  # of the evaluations, only one keeps its states
-                saved = jobs.keep(Saved(members.states(), task.normalizer, diverged))
-                if saves:
-                    jobs.submit(_save, run, step, saved)
-                if env and evaluates:
-                    jobs.submit(
-                        _evaluate, run, schedule.episodes(is_over), env, terminal, step, saved
-                    )
-            move(step, note)
-    return Ended(0 if is_over else stopped, diverged)
+            if self.is_over or stopped or self._schedule.is_due(stop):
+                note = self._log(jobs, stretches)
+                stretches = _Stretches()
+            self._keep(jobs, members, stopped)
+            move(stop, note)
+        return stopped
+
+    def evaluate(self, jobs: Jobs) -> None:
+        """Has what is saved evaluated."""
+        env, saved = self._task.env, self.saved
+        assert env is not None
+        assert saved is not None
+        num_episodes = self._schedule.episodes(self.is_over)
+        jobs.submit(_evaluate, self._run, num_episodes, env, self._terminal, self.step, saved)
+
+    def _next_stop(self) -> int:
+        _, end_of_phase = phase_at(self._run.algo, self._run.configs[0], self.step)
+        return self._schedule.next_stop(self.step, min(self.end, end_of_phase or self.end))
+
+    def _placed(self) -> tuple[Members, Sources]:
+        """Returns members and data on the devices."""
+        run, task = self._run, self._task
+        sources = devices.place(Sources(task.dataset), task.placement.everywhere)
+        num_updates = self._next_stop() - self.step
+        at_once = task.at_once or _at_once(run, num_updates, task, self._terminal)
+        states = self.saved.states if self.saved else None
+        return Members(run, task.placement, at_once, task.dataset.statistics, states), sources
+
+    def _log(self, jobs: Jobs, stretches: "_Stretches") -> str:
+        """Has the metrics since the last log point written; returns a line of them."""
+        metrics, alarms = stretches.metrics(len(self._run.seeds))
+        note = _speed_and_losses(metrics, self.diverged)
+        self._on_log(self.step, metrics)
+        alarms = {**alarms, NOT_FINITE: self.diverged}
+        jobs.submit(_tell, self._run, self._terminal, self.step, metrics, alarms, note)
+        return note
+
+    def _keep(self, jobs: Jobs, members: Members, stopped: int) -> None:
+        """Has the members saved and evaluated, where that is due."""
+        every = self._schedule.checkpoint_every or self.end
+        saves = self.is_over or stopped or self.step % every == 0
+        if not saves and not self.evaluates:
+            return
+        if self.evaluates:
+            jobs.wait()  # of the evaluations, only one keeps its states
+        self.saved = jobs.keep(Saved(members.states(), self._task.normalizer, self.diverged))
+        if saves:
+            jobs.submit(_save, self._run, self.step, self.saved)
+        if self.evaluates:
+            self.evaluate(jobs)
+
+
+class _Stretches:
+    """What came of the updates since the last log point."""
+
+    def __init__(self) -> None:
+        self._outcomes, self._sizes, self._seconds = list[tuple[Columns, Columns]](), [], 0.0
+
+    def add(self, members: Members, sources: Sources, step: int, stop: int) -> Columns:
+        """Makes the updates step to stop; returns their alarms [M]."""
+        began = time.perf_counter()
+        self._outcomes.append(members.train(sources, step, stop))
+        self._seconds += time.perf_counter() - began
+        self._sizes.append(stop - step)
+        _, alarms = self._outcomes[-1]
+        return alarms
+
+    def metrics(self, num_members: int) -> tuple[Columns, Columns]:
+        """Returns metrics and alarms [M] of all of them."""
+        metrics, alarms = population.as_one(self._outcomes, self._sizes)
+        speed = sum(self._sizes) * num_members / self._seconds
+        return {**metrics, "updates_per_second": np.full(num_members, speed)}, alarms
 
 
 def _tell(
@@ -218,7 +273,7 @@ def _evaluate(
     step: int,
     saved: Saved,
 ) -> None:
-    actors = policy_of(run, saved)
+    actors = restore.policy_of(run, saved)
     evaluate_members(log, run, terminal, env, actors, step, num_episodes, saved.diverged)
 
 
@@ -271,53 +326,3 @@ def _at_once(run: Run, num_updates: int, task: Task, terminal: Terminal) -> int:
             f"{free / 1e6:,.1f} MB are free"
         )
     return at_once
-
-
-def load(run: Run, warn: Callable[[str], None] = lambda _: None) -> tuple[Saved, int]:
-    """Returns a run's last checkpoint and its step.
-
-    `warn` gets a line for each checkpoint that is passed over. A process that trains may remove one
-    while it is read: then the last one is looked for again.
-
-    Raises:
-        InputError: if there is no checkpoint, or it is damaged.
-    """
-    while True:
-        there = checkpoint.steps(run.checkpoints)
-        try:
-            step = checkpoint.latest_step(run.checkpoints, warn=warn)
-            if step is None:
-                raise InputError(f"{run.directory} has no checkpoint yet")
-            return _restored(run, step), step
-        except (InputError, OSError):
-            if checkpoint.steps(run.checkpoints) == there:
-                raise
-
-
-def load_policy(run: Run) -> tuple[Policy, int]:
-    """Returns the policies of a run's last checkpoint and its step.
-
-    Raises:
-        InputError: if there is no checkpoint, or it is damaged.
-    """
-    saved, step = load(run)
-    return policy_of(run, saved), step
-
-
-def policy_of(run: Run, saved: Saved) -> Policy:
-    """Returns the policies of a checkpoint."""
-    configs, origin = stack(run.configs), run.origin
-    return policy.from_states(run.algo, configs, saved.states, saved.normalizer, origin)
-
-
-def _restored(run: Run, step: int) -> Saved:
-    end = run.configs[0].num_updates
-    if "schedule" in run.record and step > end:
-        raise InputError(f"{run.checkpoints}/{step}: the run ends at update {end}")
-    members = population.shapes(run.algo, run.configs, run.seeds, run.spec)
-    normalizer = jax.eval_shape(lambda: unit_normalizer(run.spec.observation_dim))
-    never = np.full(len(run.seeds), NEVER, np.int32)
-    saved = checkpoint.restore(run.checkpoints, step, Saved(members.states, normalizer, never))
-    is_finite = np.asarray(jax.vmap(population.is_finite)(saved.states))
-    found = np.where(is_finite, NEVER, step - 1)  # older checkpoints have no marks
-    return saved._replace(diverged=np.minimum(saved.diverged, found, dtype=np.int32))

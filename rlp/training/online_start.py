@@ -20,7 +20,7 @@ from rlp.runs import Run, records
 from rlp.runs.checkpoint import Saved
 from rlp.system import memory
 from rlp.system.lock import locked
-from rlp.training import offline, population
+from rlp.training import population, restore
 from rlp.training import start as offline_start
 from rlp.training.online import Plan, Start
 from rlp.training.start import COMMANDS, Values, choose_configs, part_of
@@ -168,7 +168,7 @@ def begin_from(source: Path, values: Values, held: ExitStack) -> Ready:
     configs = [_of_length(each, plan) for each in old.configs]
     spec = _spec(old.record["algo"], env_name, plan, len(configs), old)
     _check_memory(old.record["algo"], configs[0], spec, plan, len(configs))
-    saved, step = offline.load(old)
+    saved, step = restore.load(old)
     pairs = zip(old.seeds, configs, strict=True)
     copied = {
         name: old.record[name]
@@ -207,7 +207,7 @@ def go_on(directory: Path, held: ExitStack, kind: str = "") -> Ready:
     if kind == "fine-tuning":
         begun = run.part("settings", Begun)
         old = runs.load(Path(begun.source))
-        saved, step = offline.load(old)
+        saved, step = restore.load(old)
         if step != begun.source_step:
             raise InputError(
                 f"{old.directory} has gone on from update {begun.source_step:,} to {step:,}"

@@ -21,7 +21,7 @@ from rlp.commands import train
 from rlp.data.episodes import EpisodeSet
 from rlp.evaluation.rollout import actor
 from rlp.system import memory
-from rlp.training import offline
+from rlp.training import restore
 from tests.conftest import make_episode, write_exorl
 from tests.whole_runs import FAST, lines, refused, states
 
@@ -78,7 +78,7 @@ def test_mirror_images_are_trained_on(command: Callable[..., None], capsys: Any)
     assert "50 episodes, 50,000 steps, return 905 (799 to 964), and their mirror images" in (
         " ".join(capsys.readouterr().out.split())
     )
-    policy, _ = offline.load_policy(runs.load(Path("runs/a")))
+    policy, _ = restore.load_policy(runs.load(Path("runs/a")))
     mean = policy.normalizer.mean
     np.testing.assert_allclose(mean[2:8], mean[8:14], atol=1e-6)  # the right leg's, the left leg's
     error = refused(capsys, lambda: command(walker, "--mirror=True", "--env=cheetah-run"))
@@ -344,7 +344,7 @@ def test_a_clocks_seconds_stay_apart_when_acting(command: Callable[..., None]):
     actions = []
     for name, seen in (("b", observation), ("c", late)):
         run = runs.load(Path("runs", name))
-        policy, _ = offline.load_policy(run)
+        policy, _ = restore.load_policy(run)
         act = actor(
             run.algo, run.spec, policy, np.zeros(40), jax.random.split(jax.random.key(0), 1)
         )

@@ -14,7 +14,7 @@ from rlp.commands import evaluate, finetune, learn
 from rlp.data.formats import packed
 from rlp.errors import InputError
 from rlp.runs import checkpoint
-from rlp.training import offline, online
+from rlp.training import online, restore
 from tests.training.test_online import maker
 from tests.whole_runs import refused, states
 
@@ -62,21 +62,21 @@ def offline_run(algo: str, **settings: Any) -> rlp.EpisodeSet:
 def test_an_offline_run_goes_on_with_all_it_had(algo: str):
     offline_run(algo)
     old = runs.load(Path("runs/offline"))
-    policy, _ = offline.load_policy(old)
+    policy, _ = restore.load_policy(old)
     words = [word for word in ONLINE if "learning_starts" not in word]
     finetune.main(["runs/offline", *words, "--name=online", "--learning_starts=54"])
     run = runs.load(Path("runs/online"))
     assert run.labels == old.labels
     first = [entry for entry in run.evaluations() if entry["step"] == 0]
     assert [entry["member"] for entry in first] == run.labels
-    saved, step = offline.load(run)
+    saved, step = restore.load(run)
     assert step == 60
     # A round of two updates: what was learned offline is still there, but for a little.
-    before, after = offline.load(old)[0].states, saved.states
+    before, after = restore.load(old)[0].states, saved.states
     for a, b in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):
         assert np.shape(a) == np.shape(b)
     np.testing.assert_array_equal(saved.normalizer.mean, policy.normalizer.mean)
-    actors = policy.params, offline.load_policy(run)[0].params
+    actors = policy.params, restore.load_policy(run)[0].params
     moved = jax.tree.map(lambda a, b: float(np.abs(a - b).max()), *actors)
     assert 0 < max(jax.tree.leaves(moved)) < 0.1
     evaluate.main(["runs/online", "--num_episodes=2", "--quiet"])

@@ -19,7 +19,7 @@ import pytest
 from rlp import envs, runs
 from rlp.commands import evaluate, train
 from rlp.runs import checkpoint
-from rlp.training import offline
+from rlp.training import offline, restore
 from rlp.training.slices import Members
 from rlp.types import NEVER, Sources
 from tests.rounding import of_sums
@@ -89,7 +89,7 @@ def test_a_signal_leaves_a_resumable_run(exorl: Path, tmp_path: Path, number: in
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 128 + number
     assert "to go on: python -m rlp.train bc --resume=runs/a" in out
-    _, step = offline.load_policy(runs.load(tmp_path / "runs/a"))
+    _, step = restore.load_policy(runs.load(tmp_path / "runs/a"))
     assert step == json.loads(metrics.read_text().splitlines()[-1])["step"]
 
 
@@ -220,12 +220,12 @@ def test_marks_and_evaluations_outlive_a_kill(
             patch.setattr(offline, "evaluate", killed(offline.evaluate))
         with pytest.raises(SystemExit, match="130"):
             evaluated("--name=cut")
-    _, step = offline.load(runs.load(Path("runs/cut")))
+    _, step = restore.load(runs.load(Path("runs/cut")))
     assert step == (20 if where == "training" else 30)
     evaluated("--resume=runs/cut", "--quiet")
     whole, cut = (runs.load(Path("runs", name)) for name in ("whole", "cut"))
     assert cut.evaluations() == whole.evaluations()
-    chex.assert_trees_all_equal(offline.load(cut), offline.load(whole))
+    chex.assert_trees_all_equal(restore.load(cut), restore.load(whole))
     results = [json.loads((run.directory / "result.json").read_text()) for run in (cut, whole)]
     assert results[0]["diverged"] == results[1]["diverged"] != {}
     found = [
@@ -244,7 +244,7 @@ def test_where_no_member_is_left_the_run_ends(evaluated: Callable[..., None], ca
     assert "2.9e+38" in message
     assert "go on" not in capsys.readouterr().err
     run = runs.load(Path("runs/a"))
-    saved, step = offline.load(run)
+    saved, step = restore.load(run)
     assert step == 10
     assert max(saved.diverged) < 10
     entries = json.loads((run.directory / "returns.json").read_text())
@@ -261,10 +261,10 @@ def test_a_checkpoint_without_marks_is_read(command: Callable[..., None], capsys
     command("--name=a", RATES)
     assert LOST in capsys.readouterr().out  # without an evaluation, too
     run = runs.load(Path("runs/a"))
-    saved, _ = offline.load(run)
+    saved, _ = restore.load(run)
     shutil.rmtree(run.checkpoints)
     checkpoint.save(run.checkpoints, 30, saved._replace(diverged=None))
-    found, _ = offline.load(run)
+    found, _ = restore.load(run)
     assert found.diverged.tolist() == [NEVER, 29]
     command("--resume=runs/a", "--quiet")
 
