@@ -14,7 +14,7 @@ import numpy as np
 
 from rlp import cli, statistics
 from rlp.cli import tables
-from rlp.commands.evaluate import evaluate_run
+from rlp.commands.evaluate import evaluate_runs
 from rlp.commands.learn import learn
 from rlp.system import files
 
@@ -42,7 +42,7 @@ def main(given: cli.Given) -> None:
     for name, preset in ROWS.items():
         flags = {**FLAGS, "preset": preset, "runs": settings.runs, "name": name}
         run = learn("dqn", {**flags, "quiet": str(settings.quiet)})
-        evaluate_run({"run": str(run.directory), "quiet": str(settings.quiet)})
+        evaluate_runs({"runs": str(run.directory), "quiet": str(settings.quiet)})
         last = files.read_json(run.directory / "evaluation.json")
         found[name] = {"last": last, "evaluations": run.evaluations(), **run.record}
         means = np.array([np.mean(returns) for returns in last["returns"].values()])

@@ -140,7 +140,7 @@ UNKNOWN = Statistics(*np.zeros(5, np.float32))  # where only shapes matter
 
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=("offline", "replay", "model"),
+    data_fields=("offline", "replay", "model", "policy_action"),
     meta_fields=("offline_share",),
 )
 @dataclass(frozen=True)
@@ -150,6 +150,7 @@ class Sources:
     offline: Any = None  # logged data, the same for all members
     replay: Any = None  # what a member has collected
     model: Any = None  # what a learned model has made up
+    policy_action: Any = None  # [N, A], what a given policy does in the rows of the logged data
     offline_share: float = 0.5  # of a batch, where there is a replay, too
 
 
@@ -211,32 +212,15 @@ def no_limits(config: Any, spec: Spec, statistics: Statistics) -> Limits:
     return {}
 
 
-class Algo(Protocol):
-    """The contract of an algorithm: a module of pure functions.
+class Trainable(Protocol):
+    """What the compiled program needs of an algorithm: pure functions, written for one member.
 
-    It knows nothing of seeds, devices, files, loggers or environments. The functions are written
-    for one member and batched over the population with `vmap`. A module may have more names:
-    `PRESETS`, settings by name (see `rlp.algos.presets`); `PHASES`, where training has several
-    parts; `returns_discount`, where it learns from discounted returns (see below); and
-    `NEEDS_EPISODES`, True where logged data must be there from the start, in whole episodes.
+    They know nothing of seeds, devices, files, loggers or environments, and are batched over the
+    population with `vmap`.
     """
 
     Config: type
     """Hyperparameters, made by `rlp.config.config`; has `batch_size` and `num_updates`."""
-
-    SUPPORTS: frozenset[str]
-    """The kinds of actions that it learns: continuous, discrete."""
-
-    NEEDS_REWARDS: bool
-    """Whether it learns from rewards; what clones does not."""
-
-    policy: Acting
-    """How it acts.
-
-    Its `init_memory(config, spec, target)` is called at the start of an episode, with the return to
-    aim for, and `act(config, params, memory, observation, reward, key, temperature)` for one
-    observation [O]; temperature 0 is the mode. `markov` makes one of a policy without memory.
-    """
 
     @staticmethod
     def init(config: Any, key: jax.Array, spec: Spec, statistics: Statistics) -> State:
@@ -263,13 +247,37 @@ class Algo(Protocol):
         """Returns the lowest and highest value of metrics; the first step beyond is reported."""
         ...
 
+
+class Algo(Trainable, Protocol):
+    """The contract of an algorithm: a module of pure functions, whose states have a policy.
+
+    A module may have more names: `PRESETS`, settings by name (see `rlp.algos.presets`); `PHASES`,
+    where training has several parts; `returns_discount`, where it learns from discounted returns
+    (see below); and `NEEDS_EPISODES`, True where logged data must be there from the start, in whole
+    episodes.
+    """
+
+    SUPPORTS: frozenset[str]
+    """The kinds of actions that it learns: continuous, discrete."""
+
+    NEEDS_REWARDS: bool
+    """Whether it learns from rewards; what clones does not."""
+
+    policy: Acting
+    """How it acts.
+
+    Its `init_memory(config, spec, target)` is called at the start of an episode, with the return to
+    aim for, and `act(config, params, memory, observation, reward, key, temperature)` for one
+    observation [O]; temperature 0 is the mode. `markov` makes one of a policy without memory.
+    """
+
     @staticmethod
     def actor(config: Any, state: State) -> Params:
         """Returns the part of the state that acts: all that leaves training."""
         ...
 
 
-def phases(algo: Algo) -> tuple[Phase, ...]:
+def phases(algo: Trainable) -> tuple[Phase, ...]:
     """Returns the parts of an algorithm's training, in their order: of most there is one."""
     return getattr(algo, "PHASES", (Phase("policy", algo.sample, algo.update),))
 

@@ -3,7 +3,8 @@
 Fire alone would run a function with its defaults and complain about an unknown flag afterwards; of
 a flag given twice it takes the last, and one without a value it takes for True.
 Here flags are the fields of dataclasses: an unknown flag, a stray word or a value of another type
-is one line that names the nearest flag, and exit code 2. A field without default is a plain word.
+is one line that names the nearest flag, and exit code 2. A field without default is a plain word;
+a tuple takes all that are left.
 """
 
 import dataclasses
@@ -241,12 +242,16 @@ def _lexer(prog: str, command: Command) -> Callable[..., None]:
     """Returns a function from which Fire learns the flags, and that gets all values as typed."""
     fields = [field for cls in command.flags for field in dataclasses.fields(cls)]
     names = [field.name for field in fields]
-    words = [field.name for field in fields if _required(field)]
+    required = [field for field in fields if _required(field)]
+    words = [field.name for field in required]
+    takes_several = bool(required) and get_origin(required[-1].type) is tuple
 
     def lexed(*stray: str, **given: str) -> None:
         if given.keys() & {"help", "h"}:
             _print_help(prog, command)
             return
+        if takes_several and len(stray) > len(words):
+            stray = (*stray[: len(words) - 1], ",".join(stray[len(words) - 1 :]))
         for name, word in zip(words, stray, strict=False):
             if name in given:
                 raise InputError(
@@ -272,6 +277,11 @@ def _required(field: dataclasses.Field[Any]) -> bool:
     return field.default is dataclasses.MISSING
 
 
+def _word(field: dataclasses.Field[Any]) -> str:
+    """Returns what stands for a plain word, or several."""
+    return f"{field.name.upper()}{' ...' if get_origin(field.type) is tuple else ''}"
+
+
 def _print_overview(prog: str, commands: Mapping[str, Command]) -> None:
     print(f"usage: {prog} NAME [--flag=value ...]\n\nNAME:")
     for name, command in commands.items():
@@ -284,7 +294,7 @@ def _print_overview(prog: str, commands: Mapping[str, Command]) -> None:
 
 def _print_help(prog: str, command: Command) -> None:
     fields = [field for cls in command.flags for field in dataclasses.fields(cls)]
-    words = "".join(f" {field.name.upper()}" for field in fields if _required(field))
+    words = "".join(f" {_word(field)}" for field in fields if _required(field))
     print(f"usage: {prog}{words} [--flag=value ...]\n\n{command.doc}")
     for cls in command.flags:
         _print_flags(cls)

@@ -23,7 +23,7 @@ class ScreenTable:
 
     def __init__(self, columns: Iterable[str]) -> None:
         self._columns = tuple(columns)
-        self._sections: list[list[Sequence[str]]] = [[]]
+        self._sections: list[list[tuple[str, ...]]] = [[]]
 
     def add_row(self, *cells: str) -> None:
         """Adds a name and its numbers."""

@@ -1,7 +1,8 @@
-"""Evaluates the policies of a run: `python -m rlp.evaluate runs/NAME --num_episodes=50`.
+"""Evaluates the policies of runs: `python -m rlp.evaluate runs/NAME --num_episodes=50`.
 
 A Decision Transformer is asked for as many returns as one likes, all in one batch of episodes:
 `--target_return=200,400,800` also draws what it achieved over what it was asked for.
+`python -m rlp.evaluate runs/A runs/B --fqe` needs no simulator (`rlp.commands.fqe`).
 """
 
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ import numpy as np
 
 from rlp import algos, cli, envs, runs
 from rlp.cli.terminal import COMPILING, Terminal
+from rlp.commands import fqe
 from rlp.config import Distinct, NewFile, Positive, PositiveFloat
 from rlp.errors import InputError
 from rlp.evaluation import rollout, video
@@ -37,7 +39,7 @@ from rlp.types import NEVER
 class Settings:
     """The evaluation."""
 
-    run: str  # the directory of a run
+    runs: tuple[str, ...]  # the directories of runs
     num_episodes: Positive = 100  # episodes of each member
     seed: int = EVALUATION_SEED  # of the first episode's initial state; the others follow
     env: str = ""  # environment (default: the one the run was evaluated in)
@@ -50,12 +52,31 @@ class Settings:
     quiet: bool = False  # print the result only
 
 
-def evaluate_run(given: cli.Given) -> None:
-    """Evaluates the last checkpoint, prints the returns and writes them to evaluation.json."""
-    settings = cli.parse(Settings, given)
+def evaluate_runs(given: cli.Given) -> None:
+    """Evaluates the policies of runs: in their environment, or in logged data."""
+    settings, flags = cli.parse(Settings, given), cli.parse(fqe.Flags, given)
+    if settings.algo:
+        algos.load(settings.algo)
     if settings.video:
         video.check(Path(settings.video))  # before a simulator is imported
-    run, terminal = _run(settings), Terminal(settings.quiet)
+        if len(settings.runs) > 1:
+            raise InputError(f"--video: of one run, not of {len(settings.runs)}")
+    found = [_run(settings, directory) for directory in settings.runs]
+    others = given.keys() - {"runs", "fqe", "seed", "algo", "quiet"}
+    of_fqe = set(fqe.Flags.__dataclass_fields__)
+    if wrong := sorted(others - of_fqe if flags.fqe else others & of_fqe):
+        without = "with" if flags.fqe else "without"
+        raise InputError(f"--{wrong[0]}: means nothing {without} --fqe")
+    if flags.fqe:
+        fqe.estimate(found, flags, settings.seed, Terminal(settings.quiet))
+        return
+    for run in found:
+        _evaluate(settings, run)
+
+
+def _evaluate(settings: Settings, run: Run) -> None:
+    """Evaluates the last checkpoint, prints the returns and writes them to evaluation.json."""
+    terminal = Terminal(settings.quiet)
     saved, step = restore.load(run, terminal.warn)
     env_name = settings.env or run.record["env"]
     if not env_name:
@@ -101,15 +122,13 @@ def evaluate_run(given: cli.Given) -> None:
         raise SystemExit(f"error: no member is left, {runs.in_words(result['diverged'])}")
 
 
-def _run(settings: Settings) -> Run:
-    """Returns the run.
+def _run(settings: Settings, directory: str) -> Run:
+    """Returns a run.
 
     Raises:
         InputError: if there is none, or it does not aim for a return or plan as it is asked to.
     """
-    if settings.algo:
-        algos.load(settings.algo)
-    run = runs.load(Path(settings.run))
+    run = runs.load(Path(directory))
     if settings.target_return and not run.algo.policy.aims:
         raise InputError(f"--target_return: {run.record['algo']} does not aim for a return")
     if settings.target_return and len(run.tasks) > 1:
@@ -232,8 +251,8 @@ def _draw(path: Path, run: Run, targets: Sequence[float], achieved: np.ndarray) 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command line."""
-    doc = "Evaluates the last checkpoint of a run: deterministic actions, fixed initial states."
-    cli.main("python -m rlp.evaluate", cli.Command(evaluate_run, (Settings,), doc), argv)
+    doc = "Evaluates the last checkpoints of runs: deterministic actions, fixed initial states."
+    cli.main("python -m rlp.evaluate", cli.Command(evaluate_runs, (Settings, fqe.Flags), doc), argv)
 
 
 if __name__ == "__main__":

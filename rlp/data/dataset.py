@@ -322,6 +322,13 @@ def sample_sarsa(sources: Sources, key: jax.Array, batch_size: int) -> Sarsa:
     return from_each(sources, key, batch_size, draw)
 
 
+def sample_policy_sarsa(sources: Sources, key: jax.Array, batch_size: int) -> Sarsa:
+    """Returns transitions of the logged data and the given policy's actions after them."""
+    dataset = sources.offline
+    row = _transition_rows(dataset, key, batch_size)
+    return Sarsa(_transitions(dataset, row), sources.policy_action[row + 1], jnp.ones(batch_size))
+
+
 def sample_segments(
     sources: Sources, key: jax.Array, batch_size: int, length: int, delayed: bool = False
 ) -> Segment:

@@ -221,26 +221,33 @@ class Run:
                 yield records.read_point(line, members, where)
 
     @property
+    def returns(self) -> np.ndarray:
+        """The mean return of each member in the last evaluation [M], NaN where it is not known."""
+        num_members = len(self.seeds)
+        last = self.evaluations()[-num_members * len(self.tasks) :]
+        if not last:
+            return np.full(num_members, np.nan)
+        means = np.array([np.mean(entry["returns"]) for entry in last])
+        return means.reshape(num_members, -1).mean(axis=1)
+
+    @property
     def best(self) -> int:
         """The number of the member that had the highest return in the last evaluation.
 
         Raises:
             InputError: if that is not known.
         """
-        labels = self.labels
-        if len(labels) == 1:
+        if len(self.labels) == 1:
             return 0
-        last = self.evaluations()[-len(labels) * len(self.tasks) :]
-        if not last:
+        if not self.evaluations():
             raise InputError(
                 f"{self.directory} was not evaluated, so none is known to be the best: name one of "
-                f"{', '.join(labels)}"
+                f"{', '.join(self.labels)}"
             )
-        means = np.array([np.mean(entry["returns"]) for entry in last])
-        of_members = means.reshape(len(labels), -1).mean(axis=1)
-        if np.isnan(of_members).all():
+        returns = self.returns
+        if np.isnan(returns).all():
             raise InputError(f"{self.directory}: no member is left")
-        return int(np.nanargmax(of_members))
+        return int(np.nanargmax(returns))
 
     def is_evaluated(self, step: int) -> bool:
         """Returns whether there is an evaluation after that many updates."""

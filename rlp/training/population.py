@@ -25,7 +25,6 @@ from rlp.types import (
     NEVER,
     NOT_FINITE,
     UNKNOWN,
-    Algo,
     Limits,
     Metrics,
     Precision,
@@ -33,6 +32,7 @@ from rlp.types import (
     Spec,
     State,
     Statistics,
+    Trainable,
     phases,
     reduction,
 )
@@ -52,7 +52,11 @@ class Population(NamedTuple):
 
 
 def init(
-    algo: Algo, configs: Sequence[Any], seeds: Sequence[int], spec: Spec, statistics: Statistics
+    algo: Trainable,
+    configs: Sequence[Any],
+    seeds: Sequence[int],
+    spec: Spec,
+    statistics: Statistics,
 ) -> Population:
     """Returns the population before its first update; member i has configs[i] and seeds[i]."""
     on_cpu = jax.default_backend() == "cpu"  # where LLVM would take seconds over milliseconds
@@ -61,12 +65,12 @@ def init(
     return new(stack(configs), jnp.asarray(seeds, jnp.uint32), statistics)
 
 
-def shapes(algo: Algo, configs: Sequence[Any], seeds: Sequence[int], spec: Spec) -> Population:
+def shapes(algo: Trainable, configs: Sequence[Any], seeds: Sequence[int], spec: Spec) -> Population:
     """Returns the shapes of what `init` returns."""
     return jax.eval_shape(_new(algo, spec), stack(configs), jnp.asarray(seeds, jnp.uint32), UNKNOWN)
 
 
-def _new(algo: Algo, spec: Spec) -> Callable[[Any, jax.Array, Statistics], Population]:
+def _new(algo: Trainable, spec: Spec) -> Callable[[Any, jax.Array, Statistics], Population]:
     """Returns a function from settings and seeds [M] and statistics to new members."""
 
     def one_member(config: Any, seed: jax.Array, statistics: Statistics) -> Population:
@@ -82,7 +86,7 @@ def _new(algo: Algo, spec: Spec) -> Callable[[Any, jax.Array, Statistics], Popul
     donate_argnames="states",
 )
 def train(
-    algo: Algo,
+    algo: Trainable,
     spec: Spec,
     num_updates: int,
     configs: Any,
@@ -97,13 +101,13 @@ def train(
     """Returns the states after `num_updates` more updates, the metrics [M] over them, and alarms.
 
     `states` is donated. `first_step` is the number of updates done before, on the device, so that a
-    later call traces nothing again. Logged data is shared by all members; of a replay and of a
-    model's rollouts each has its own [M], without a placement. All updates are of the algorithm's
-    phase number `phase` (-1: the last). Members are computed where `placement` has them (None: all
-    at once, on one device), with matrix products of `precision`. Metrics are averaged over the
-    updates, those named `max_*` and `min_*` are extremes. An alarm is a metric or, at the end, a
-    state that was not finite, or a metric far beyond the algorithm's limits. Members are
-    independent, so one that is not finite never touches the others.
+    later call traces nothing again. Logged data is shared by all members; of the other sources each
+    has its own [M], of a replay and of a model's rollouts without a placement. All updates are of
+    the algorithm's phase number `phase` (-1: the last). Members are computed where `placement` has
+    them (None: all at once, on one device), with matrix products of `precision`. Metrics are
+    averaged over the updates, those named `max_*` and `min_*` are extremes. An alarm is a metric
+    or, at the end, a state that was not finite, or a metric far beyond the algorithm's limits.
+    Members are independent, so one that is not finite never touches the others.
     """
     assert placement is None or sources.replay is sources.model is None
     sample, update = phases(algo)[phase].sample, phases(algo)[phase].update
@@ -135,7 +139,7 @@ def train(
     if placement and jax.default_backend() == "cpu":
         population = _in_turn(one_member, placement.num_groups)
     else:
-        axes = (0, 0, 0, replace(sources, offline=None, replay=0, model=0))
+        axes = (0, 0, 0, replace(sources, offline=None, replay=0, model=0, policy_action=0))
         population = jax.vmap(one_member, axes, spmd_axis_name=MEMBERS if placement else None)
     sharing = optim.shared(placement.batch) if placement and placement.batch else nullcontext()
     with sharing, jax.default_matmul_precision(JAX_PRECISIONS[precision]):
@@ -173,7 +177,7 @@ def is_finite(state: State) -> jax.Array:
 
 
 def num_bytes(
-    algo: Algo,
+    algo: Trainable,
     spec: Spec,
     num_updates: int,
     members: Population,
@@ -218,12 +222,13 @@ def _in_turn(one_member: Callable[..., Any], num_groups: int) -> Callable[..., A
     """Returns a function of members [M] that computes those of a group one after the other."""
 
     def in_groups(configs: Any, keys: jax.Array, states: State, sources: Sources) -> Any:
-        def one(member: tuple[Any, jax.Array, State]) -> Any:
-            config, numbers, state = member
-            return one_member(config, jax.random.wrap_key_data(numbers), state, sources)
+        def one(member: tuple[Any, jax.Array, State, Sources]) -> Any:
+            config, numbers, state, own = member
+            own = replace(own, offline=sources.offline)
+            return one_member(config, jax.random.wrap_key_data(numbers), state, own)
 
         # Keys as numbers: of those mapped twice JAX's check says that they are used twice.
-        members = configs, jax.random.key_data(keys), states
+        members = configs, jax.random.key_data(keys), states, replace(sources, offline=None)
         groups = jax.tree.map(lambda x: x.reshape(num_groups, -1, *x.shape[1:]), members)
         outcome = jax.vmap(partial(jax.lax.map, one), spmd_axis_name=MEMBERS)(groups)
         return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), outcome)

@@ -1,0 +1,129 @@
+"""What policies would earn, from logged data: `python -m rlp.evaluate runs/A runs/B --fqe`."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import scipy
+
+from rlp import data, runs
+from rlp.algos.fqe import Config
+from rlp.cli.tables import ScreenTable
+from rlp.cli.terminal import Terminal, console
+from rlp.config import Discount, Positive
+from rlp.data.episodes import EpisodeSet, fingerprint
+from rlp.data.options import AS_STORED
+from rlp.errors import InputError
+from rlp.evaluation import logged
+from rlp.runs import Run
+from rlp.statistics import interval, mean
+from rlp.system import devices, files
+from rlp.training import fitted_q, restore
+from rlp.training.start import settings_of, spec_of
+from rlp.types import NEVER
+
+
+@dataclass(frozen=True)
+class Flags:
+    """Without a simulator: fitted Q evaluation in logged data."""
+
+    fqe: bool = False  # estimate what the policies of all runs would earn, all at once
+    dataset: str = ""  # logged data (default: what the first run learned from)
+    num_updates: Positive = 20_000  # gradient updates of each policy's critics
+    discount: Discount = 0.99  # of the rewards to come
+
+
+def estimate(found: Sequence[Run], flags: Flags, seed: int, terminal: Terminal) -> None:
+    """Prints the estimates of all members of the runs, and writes them to their fqe.json.
+
+    Raises:
+        InputError: if there is no data, or a run has other observations or actions.
+    """
+    settings = settings_of(found[0])
+    how_read = AS_STORED if flags.dataset else settings
+    data_set = data.load(flags.dataset or settings.dataset, how_read)
+    if not data_set.has_rewards:
+        raise InputError(f"{data_set.name}: it has no rewards, so nothing can be estimated from it")
+    for run in found:
+        _check_widths(run, data_set)
+    num_members = sum(len(run.seeds) for run in found)
+    devices.split_cpu(num_members, data_set.num_bytes, batch_devices=1)
+    config = Config(num_updates=flags.num_updates, discount=flags.discount)
+    with terminal:
+        terminal.say(
+            f"fitted Q evaluation of {num_members} policies in {data_set.name}: "
+            f"{len(data_set.episodes)} episodes, {data_set.lengths.sum():,} steps"
+        )
+        with terminal.bar("acting in the data", len(found)) as show:
+            actions, are_left = zip(*_acting(found, data_set, show), strict=True)
+        with terminal.bar("estimating", flags.num_updates) as show:
+            values = fitted_q.values(data_set, np.concatenate(actions), config, seed, show)
+    values[~np.concatenate(are_left)] = np.nan
+    names = [f"{run.directory} {label}" for run in found for label in run.labels]
+    returns = np.concatenate([run.returns for run in found])
+    _print(names, values, returns, flags.discount)
+    how = {
+        "dataset": data_set.name, "fingerprint": fingerprint(data_set), "seed": seed,
+        "num_updates": flags.num_updates, "discount": flags.discount,
+    }  # fmt: skip
+    start = 0
+    for run in found:
+        of_run = values[start : start + len(run.seeds)]
+        start += len(run.seeds)
+        by_member = dict(zip(run.labels, map(runs.to_json, of_run), strict=True))
+        record = {**how, "values": by_member, **runs.environment()}
+        files.write_json(run.directory / "fqe.json", record)
+    terminal.say("written to fqe.json of each run")
+
+
+def _check_widths(run: Run, data_set: EpisodeSet) -> None:
+    of_data, of_run = spec_of(data_set), run.spec
+    if (of_data.observation, of_data.action) != (of_run.observation, of_run.action):
+        raise InputError(
+            f"{run.directory}: its observations {of_run.observation.shape} and "
+            f"{of_run.action.kind} actions {of_run.action.shape} are not those of "
+            f"{data_set.name}, {of_data.observation.shape} and {of_data.action.kind} "
+            f"{of_data.action.shape}"
+        )
+
+
+def _acting(
+    found: Sequence[Run], data_set: EpisodeSet, show: Callable[[int], None]
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields what each run's members do in the data [M, N, A], and which are left [M]."""
+    for number, run in enumerate(found):
+        saved, _ = restore.load(run)
+        aims = np.array(run.target_returns)[data_set.tasks if len(run.tasks) > 1 else 0]
+        aims = np.broadcast_to(aims, len(data_set.episodes))
+        actors = restore.policy_of(run, saved)
+        yield logged.actions(run.algo, run.spec, actors, data_set, aims), saved.diverged == NEVER
+        show(number + 1)
+
+
+def _print(names: Sequence[str], values: np.ndarray, returns: np.ndarray, discount: float) -> None:
+    """Prints the estimates [M, E], beside the returns [M] where they are known, best first."""
+    is_known = ~np.isnan(returns)
+    columns = ["", "value", "95 % interval", *["return"] * bool(is_known.any())]
+    table, means = ScreenTable(columns), values.mean(axis=1)
+    order = np.argsort(-np.nan_to_num(means, nan=-np.inf))
+    for number in map(int, order):
+        low, high = interval(mean, values[number][:, None])
+        cells = [f"{means[number]:.2f}", f"{low:.2f} to {high:.2f}"]
+        if np.isnan(means[number]):
+            cells = ["diverged", ""]
+        if is_known.any():
+            cells.append(f"{returns[number]:.0f}" if is_known[number] else "")
+        table.add_row(names[number], *cells)
+    console().print(table)
+    console().print(
+        f"value: rewards to come in the first states of the data's episodes, discounted by "
+        f"{discount:g}; interval: over those states (bootstrap), not over what may be wrong in Q"
+    )
+    both = is_known & ~np.isnan(means)
+    if both.sum() > 2:
+        correlation = scipy.stats.spearmanr(means[both], returns[both]).statistic
+        regret = returns[both].max() - returns[both][np.argmax(means[both])]
+        console().print(
+            f"against the returns: rank correlation {correlation:.2f}; the policy of the highest "
+            f"value earns {regret:.0f} less than the best"
+        )
