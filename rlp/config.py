@@ -27,6 +27,7 @@ PositiveFloat = Annotated[float, "above 0", lambda value: value > 0]
 NonNegativeFloat = Annotated[float, "at least 0", lambda value: value >= 0]
 Share = Annotated[float, "from 0 to 1", lambda value: 0 <= value <= 1]
 Fraction = Annotated[float, "above 0 and at most 1", lambda value: 0 < value <= 1]
+ShareBelowOne = Annotated[float, "at least 0 and below 1", lambda value: 0 <= value < 1]
 Discount = Annotated[
     float, "at least 0 and below 1, in 32 bits", lambda value: 0 <= np.float32(value) < 1
 ]

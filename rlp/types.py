@@ -253,8 +253,9 @@ class Algo(Trainable, Protocol):
 
     A module may have more names: `PRESETS`, settings by name (see `rlp.algos.presets`); `PHASES`,
     where training has several parts; `returns_discount`, where it learns from discounted returns
-    (see below); and `NEEDS_EPISODES`, True where logged data must be there from the start, in whole
-    episodes.
+    (see below); `q_of(config, state, statistics, observation [B, O], action [B, A])`, where it has
+    critics, which returns their values [E, B] in the units of the rewards that it learns; and
+    `NEEDS_EPISODES`, True where logged data must be there from the start, in whole episodes.
     """
 
     SUPPORTS: frozenset[str]
@@ -286,6 +287,11 @@ def returns_discount(algo: Algo, config: Any) -> float | None:
     """Returns the discount of the least values that an algorithm samples; None: it samples none."""
     of = getattr(algo, "returns_discount", None)
     return of(config) if of else None
+
+
+def critics(algo: Algo) -> Callable[..., jax.Array] | None:
+    """Returns an algorithm's `q_of`: None of one that has no critics."""
+    return getattr(algo, "q_of", None)
 
 
 def needs_episodes(algo: Algo) -> bool:

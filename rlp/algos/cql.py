@@ -392,6 +392,14 @@ def _q(
     return soft_clip(q, bound) if config.bound_q else q
 
 
+def q_of(
+    config: Config, state: State, statistics: Statistics, observation: jax.Array, action: jax.Array
+) -> jax.Array:
+    """Returns Q [E, B] of the critics, see `rlp.types.Algo`."""
+    bound = q_bound(config, statistics)
+    return _q(config, state.critic, bound, observation, action[:, None])[..., 0]
+
+
 def _head(config: Config, actor: Params, observation: jax.Array) -> Head:
     network = _mlp(config, networks.output_dim(actor["mlp"]))
     mean, raw = jnp.split(network.apply(actor["mlp"], observation), 2, axis=-1)

@@ -156,6 +156,16 @@ def _quantiles(config: Config, critic: Params, observation: jax.Array) -> jax.Ar
     return output.reshape(*output.shape[:-1], -1, config.num_quantiles)
 
 
+def q_of(
+    config: Config, state: State, statistics: Statistics, observation: jax.Array, action: jax.Array
+) -> jax.Array:
+    """Returns Q [E, B] of the critics, see `rlp.types.Algo`."""
+    del statistics
+    return jnp.sum(
+        jnp.mean(_quantiles(config, state.critic, observation), axis=-1) * action, axis=-1
+    )[None]
+
+
 def _network(config: Config, output_dim: int) -> networks.Network:
     return networks.mlp(config.hidden_dims, output_dim, config.init, config.layer_norm)
 

@@ -195,6 +195,14 @@ def _q(config: Config, critic: Params, observation: jax.Array, action: jax.Array
     return _critics(config).apply(critic, observation, action)
 
 
+def q_of(
+    config: Config, state: State, statistics: Statistics, observation: jax.Array, action: jax.Array
+) -> jax.Array:
+    """Returns Q [E, B] of the critics, see `rlp.types.Algo`."""
+    del statistics
+    return _q(config, state.critic, observation, action)
+
+
 def _one_step(config: Config, actor: Params, observation: jax.Array, noise: jax.Array) -> jax.Array:
     """Returns the policy's actions [..., A], not clipped."""
     inputs = jnp.concatenate([observation, noise], axis=-1)

@@ -200,6 +200,14 @@ def _q(config: Config, critic: Params, batch: Transition) -> jax.Array:
     return _critics(config).apply(critic, batch.observation, batch.action)
 
 
+def q_of(
+    config: Config, state: State, statistics: Statistics, observation: jax.Array, action: jax.Array
+) -> jax.Array:
+    """Returns Q [E, B] of the critics, see `rlp.types.Algo`."""
+    del statistics
+    return _critics(config).apply(state.critic, observation, action)
+
+
 def _value(config: Config, value: Params, observation: jax.Array) -> jax.Array:
     """Returns V [B]."""
     return _mlp(config, 1).apply(value, observation)[..., 0]

@@ -157,3 +157,4 @@ def limits(config: Config, spec: Spec, statistics: Statistics) -> Limits:
 
 actor = state_actor
 policy = td3.policy
+q_of = td3.q_of

@@ -280,6 +280,14 @@ def q_values(
     return network.apply(critic, jnp.broadcast_to(observation[:, None], shape), action)
 
 
+def q_of(
+    config: Config, state: State, statistics: Statistics, observation: jax.Array, action: jax.Array
+) -> jax.Array:
+    """Returns Q [E, B] of the critics, see `rlp.types.Algo`."""
+    del statistics
+    return _q(config, state.critic, observation, action[:, None])[..., 0]
+
+
 def _head(config: Config, actor: Params, observation: jax.Array) -> Head:
     network = _mlp(config, networks.output_dim(actor))
     mean, log_std = jnp.split(network.apply(actor, observation), 2, axis=-1)

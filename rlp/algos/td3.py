@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from rlp.algos.values import bellman_loss
 from rlp.nn import networks, optim
-from rlp.types import Metrics, Params, Spec, Transition, markov
+from rlp.types import Metrics, Params, Spec, Statistics, Transition, markov
 
 ActorLoss = Callable[..., tuple[jax.Array, Metrics]]  # of (actor, config, critic, batch)
 
@@ -134,6 +134,14 @@ def q_values(config: Any, critic: Params, observation: jax.Array, action: jax.Ar
     """Returns Q [E, B]."""
     num_critics = len(jax.tree.leaves(critic)[0])
     return _critics(config, num_critics).apply(critic, observation, action)
+
+
+def q_of(
+    config: Any, state: State, statistics: Statistics, observation: jax.Array, action: jax.Array
+) -> jax.Array:
+    """Returns Q [E, B] of the critics, see `rlp.types.Algo`."""
+    del statistics
+    return q_values(config, state.critic, observation, action)
 
 
 def policy_action(config: Any, actor: Params, observation: jax.Array) -> jax.Array:

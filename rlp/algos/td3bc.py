@@ -103,3 +103,4 @@ sample = sample_scaled
 limits = q_limits
 actor = state_actor
 policy = td3.policy
+q_of = td3.q_of

@@ -200,6 +200,18 @@ class Terminal:
         if best > 0:
             self._console.print("falls: episodes that earn less than a fifth of the data's best")
 
+    def numbers(
+        self, title: str, rows: Mapping[str, Mapping[str, float]], explained: Mapping[str, str]
+    ) -> None:
+        """Prints a table of numbers by row and name, and what the names mean."""
+        names = [name for name in explained if any(name in row for row in rows.values())]
+        table = ScreenTable([title, *(name.replace("_", " ") for name in names)])
+        for label, row in rows.items():
+            table.add_row(label, *(f"{row[name]:.4g}" for name in names))
+        self._console.print(table)
+        for name in names:
+            self._console.print(f"{name.replace('_', ' ')}: {explained[name]}")
+
 
 class Silent(Terminal):
     """Shows nothing; what would be warned of on stderr is a Python warning."""
@@ -213,6 +225,9 @@ class Silent(Terminal):
 
     def returns(self, *_: Any, **__: Any) -> None:
         """Prints nothing: the returns are in the run."""
+
+    def numbers(self, *_: Any, **__: Any) -> None:
+        """Prints nothing: what is found is in the run, too."""
 
 
 def spread(values: np.ndarray) -> str:

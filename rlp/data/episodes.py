@@ -293,6 +293,32 @@ def drop_last_successors(data: EpisodeSet) -> EpisodeSet:
     return replace(data, episodes=episodes)
 
 
+def hold_out(data: EpisodeSet, share: float) -> tuple[EpisodeSet, EpisodeSet]:
+    """Returns the set without a share of its episodes, drawn at random, and those.
+
+    They are the same each time.
+
+    Raises:
+        InputError: if the share is less than an episode.
+    """
+    count = round(share * len(data.episodes))
+    if not count:
+        raise InputError(
+            f"--validation={share:g}: of the {len(data.episodes)} episodes of {data.name} that is "
+            "none; give a larger share, or 0"
+        )
+    held = np.isin(
+        np.arange(len(data.episodes)),
+        np.random.default_rng(0).permutation(len(data.episodes))[:count],
+    )
+    parts = (
+        [e for e, is_held in zip(data.episodes, held, strict=True) if is_held == wanted]
+        for wanted in (False, True)
+    )
+    rest, held_out = (replace(data, episodes=part) for part in parts)
+    return rest, held_out
+
+
 def top_fraction(data: EpisodeSet, fraction: float) -> EpisodeSet:
     """Returns the best episodes of each task that fit `fraction` of its steps, the best last.
 

@@ -1,7 +1,8 @@
 """A run from its settings to its result: what `rlp.train` and the command do."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from rlp.evaluation.rollout import (
 )
 from rlp.runs import Run, report
 from rlp.system import devices, files
-from rlp.training import offline, online, restore, start
+from rlp.training import offline, online, restore, start, validation
 from rlp.training.offline import Ended, OnLog, Schedule, Task, no_log
 from rlp.training.online import Watch
 from rlp.training.online_start import Ready
@@ -138,7 +139,18 @@ def _conclude(
     best = max(run.record["data"]["returns"], default=0.0)
     measures = _measures(run, found, last)
     terminal.returns(rows, run.over_members(rows), run.record["env"], marks, best, measures)
-    _write_result(run, rows, measures, diverged, terminal, marks)
+    judged = _judged(run) if task.held_out else {}
+    if task.held_out:
+        title = f"{len(task.held_out.episodes.episodes)} held-out episodes"
+        terminal.numbers(title, judged, validation.IN_WORDS)
+    _write_result(run, rows, measures, diverged, terminal, marks, judged)
+
+
+def _judged(run: Run) -> dict[str, dict[str, float]]:
+    """Returns what was found last on held-out episodes, by member."""
+    curves = run.curves()
+    names = [name for name in validation.IN_WORDS if name in curves]
+    return {label: {name: curves[name][label][-1][1] for name in names} for label in run.labels}
 
 
 def _measures(
@@ -160,10 +172,16 @@ def _write_result(
     diverged: dict[str, int],
     terminal: Terminal,
     marks: dict[str, int] | None = None,
+    judged: Mapping[str, Mapping[str, float]] = MappingProxyType({}),
 ) -> None:
-    """Writes result.json and the report; `marks` are the rows of members that are over."""
+    """Writes result.json and the report.
+
+    `marks` are the rows of members that are over, `judged` what was found on held-out episodes.
+    """
     returns = {name: runs.to_json(values) for name, values in rows.items()}
     result: dict[str, Any] = {"returns": returns, "diverged": diverged, **run.record}
+    if judged:
+        result["held_out"] = judged
     if measures:
         result["measures"] = runs.measures_to_json(measures)
     files.write_json(run.directory / "result.json", result)

@@ -21,10 +21,11 @@ from rlp.runs.metrics import MetricsLog
 from rlp.system import devices
 from rlp.system.devices import Placement
 from rlp.system.signals import stop_requests
-from rlp.training import population, restore
+from rlp.training import population, restore, validation
 from rlp.training.background import Jobs
 from rlp.training.slices import Columns, Members, room
-from rlp.types import NEVER, NOT_FINITE, Sources, phase_at
+from rlp.training.validation import HeldOut
+from rlp.types import NEVER, NOT_FINITE, Sources, Statistics, phase_at
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ class Task(NamedTuple):
     env: VectorEnv | None  # as many environments for each member and task; None: no evaluation
     placement: Placement  # of the members and the data
     at_once: int  # members that train together; 0: as many as is best
+    held_out: HeldOut | None = None  # that members are judged on at each checkpoint
 
 
 class Ended(NamedTuple):
@@ -213,6 +215,10 @@ class _Training:
             jobs.wait()  # of the evaluations, only one keeps its states
         self.saved = jobs.keep(Saved(members.states(), self._task.normalizer, self.diverged))
         if saves:
+            if held_out := self._task.held_out:
+                statistics = self._task.dataset.statistics
+                args = self._terminal, held_out, statistics, self.step, self.saved
+                jobs.submit(_validate, self._run, *args)
             jobs.submit(_save, self._run, self.step, self.saved)
         if self.evaluates:
             self.evaluate(jobs)
@@ -310,6 +316,25 @@ def evaluate_members(
     for name, means in run.over_members(run.by_member(returns.values)).items():
         if means.size:
             terminal.say(f"{unit} {step:>9,}  return{name} {spread(means)}")
+
+
+def _validate(
+    log: MetricsLog,
+    run: Run,
+    terminal: Terminal,
+    held_out: HeldOut,
+    statistics: Statistics,
+    step: int,
+    saved: Saved,
+) -> None:
+    """Writes what is found on held-out episodes; says the means over the members that are left."""
+    found = validation.measures(run, saved, held_out, statistics)
+    log.write(step, found)
+    counts = saved.diverged == saved.diverged.max()  # all, where all are over
+    means = [
+        f"{name.replace('_', ' ')} {values[counts].mean():.4g}" for name, values in found.items()
+    ]
+    terminal.say(f"update {step:>9,}  {'  '.join(means)}")
 
 
 def _save(log: MetricsLog, run: Run, step: int, saved: Saved) -> None:

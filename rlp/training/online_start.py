@@ -237,7 +237,7 @@ def _start_from(old: Run, configs: Sequence[Any], saved: Saved, asked: FineTunin
     """Returns the members of an offline run, with the settings that they have now, and its data."""
     settings = offline_start.settings_of(old)
     settings = replace(settings, dataset=asked.dataset or settings.dataset)
-    data_set = offline_start.mirrored(settings, offline_start.data_of(old, settings))
+    data_set = offline_start.mirrored(settings, offline_start.data_of(old, settings).train)
     discount = offline_start.returns_discount(old.algo, old.configs)
     dataset = offline_start.replay_arrays(settings, data_set, saved.normalizer, discount)
     members = population.init(old.algo, configs, old.seeds, old.spec, dataset.statistics)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ import numpy as np
 
 from rlp import config, data, envs, runs, types
 from rlp.algos import ALGOS, presets
-from rlp.config import Fraction, Name, Positive, float_names
+from rlp.config import Fraction, Name, Positive, ShareBelowOne, float_names
 from rlp.data.dataset import (
     Dataset,
     Normalizer,
@@ -31,6 +31,7 @@ from rlp.data.episodes import (
     EpisodeSet,
     drop_last_successors,
     fingerprint,
+    hold_out,
     reward_factors,
     top_fraction,
     whole_episodes,
@@ -44,9 +45,19 @@ from rlp.runs import Run, checkpoint, records
 from rlp.system import devices, memory
 from rlp.system.lock import locked
 from rlp.training.offline import Schedule, Task
+from rlp.training.validation import HeldOut
 from rlp.types import Algo, Precision, Sources, Space, Spec, needs_episodes
 
 T = TypeVar("T")
+
+
+class Prepared(NamedTuple):
+    """The data of a run."""
+
+    train: EpisodeSet  # what is learned from
+    held_out: EpisodeSet | None  # episodes that members are judged on
+
+
 COMMANDS = {  # by what a run is
     "training": "train", "collection": "collect", "learning": "learn", "fine-tuning": "finetune",
 }  # fmt: skip
@@ -58,6 +69,7 @@ class Settings(ReadOptions):
     """The run."""
 
     dataset: str = "walker-walk/medium"  # a bundled name, minari:NAME or a path; a+b joins
+    validation: ShareBelowOne = 0.0  # share of the episodes that are held out, to judge members on
     top_fraction: Fraction = 1.0  # keep the best episodes that hold this fraction of all steps
     preset: str = ""  # a named setting of the hyperparameters (default: the first it has)
     mirror: bool = False  # add every episode's mirror image, where a body has one: walker
@@ -105,10 +117,11 @@ def begin(
     if data_set:
         how = asdict(data_set.read_with or AS_STORED)
         settings = replace(settings, dataset=data_set.name, **how)
-    given, data_set = data_set, prepared(algo_name, settings, data_set)
+    given, (data_set, held_out) = data_set, prepared(algo_name, settings, data_set)
     _check_data(algo_name, configs, data_set)
     handling, num_members = part_of(Handling, values), len(configs) * settings.num_seeds
-    task = _task(settings, schedule, handling, data_set, ALGOS[algo_name], configs, num_members)
+    parts = Prepared(data_set, held_out)
+    task = _task(settings, schedule, handling, parts, ALGOS[algo_name], configs, num_members)
     if settings.target_return and not ALGOS[algo_name].policy.aims:
         raise InputError(f"--target_return: {algo_name} does not aim for a return")
     _try(ALGOS[algo_name], configs[0], spec_of(data_set), task)
@@ -304,13 +317,14 @@ def go_on(
         dataset=values.get("dataset", settings.dataset),
         batch_devices=values.get("batch_devices") or settings.batch_devices,
     )
-    data_set = data_of(run, settings, data_set)
+    parts = data_of(run, settings, data_set)
+    data_set = parts.train
     for name, value in (("env", data_set.env), ("spec", records.spec_record(spec_of(data_set)))):
         if run.record[name] != value:
             path = run.directory / "config.json"
             raise InputError(f"{path}, {name} is {run.record[name]}, but {value} in the data")
     of_run = run.algo, run.configs, len(run.seeds)
-    task = _task(settings, schedule, handling, data_set, *of_run)
+    task = _task(settings, schedule, handling, parts, *of_run)
     if devices.is_first():  # which starts JAX: not before the CPU is split
         held.enter_context(locked(run.directory))
     if "num_updates" in values:
@@ -323,22 +337,22 @@ def go_on(
 
 def settings_of(run: Run) -> Settings:
     """Returns the settings of a run; the data is where it is now, if that is in its folder."""
-    added = {**asdict(AS_STORED), "batch_devices": 0}
+    added = {**asdict(AS_STORED), "batch_devices": 0, "validation": 0.0}
     settings = run.part("settings", Settings, added)
     return replace(settings, dataset=str(run.data)) if run.data.exists() else settings
 
 
-def data_of(run: Run, settings: Settings, data_set: EpisodeSet | None = None) -> EpisodeSet:
-    """Returns the data that a run learned from: that which is given, or the settings name.
+def data_of(run: Run, settings: Settings, data_set: EpisodeSet | None = None) -> Prepared:
+    """Returns the data of a run: that which is given, or the settings name.
 
     Raises:
         InputError: if it cannot be read, or is not the same.
     """
     if data_set is None and run.record["data"].get("is_kept") and not run.data.exists():
         raise InputError(f"{run.data} is missing: its data was made in Python; give it as `data`")
-    data_set = prepared(run.record["algo"], settings, data_set)
-    check_same(run, data_set, settings.dataset)
-    return data_set
+    parts = prepared(run.record["algo"], settings, data_set)
+    check_same(run, parts.train, settings.dataset)
+    return parts
 
 
 def check_same(run: Run, data_set: EpisodeSet, name: str) -> None:
@@ -383,14 +397,21 @@ def _refuse_changes(run: Run, values: Values, allow_length: bool) -> None:
             )
 
 
-def prepared(algo_name: str, settings: Settings, data_set: EpisodeSet | None) -> EpisodeSet:
-    """Returns the data as it is learned from: that which is given, or the settings name."""
+def prepared(algo_name: str, settings: Settings, data_set: EpisodeSet | None) -> Prepared:
+    """Returns the data as it is learned from: that which is given, or the settings name.
+
+    Raises:
+        InputError: if it cannot be read, or too few episodes would be held out.
+    """
     data_set = data_set or data.load(settings.dataset, settings)
     data_set = drop_last_successors(data_set) if settings.d4rl_compat else data_set
     algo = ALGOS[algo_name]
     if algo.policy.aims or needs_episodes(algo):
         data_set = whole_episodes(data_set, f"the returns that {algo_name} learns from")
-    return top_fraction(data_set, settings.top_fraction)
+    held_out = None
+    if settings.validation:
+        data_set, held_out = hold_out(data_set, settings.validation)
+    return Prepared(top_fraction(data_set, settings.top_fraction), held_out)
 
 
 def mirrored(settings: Settings, data_set: EpisodeSet) -> EpisodeSet:
@@ -413,13 +434,13 @@ def _task(
     settings: Settings,
     schedule: Schedule,
     handling: Handling,
-    data_set: EpisodeSet,
+    parts: Prepared,
     algo: Algo,
     configs: Sequence[Any],
     num_members: int,
 ) -> Task:
     discount = returns_discount(algo, configs)
-    data_set = mirrored(settings, data_set)
+    data_set = mirrored(settings, parts.train)
     devices.split_cpu(num_members, data_set.num_bytes, settings.batch_devices)
     memory.check_members(algo, configs[0], spec_of(data_set), num_members)
     placement = devices.placement(num_members, settings.batch_devices)
@@ -442,7 +463,11 @@ def _task(
         envs.check_widths(env, env_name, spec.observation_dim, spec.action_dim, settings.dataset)
     normalizer = _normalizer(settings, data_set)
     dataset = replay_arrays(settings, data_set, normalizer, discount)
-    return Task(dataset, normalizer, env, placement, handling.members_at_once)
+    held_out = None
+    if parts.held_out:
+        arrays = replay_arrays(settings, parts.held_out, normalizer, discount, of=parts.train)
+        held_out = HeldOut(parts.held_out, arrays)
+    return Task(dataset, normalizer, env, placement, handling.members_at_once, held_out)
 
 
 def _normalizer(settings: Settings, data_set: EpisodeSet) -> Normalizer:
@@ -457,11 +482,18 @@ def _normalizer(settings: Settings, data_set: EpisodeSet) -> Normalizer:
 
 
 def replay_arrays(
-    settings: Settings, data_set: EpisodeSet, normalizer: Normalizer, discount: float | None
+    settings: Settings,
+    data_set: EpisodeSet,
+    normalizer: Normalizer,
+    discount: float | None,
+    of: EpisodeSet | None = None,
 ) -> Dataset:
-    """Returns prepared data, mirrored if that is asked for, on the device."""
+    """Returns prepared data, mirrored if that is asked for, on the device.
+
+    Rewards of several tasks are brought to the mean size that they have in it, or in another, `of`.
+    """
     dtype = np.float16 if settings.float16 else np.float32
-    factors = reward_factors(data_set) if settings.balance_tasks else None
+    factors = reward_factors(of or data_set) if settings.balance_tasks else None
     return make_dataset(data_set, normalizer, dtype, factors, discount)
 
 
