@@ -25,7 +25,7 @@ from rlp.config import float_names
 from rlp.data.dataset import Dataset, make_dataset, unit_normalizer
 from rlp.data.episodes import Episode, EpisodeSet
 from rlp.training import population
-from rlp.types import Algo, Sources, Space, Spec, vectors
+from rlp.types import Algo, Sources, Space, Spec, critics, vectors
 
 SPEC = vectors(observation_dim=4, action_dim=2, max_episode_steps=12)
 
@@ -116,6 +116,23 @@ def check_actions_are_in_bounds_and_the_mode_needs_no_key(algo: Algo, config: An
     np.testing.assert_array_equal(actions[0], actions[1])
 
 
+def check_critics_value_each_row_by_itself(algo: Algo, config: Any) -> None:
+    """Q of several rows are those of each alone, and depend on the action; of what has critics."""
+    q_of, spec = critics(algo), spec_for(algo)
+    if q_of is None:
+        return
+    data = dataset(spec)
+    _, state, _ = updated(algo, config, jax.random.key(0), data)
+    value = jax.jit(partial(q_of, config, state, data.statistics))
+    rows, others = data.step_rows[:3], data.step_rows[3:6]
+    q = value(data.observation[rows], data.action[rows])
+    assert q.shape[1:] == (3,), f"Q is {q.shape}, not [E, 3]"
+    chex.assert_tree_all_finite(q)
+    alone = value(data.observation[rows[:1]], data.action[rows[:1]])
+    np.testing.assert_allclose(q[:, :1], alone, rtol=1e-4, atol=1e-6)
+    assert (value(data.observation[rows], data.action[others]) != q).any(), "any action has that Q"
+
+
 def check_other_floats_do_not_trace_again(algo: Algo, config: Any) -> None:
     """Floats of a config are data: one program serves all values."""
     chex.clear_trace_counter()
@@ -149,6 +166,7 @@ CHECKS = (
     check_an_update_moves_the_actor,
     check_the_same_key_gives_the_same_and_another_differs,
     check_actions_are_in_bounds_and_the_mode_needs_no_key,
+    check_critics_value_each_row_by_itself,
     check_other_floats_do_not_trace_again,
     check_a_member_alone_equals_the_same_member_in_a_population,
 )
