@@ -15,16 +15,12 @@ from pathlib import Path
 
 from rlp import study
 
-ROWS: study.Rows = {
-    **{row: study.ALGORITHMS[row] for row in study.ALGORITHMS if row != "cqlsac-long"},
-    "cqlsac-filter": ("cqlsac", {"q_filter": "True", "actor_bc": "1.5", "tau": "0.02"}),
-}
 STUDY = study.Study(
     results=Path(__file__).parent / "results" / "cheetah_run",
-    rows=ROWS,
+    rows=study.ALGORITHMS,
     sets={kind: f"data/cheetah-run/{kind}" for kind in ("medium", "medium-replay", "expert")},
     num_seeds=5,
-    pairs={row: "bc" for row in ROWS if row != "bc"},
+    pairs={row: "bc" for row in study.ALGORITHMS if row != "bc"},
 )
 
 if __name__ == "__main__":

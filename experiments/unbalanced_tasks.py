@@ -11,7 +11,7 @@ from walker_multitask import STUDY as BALANCED
 
 from rlp import study
 
-WITH_CRITICS = ("td3bc", "iql", "rebrac", "rebrac-far", "cqlsac", "cqlsac-long")
+WITH_CRITICS = ("td3bc", "iql", "rebrac", "rebrac-far", "cqlsac", "cqlsac-filter")
 STUDY = BALANCED._replace(
     results=Path(__file__).parent / "results" / "unbalanced_tasks",
     rows={
