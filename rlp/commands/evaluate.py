@@ -68,7 +68,8 @@ def evaluate_runs(given: cli.Given) -> None:
         without = "with" if flags.fqe else "without"
         raise InputError(f"--{wrong[0]}: means nothing {without} --fqe")
     if flags.fqe:
-        fqe.estimate(found, flags, settings.seed, Terminal(settings.quiet))
+        estimates = fqe.estimate(found, flags, settings.seed, Terminal(settings.quiet))
+        fqe.show(estimates, flags.discount)
         return
     for run in found:
         _evaluate(settings, run)

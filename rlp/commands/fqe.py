@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import scipy
@@ -33,8 +34,33 @@ class Flags:
     discount: Discount = 0.99  # of the rewards to come
 
 
-def estimate(found: Sequence[Run], flags: Flags, seed: int, terminal: Terminal) -> None:
-    """Prints the estimates of all members of the runs, and writes them to their fqe.json.
+class Estimates(NamedTuple):
+    """What policies would earn, and what they have earned where that is known."""
+
+    names: list[str]  # of M policies
+    values: np.ndarray  # [M, E], discounted, from the first state of each episode; NaN: diverged
+    returns: np.ndarray  # [M], of the last evaluation, NaN where there was none
+
+    @property
+    def both(self) -> np.ndarray:
+        """Of which policies both are known, [M] bool."""
+        return ~np.isnan(self.returns) & ~np.isnan(self.values).any(axis=1)
+
+    @property
+    def rank_correlation(self) -> float:
+        """Spearman's, of values and returns."""
+        means = self.values.mean(axis=1)
+        return float(scipy.stats.spearmanr(means[self.both], self.returns[self.both]).statistic)
+
+    @property
+    def regret(self) -> float:
+        """The best return less that of the policy with the highest value."""
+        means, returns = self.values.mean(axis=1)[self.both], self.returns[self.both]
+        return float(returns.max() - returns[np.argmax(means)])
+
+
+def estimate(found: Sequence[Run], flags: Flags, seed: int, terminal: Terminal) -> Estimates:
+    """Returns the estimates of all members of the runs, and writes them to their fqe.json.
 
     Raises:
         InputError: if there is no data, or a run has other observations or actions.
@@ -54,26 +80,22 @@ def estimate(found: Sequence[Run], flags: Flags, seed: int, terminal: Terminal) 
             f"fitted Q evaluation of {num_members} policies in {data_set.name}: "
             f"{len(data_set.episodes)} episodes, {data_set.lengths.sum():,} steps"
         )
-        with terminal.bar("acting in the data", len(found)) as show:
-            actions, are_left = zip(*_acting(found, data_set, show), strict=True)
-        with terminal.bar("estimating", flags.num_updates) as show:
-            values = fitted_q.values(data_set, np.concatenate(actions), config, seed, show)
+        with terminal.bar("acting in the data", len(found)) as move:
+            actions, are_left = zip(*_acting(found, data_set, move), strict=True)
+        with terminal.bar("estimating", flags.num_updates) as move:
+            values = fitted_q.values(data_set, np.concatenate(actions), config, seed, move)
     values[~np.concatenate(are_left)] = np.nan
-    names = [f"{run.directory} {label}" for run in found for label in run.labels]
-    returns = np.concatenate([run.returns for run in found])
-    _print(names, values, returns, flags.discount)
     how = {
         "dataset": data_set.name, "fingerprint": fingerprint(data_set), "seed": seed,
         "num_updates": flags.num_updates, "discount": flags.discount,
     }  # fmt: skip
-    start = 0
-    for run in found:
-        of_run = values[start : start + len(run.seeds)]
-        start += len(run.seeds)
+    ends = np.cumsum([len(run.seeds) for run in found])[:-1]
+    for run, of_run in zip(found, np.split(values, ends), strict=True):
         by_member = dict(zip(run.labels, map(runs.to_json, of_run), strict=True))
         record = {**how, "values": by_member, **runs.environment()}
         files.write_json(run.directory / "fqe.json", record)
-    terminal.say("written to fqe.json of each run")
+    names = [f"{run.directory} {label}" for run in found for label in run.labels]
+    return Estimates(names, values, np.concatenate([run.returns for run in found]))
 
 
 def _check_widths(run: Run, data_set: EpisodeSet) -> None:
@@ -100,11 +122,12 @@ def _acting(
         show(number + 1)
 
 
-def _print(names: Sequence[str], values: np.ndarray, returns: np.ndarray, discount: float) -> None:
-    """Prints the estimates [M, E], beside the returns [M] where they are known, best first."""
-    is_known = ~np.isnan(returns)
+def show(estimates: Estimates, discount: float) -> None:
+    """Prints the estimates, best first, beside the returns where they are known."""
+    names, values, returns = estimates
+    is_known, means = ~np.isnan(returns), values.mean(axis=1)
     columns = ["", "value", "95 % interval", *["return"] * bool(is_known.any())]
-    table, means = ScreenTable(columns), values.mean(axis=1)
+    table = ScreenTable(columns)
     order = np.argsort(-np.nan_to_num(means, nan=-np.inf))
     for number in map(int, order):
         low, high = interval(mean, values[number][:, None])
@@ -119,11 +142,9 @@ def _print(names: Sequence[str], values: np.ndarray, returns: np.ndarray, discou
         f"value: rewards to come in the first states of the data's episodes, discounted by "
         f"{discount:g}; interval: over those states (bootstrap), not over what may be wrong in Q"
     )
-    both = is_known & ~np.isnan(means)
-    if both.sum() > 2:
-        correlation = scipy.stats.spearmanr(means[both], returns[both]).statistic
-        regret = returns[both].max() - returns[both][np.argmax(means[both])]
+    if estimates.both.sum() > 2:
         console().print(
-            f"against the returns: rank correlation {correlation:.2f}; the policy of the highest "
-            f"value earns {regret:.0f} less than the best"
+            f"against the returns: rank correlation {estimates.rank_correlation:.2f}; the policy "
+            f"of the highest value earns {estimates.regret:.0f} less than the best"
         )
+    console().print("written to fqe.json of each run")
