@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 EXTRAS ?=
 
-.PHONY: setup train test test-all lint type format bench smoke check clean
+.PHONY: setup train test test-all lint type format bench smoke docs check clean
 
 setup: .venv/ready
 
@@ -45,7 +45,11 @@ bench: setup
 smoke: setup
 	$(BIN)/python -m rlp.train bc --num_updates=200 --log_every=100 --eval_every=200 --num_episodes=1 --final_episodes=1
 
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "the site is in site/: open site/index.html"
+
 check: lint type test
 
 clean:
-	rm -rf .venv build .pytest_cache .ruff_cache
+	rm -rf .venv build site .pytest_cache .ruff_cache
