@@ -101,7 +101,7 @@ class _Graph:
         """Returns the name of what an operation takes."""
         return value if isinstance(value, str) else self.constant(NUMBERS[type(value)](value))
 
-    def node(self, kind: str, inputs: Sequence[str], to: str = "", **attributes: Any) -> str:
+    def node(self, kind: str, inputs: Sequence[str], to: str = "", /, **attributes: Any) -> str:
         """Adds a node and returns the name of its output."""
         to = to or f"node.{len(self.nodes)}"
         self.nodes.append(self._onnx.helper.make_node(kind, inputs, [to], **attributes))
@@ -110,7 +110,7 @@ class _Graph:
     def cast(self, x: str, to: str, dtype: Any) -> None:
         """Adds a cast."""
         kind = self._onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
-        self.node("Cast", [x], to, **{"to": kind})
+        self.node("Cast", [x], to, to=kind)
 
 
 def _argmax(graph: _Graph, of: list[str], to: str, axis: int) -> None:

@@ -183,10 +183,13 @@ def load(folder: str | Path = Path(__file__).parent) -> Policy:
     if about["format"] != FORMAT:
         raise ValueError(f"{folder}: format {about['format']}, and this file reads {FORMAT}")
     has_memory = (folder / "start.json").exists()
-    return Policy(about, _read(folder, "act"), _read(folder, "start") if has_memory else None)
+    return Policy(
+        about, read_program(folder, "act"), read_program(folder, "start") if has_memory else None
+    )
 
 
-def _read(folder: Path, name: str) -> Program:
+def read_program(folder: Path, name: str) -> Program:
+    """Returns the program of a name in a folder."""
     with np.load(folder / f"{name}.npz", allow_pickle=False) as arrays:
         constants = dict(arrays)
     return Program(json.loads((folder / f"{name}.json").read_text()), constants)
