@@ -1,5 +1,6 @@
 """Functions as StableHLO, which every machine with jax runs: `jax.export.deserialize(...).call`."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import jax
@@ -19,10 +20,8 @@ def save(path: Path, function: Function) -> None:
     Raises:
         InputError: if flatbuffers is not installed, which jax writes with.
     """
-    try:
-        import flatbuffers as _  # pyright: ignore[reportMissingImports] - an extra
-    except ModuleNotFoundError:
-        raise InputError("StableHLO is written with flatbuffers: pip install flatbuffers") from None
+    if not find_spec("flatbuffers"):
+        raise InputError("StableHLO is written with flatbuffers: pip install flatbuffers")
 
     def with_weights(*arrays: jax.Array) -> tuple[jax.Array, ...]:
         return function.call(function.weights, *arrays)
