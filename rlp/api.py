@@ -18,16 +18,17 @@ from typing import Any, get_type_hints
 
 import numpy as np
 
-from rlp import algos, envs, runs
+from rlp import algos, runs
 from rlp import data as datasets
 from rlp.algos import ALGOS
 from rlp.cli.terminal import Silent, Terminal
 from rlp.config import float_names
 from rlp.data.episodes import EpisodeSet
 from rlp.data.options import ReadOptions
-from rlp.envs import Bounds
 from rlp.errors import InputError, nearest
 from rlp.evaluation.agent import Agent
+from rlp.export import folder
+from rlp.export.folder import Format
 from rlp.runs import Run, records
 from rlp.training import experiment, online_start, restore
 from rlp.training.offline import Ended, OnLog, Schedule, no_log
@@ -242,29 +243,32 @@ def load_policy(directory: str | Path, member: str = "best", algo: Algo | None =
     """
     run = _load(directory, algo)
     policy, _ = restore.load_policy(run)
-    members = _members(run, member)
-    return Agent(run.algo, run.spec, policy, members, run.target_returns[0], _bounds(run))
+    members = run.numbers(member)
+    return Agent(run.algo, run.spec, policy, members, run.target_returns[0], run.units)
 
 
-def _bounds(run: Run) -> Bounds | None:
-    """Returns the environment's actions that are -1 and 1 to a run's policies; None: those."""
-    if run.action_bounds or run.spec.action.kind == "discrete" or not run.record["env"]:
-        return run.action_bounds
-    space = envs.action_space(run.record["env"])
-    return space if isinstance(space, Bounds) else None
+def export_policy(
+    directory: str | Path,
+    out: str | Path,
+    member: str = "best",
+    formats: Sequence[Format] = folder.USUAL,
+    task: str = "",
+    algo: Algo | None = None,
+) -> Path:
+    """Writes the policy of one member for use without rlp, and returns the new folder.
 
+    Args:
+        directory: of the run.
+        out: the folder, which must not be there.
+        member: as in `load_policy`, but one.
+        formats: `numpy`, `stablehlo`, `onnx` and `safetensors` (docs/export.md).
+        task: of a run of several, the one whose observations the policy is to take as they are.
+        algo: the module of its algorithm, where it is your own.
 
-def _members(run: Run, member: str) -> list[int]:
-    """Returns the numbers of the members that are asked for."""
-    labels = run.labels
-    if member == "all":
-        return list(range(len(labels)))
-    if member in labels:
-        return [labels.index(member)]
-    if member != "best":
-        known = ", ".join(labels)
-        raise InputError(f"member={member}: {run.directory} has best, all, {known}")
-    return [run.best]
+    Raises:
+        InputError: if there is no run or member, or a format does not have the policy.
+    """
+    return folder.write(_load(directory, algo), Path(out), member, formats, task)
 
 
 def _values(

@@ -204,7 +204,7 @@ def _act(
     output = _predict(config, params, segment)[-1]
     is_choice = config.head == "categorical"
     action = choose(output, key, temperature) if is_choice else jnp.tanh(output)
-    segment = segment._replace(action=segment.action.at[-1].set(action))
+    segment = segment._replace(action=jnp.append(segment.action[:-1], action[None], 0))
     return action, Memory(segment, missing, memory.timestep + 1)
 
 

@@ -83,7 +83,7 @@ class Agent:
         if reward.ndim > 1 or reward.size not in (1, len(many)):
             raise InputError(f"reward of shape {reward.shape}: must be one number or {len(many)}")
         action = self._act(many, np.broadcast_to(reward, len(many)), temperature)
-        action = self._in_units(action)
+        action = in_units(action, self._spec, self._bounds)
         action = action if rows.ndim == 2 else action[:, 0]
         return action if len(self._keys) > 1 else action[0]
 
@@ -109,13 +109,21 @@ class Agent:
         self._step += 1
         return np.asarray(action)
 
-    def _in_units(self, action: np.ndarray) -> np.ndarray:
-        if self._spec.action.kind == "discrete":
-            return action.argmax(axis=-1)
-        if self._bounds is None:
-            return action
-        low, high = (bound.astype(np.float32) for bound in self._bounds)
-        return low + (action + 1) / 2 * (high - low)
+
+def in_units(action: Any, spec: Spec, bounds: Bounds | None) -> Any:
+    """Returns actions [..., A] of a policy in the environment's units, of choices numbers [...].
+
+    Args:
+        action: of the policy, of numpy or jax.
+        spec: what it was built for.
+        bounds: the environment's actions that are -1 and 1 to the policy; None: those.
+    """
+    if spec.action.kind == "discrete":
+        return action.argmax(axis=-1)
+    if bounds is None:
+        return action
+    low, high = (bound.astype(np.float32) for bound in bounds)
+    return low + (action + 1) / 2 * (high - low)
 
 
 def _numbers(name: str, value: Any) -> np.ndarray:

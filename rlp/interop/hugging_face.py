@@ -5,7 +5,7 @@
     action = dt.act(config, params, ...)             # num_heads is in the model's config.json
 
 Its observations are normalised with statistics that its model card gives, and its returns are
-divided by 1000, as here.
+divided by 1000, as here. `write` is the reverse: it makes a folder for `from_pretrained`.
 """
 
 import itertools
@@ -20,6 +20,7 @@ from rlp.algos import dt
 from rlp.data.npz import read_npz
 from rlp.errors import InputError
 from rlp.runs.checkpoint import differences
+from rlp.system.files import write_json
 from rlp.types import UNKNOWN, Params, vectors
 
 Weights = Mapping[str, np.ndarray]  # as in the state dict: Linear [out, in], Conv1D [in, out]
@@ -118,3 +119,90 @@ def _expected(params: Params) -> Params:
     )
     spec = vectors(observation_dim, action_dim, len(embedding))
     return jax.eval_shape(lambda: dt.init(config, jax.random.key(0), spec, UNKNOWN)).actor
+
+
+def write(folder: Path, config: dt.Config, params: Params) -> None:
+    """Writes a Decision Transformer as model.safetensors and config.json into a folder.
+
+    Raises:
+        InputError: if safetensors is not installed.
+    """
+    try:
+        from safetensors.numpy import save_file
+    except ModuleNotFoundError:
+        raise InputError("install safetensors to write it (the extra `hf`)") from None
+    num_positions = max(1024, 3 * config.context)  # tokens; the first is Hugging Face's usual
+    arrays = to_weights(params, num_positions)
+    save_file(
+        {name: np.ascontiguousarray(array) for name, array in arrays.items()},
+        folder / "model.safetensors",
+        metadata={"format": "pt"},
+    )
+    model = {
+        "architectures": ["DecisionTransformerModel"],
+        "model_type": "decision_transformer",
+        "state_dim": arrays["embed_state.weight"].shape[1],
+        "act_dim": arrays["embed_action.weight"].shape[1],
+        "max_ep_len": len(arrays["embed_timestep.weight"]),
+        "hidden_size": config.embed_dim,
+        "n_layer": config.num_layers,
+        "n_head": config.num_heads,
+        "n_positions": num_positions,
+        "activation_function": "relu",
+        "action_tanh": config.head == "deterministic",
+        "return_scale": float(config.return_scale),  # which the model leaves to its caller
+    }
+    write_json(folder / "config.json", model)
+
+
+def to_weights(params: Params, num_positions: int) -> dict[str, np.ndarray]:
+    """Returns the state dict of a model that is the same function.
+
+    What rlp does not have is zeros: the embeddings of a word and of `num_positions` positions, and
+    the heads for states and returns.
+    """
+    params = jax.device_get(params)
+    observation_dim, width = params["embed_observation"]["kernel"].shape
+    weights = {
+        "encoder.wte.weight": np.zeros((1, width), np.float32),
+        "encoder.wpe.weight": np.zeros((num_positions, width), np.float32),
+        "embed_timestep.weight": params["embed_timestep"]["embedding"],
+    }
+    for name, size in (("predict_state", observation_dim), ("predict_return", 1)):
+        zeros = {"kernel": np.zeros((width, size), np.float32), "bias": np.zeros(size, np.float32)}
+        weights |= _to_linear(zeros, name)
+    for name, theirs in (("return", "return"), ("observation", "state"), ("action", "action")):
+        weights |= _to_linear(params[f"embed_{name}"], f"embed_{theirs}")
+    weights |= _to_linear(params["action"], "predict_action.0")
+    weights |= _to_norm(params["embed_norm"], "embed_ln")
+    weights |= _to_norm(params["output_norm"], "encoder.ln_f")
+    for layer in range(sum(name.startswith("block_") for name in params)):
+        weights |= _to_block(params[f"block_{layer}"], f"encoder.h.{layer}")
+    return weights
+
+
+def _to_block(params: Params, name: str) -> dict[str, np.ndarray]:
+    attention = {
+        part: np.concatenate([params["query"][part], params["key_value"][part]], axis=-1)
+        for part in ("kernel", "bias")
+    }
+    return {
+        **_to_norm(params["attention_norm"], f"{name}.ln_1"),
+        **_to_conv1d(attention, f"{name}.attn.c_attn"),
+        **_to_conv1d(params["attention_output"], f"{name}.attn.c_proj"),
+        **_to_norm(params["mlp_norm"], f"{name}.ln_2"),
+        **_to_conv1d(params["hidden"], f"{name}.mlp.c_fc"),
+        **_to_conv1d(params["mlp_output"], f"{name}.mlp.c_proj"),
+    }
+
+
+def _to_norm(params: Params, name: str) -> dict[str, np.ndarray]:
+    return {f"{name}.weight": params["scale"], f"{name}.bias": params["bias"]}
+
+
+def _to_linear(params: Params, name: str) -> dict[str, np.ndarray]:
+    return {f"{name}.weight": params["kernel"].T, f"{name}.bias": params["bias"]}
+
+
+def _to_conv1d(params: Params, name: str) -> dict[str, np.ndarray]:
+    return {f"{name}.weight": params["kernel"], f"{name}.bias": params["bias"]}

@@ -28,12 +28,13 @@ from typing import Any, TypeVar
 import jax
 import numpy as np
 
-from rlp.runs import records
+from rlp import envs
 from rlp.algos import ALGOS
 from rlp.config import from_dict
-from rlp.system.devices import is_first
 from rlp.envs import Bounds
 from rlp.errors import InputError
+from rlp.runs import records
+from rlp.system.devices import is_first
 from rlp.system.files import check_plain, read_json, read_objects, write_json
 from rlp.types import NEVER, NOT_FINITE, Algo, Precision, Spec
 from rlp.version import __version__
@@ -84,6 +85,14 @@ class Run:
         """The environment's actions that are -1 and 1 to the policy; None: lowest and highest."""
         bounds = self.record.get("action_bounds")
         return bounds and Bounds(*(np.array(bounds[name]) for name in Bounds._fields))
+
+    @property
+    def units(self) -> Bounds | None:
+        """The environment's actions that are -1 and 1 to the policy, where they are known."""
+        if self.action_bounds or self.spec.action.kind == "discrete" or not self.record["env"]:
+            return self.action_bounds
+        space = envs.action_space(self.record["env"])
+        return space if isinstance(space, Bounds) else None
 
     @property
     def origin(self) -> np.ndarray:
@@ -248,6 +257,25 @@ class Run:
         if np.isnan(returns).all():
             raise InputError(f"{self.directory}: no member is left")
         return int(np.nanargmax(returns))
+
+    def numbers(self, member: str) -> list[int]:
+        """Returns the numbers of the members that are meant.
+
+        Args:
+            member: `best` by the last evaluation, a label, as `seed=0`, or `all`.
+
+        Raises:
+            InputError: if there is no such member, or the best is not known.
+        """
+        labels = self.labels
+        if member == "all":
+            return list(range(len(labels)))
+        if member in labels:
+            return [labels.index(member)]
+        if member != "best":
+            known = ", ".join(labels)
+            raise InputError(f"member={member}: {self.directory} has best, all, {known}")
+        return [self.best]
 
     def is_evaluated(self, step: int) -> bool:
         """Returns whether there is an evaluation after that many updates."""

@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from rlp.errors import InputError
-from rlp.interop.hugging_face import Weights, decision_transformer, read_weights
+from rlp.interop.hugging_face import Weights, decision_transformer, read_weights, to_weights
 
 
 @pytest.fixture
@@ -46,3 +46,15 @@ def test_weights_that_are_missing_or_of_another_shape_are_named(weights: dict[st
     name = "encoder.h.0.mlp.c_fc.weight"
     with pytest.raises(InputError, match=r"block_0\.hidden\.kernel is"):
         decision_transformer({**weights, name: weights[name][:-1]})
+
+
+def test_what_is_written_has_all_names_of_the_model_and_is_read_as_it_was(
+    weights: dict[str, np.ndarray],
+):
+    params = decision_transformer(weights)
+    written = to_weights(params, len(weights["encoder.wpe.weight"]))
+    assert {k: v.shape for k, v in written.items()} == {k: v.shape for k, v in weights.items()}
+    jax.tree.map(np.testing.assert_array_equal, decision_transformer(written), params)
+    np.testing.assert_array_equal(
+        written["encoder.h.1.attn.c_attn.weight"], weights["encoder.h.1.attn.c_attn.weight"]
+    )

@@ -1,0 +1,182 @@
+"""What an exported policy says of itself, for programs and for readers."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from rlp import runs
+from rlp.config import to_dict
+from rlp.export import functions
+from rlp.export.functions import Member, Port
+from rlp.export.policy import FORMAT
+from rlp.runs import Run
+
+USES = {
+    "numpy": """\
+    from policy import load  # numpy alone: policy.py, act.json, act.npz
+
+    policy = load()
+""",
+    "stablehlo": """\
+    from pathlib import Path
+    from jax import export  # cpu, cuda, tpu
+
+    act = export.deserialize(bytearray(Path("act.stablehlo").read_bytes())).call
+""",
+    "onnx": """\
+    import onnxruntime
+
+    act = onnxruntime.InferenceSession("act.onnx")
+""",
+    "safetensors": """\
+    from transformers import DecisionTransformerModel
+
+    model = DecisionTransformerModel.from_pretrained("hugging_face")
+""",
+}
+CALLS = {
+    "numpy": "    action = policy(observation)  # [O] or [N, O]\n",
+    "stablehlo": "    (action,) = act(observation)  # [N, O] float32\n",
+    "onnx": '    (action,) = act.run(None, {"observation": observation})  # [N, O] float32\n',
+}
+CALLS_WITH_MEMORY = {
+    "numpy": """\
+    memory = policy.start()  # where an episode begins
+    action, memory = policy.act(observation, reward, memory)  # the last action's reward, or 0
+""",
+    "stablehlo": """\
+    start = export.deserialize(bytearray(Path("start.stablehlo").read_bytes())).call
+    memory = start(target_return)  # [N] float32, where episodes begin
+    action, *memory = act(observation, reward, *memory)  # [N, O] and [N]: the last action's, or 0
+""",
+    "onnx": """\
+    start = onnxruntime.InferenceSession("start.onnx")
+    memory = start.run(None, {"target_return": target_return})  # [N] float32
+    values = dict(zip([each.name for each in act.get_inputs()], [observation, reward, *memory]))
+    action, *memory = act.run(None, values)  # [N, O] and [N] float32: the last action's, or 0
+""",
+}
+
+
+def about(run: Run, number: int, step: int, member: Member, task: str) -> dict[str, Any]:
+    """Returns the contents of about.json.
+
+    Args:
+        run: that trained the policy.
+        number: of the member.
+        step: the updates of the checkpoint.
+        member: the policy.
+        task: as in `rlp.export.folder.write`.
+    """
+    act, start = functions.act(member), functions.start(member)
+    names, environment = run.record["env"].split("+"), runs.environment()
+    data = run.record.get("data", {"name": "", "fingerprint": ""})
+    mean, std = (
+        np.asarray(each)[: member.observation_dim].tolist() for each in member.policy.normalizer
+    )
+    low, high = _bounds(run, member)
+    return {
+        "format": FORMAT,
+        "algorithm": run.record["algo"],
+        "run": run.directory.name,
+        "member": run.labels[number],
+        "updates": step,
+        "environment": task or run.record["env"],
+        "observation": {
+            **_port(act.inputs[0]),
+            "one_hot_behind": names if len(names) > 1 and not task else [],
+            "origin": member.origin.tolist() if member.origin.any() else None,
+            "mean": mean,
+            "std": std,
+        },
+        "action": {
+            **_port(act.outputs[0]),
+            "choices": run.spec.action.num_choices or None,
+            "low": low,
+            "high": high,
+        },
+        "memory": [_port(port) for port in start.outputs] if start else [],
+        "aims": run.algo.policy.aims,
+        "target_return": run.target_returns[names.index(task) if task else 0],
+        "setting": to_dict(run.configs[number]),
+        "data": {"name": data["name"], "fingerprint": data["fingerprint"]},
+        "evaluations": _evaluations(run, number, step, task),
+        "versions": environment["versions"],
+        "git_commit": environment["git_commit"],
+    }
+
+
+def _bounds(run: Run, member: Member) -> tuple[list[float] | None, list[float] | None]:
+    """Returns the lowest and the highest action, None where actions are choices."""
+    if run.spec.action.kind == "discrete":
+        return None, None
+    width = run.spec.action_dim
+    low, high = member.bounds or (-np.ones(width), np.ones(width))
+    return np.broadcast_to(low, width).tolist(), np.broadcast_to(high, width).tolist()
+
+
+def _port(port: Port) -> dict[str, Any]:
+    return {"name": port.name, "shape": list(port.shape), "dtype": str(port.dtype)}
+
+
+def _evaluations(run: Run, number: int, step: int, task: str) -> list[dict[str, Any]]:
+    """Returns the last returns of a member, an entry a task; none where it was not evaluated."""
+    names = {run.labels[number] + each for each in run.tasks if not task or each == f" {task}"}
+    last = {entry["member"]: entry for entry in run.evaluations(step) if entry["member"] in names}
+    return [
+        {
+            "of": name,
+            "updates": entry["step"],
+            "episodes": len(entry["returns"]),
+            "mean": float(np.mean(entry["returns"])),
+            "std": float(np.std(entry["returns"])),
+        }
+        for name, entry in last.items()
+    ]
+
+
+def readme(said: dict[str, Any], formats: Sequence[str]) -> str:
+    """Returns README.md for what about.json says, and the formats that are there."""
+    calls = CALLS_WITH_MEMORY if said["memory"] else CALLS
+    uses = "\n".join(USES[each] + calls.get(each, "") for each in formats)
+    lines = [
+        f"# {said['algorithm']}, {said['member']}",
+        "",
+        f"A policy that rlp {said['versions']['rlp']} trained and exported: member "
+        f"`{said['member']}` of run `{said['run']}` after {said['updates']:,} updates. It acts "
+        "without noise (temperature 0); the normaliser and the units of actions are inside.",
+        "",
+        f"- observation: {_of_observation(said['observation'])}",
+        f"- action: {_of_action(said['action'])}",
+        f"- environment: {said['environment'] or 'not known'}",
+        f"- data: {said['data']['name']}, fingerprint {said['data']['fingerprint']}",
+        *(f"- return of {each['of']}: {_of_return(each)}" for each in said["evaluations"]),
+        *([f"- return that it aims for: {said['target_return']:g}"] if said["aims"] else []),
+        f"- versions: {', '.join(f'{k} {v}' for k, v in said['versions'].items())}",
+        "",
+        "about.json has the same for programs, and the setting, mean and std of the observations.",
+        "",
+        uses,
+    ]
+    return "\n".join(lines)
+
+
+def _of_observation(said: dict[str, Any]) -> str:
+    text = f"{said['shape'][0]} numbers, in the units of the environment"
+    if said["one_hot_behind"]:
+        text += f", the last of them a one-hot of {', '.join(said['one_hot_behind'])}"
+    return text
+
+
+def _of_action(said: dict[str, Any]) -> str:
+    if said["choices"]:
+        return f"the number of one of {said['choices']} choices, the first of them 0"
+    return f"{said['shape'][0]} numbers, from {said['low']} to {said['high']}"
+
+
+def _of_return(said: dict[str, Any]) -> str:
+    return (
+        f"{said['mean']:.1f} ± {said['std']:.1f} (mean and standard deviation of "
+        f"{said['episodes']} episodes, after {said['updates']:,} updates)"
+    )
