@@ -7,7 +7,8 @@ then to stay there or to go on to the goal. All plans are played against all par
 the game that is coarser in time, and the first landmark of the best one is the action.
 
 The prey plans anew in every step. So a capture that it sees coming is not as bad as one by
-surprise, and to be safe somewhere is almost as good as to arrive.
+surprise, and to be safe somewhere is almost as good as to arrive. The model counts as a capture
+what is near, seen or not: between two steps a corner is soon passed.
 """
 
 from typing import Any, NamedTuple
@@ -235,7 +236,7 @@ def _play(
         distance = _distance(agents.location[:, None], prey[None]).min(axis=1)
         is_immune = count * STEP < cooldown
         was_at_goal = _is_at_goal(prey[0])
-        catches = is_seen & (distance <= config.margin) & ~is_immune & ~was_at_goal
+        catches = (distance <= config.margin) & ~is_immune & ~was_at_goal
         warned = outcome.warned | (is_seen & ~sees & ~outcome.caught & ~catches)
         return (agents, destination, Outcome(outcome.caught | catches, warned)), None
 

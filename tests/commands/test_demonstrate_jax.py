@@ -26,7 +26,9 @@ def test_a_mixture_has_the_steps_of_each(
     assert made.lengths.sum() == 400
     assert "goal:0.25 and random:0.75" in Path("set.md").read_text()
     goal = int(np.argmax(made.episodes[0].action[0]))
-    assert small_world.locations[small_world.open_cells[goal]].tolist() == pytest.approx([0.92, 0.5])
+    assert small_world.locations[small_world.open_cells[goal]].tolist() == pytest.approx(
+        [0.92, 0.5]
+    )
     to_goal = np.concatenate([each.action[:, goal] for each in made.episodes])
     assert 100 <= to_goal.sum() < 150
     for each in made.episodes:
