@@ -2,8 +2,8 @@
 
     python -m rlp.collect jax:botevade --policy=runs/NAME:0.5,planner:0.3,random:0.2
 
-A policy is a run, of which the best member acts, or a player of `rlp.envs.players`; behind the
-colon is its share of the steps. The episodes that the last step cuts end there, as at a time limit.
+A policy is a run, of which the best member acts, or one of `rlp.evaluation.players`; behind the
+colon is its share of the steps. Episodes that the last step cuts end there, as at a time limit.
 """
 
 from collections.abc import Sequence
@@ -15,12 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from rlp import runs
-from rlp.data.dataset import unit_normalizer
 from rlp.data.episodes import Episode
-from rlp.envs import players
 from rlp.envs.jax_env import JaxEnv
 from rlp.errors import InputError
-from rlp.evaluation import device_rollout
+from rlp.evaluation import device_rollout, players
 from rlp.evaluation.device_rollout import Steps
 from rlp.evaluation.policy import Actor, Policy
 from rlp.training import offline
@@ -110,10 +108,7 @@ def _read(name: str, env: JaxEnv, where: str) -> _Playing:
         return _Playing(run.algo, best.members([run.best]), max(run.target_returns))
     if name not in players.PLAYERS and ("/" in name or "." in name):
         raise InputError(f"--policy: there is no run {name}")
-    player, config, params = players.read(name, env, where)
-    config, params = jax.tree.map(lambda x: jnp.asarray(x)[None], (config, params))
-    normalizer = unit_normalizer(env.spec.observation_dim)
-    return _Playing(player, Policy(config, params, normalizer), 0.0)
+    return _Playing(*players.read(name, env, where), target=0.0)
 
 
 def split(steps: Steps) -> list[Episode]:

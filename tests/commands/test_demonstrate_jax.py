@@ -50,5 +50,5 @@ def test_policies_without_shares_have_alike():
 
 @pytest.mark.usefixtures("small_world")
 def test_who_cannot_play_is_named(capsys: pytest.CaptureFixture[str]):
-    assert "did you mean planner" in refused(collect.main, [*GO, "--policy=planer"], capsys)
-    assert "no run runs/a" in refused(collect.main, [*GO, "--policy=runs/a"], capsys)
+    assert "did you mean planner" in refused(capsys, lambda: collect.main([*GO, "--policy=planer"]))
+    assert "no run runs/a" in refused(capsys, lambda: collect.main([*GO, "--policy=runs/a"]))

@@ -35,13 +35,19 @@ def test_a_scan_plays_the_episodes_that_stepping_plays(case: str):
     made, algo, settings = CASES[case]
     env = JaxVector(from_gymnax(made), 2 * len(SEEDS))
     acting, targets = policies(env, algo, settings), np.arange(4.0)
-    stepped = rollout.evaluate(algo, env.env.spec, acting, env, SEEDS, target=targets).values
     keys = jax.random.split(jax.random.key(0), 2)
+    act = rollout.actor(algo, env.env.spec, acting, targets, keys)
+    stepped = rollout.rollout(act, env, SEEDS * 2).values.reshape(2, 4)
     seeds = jnp.asarray(SEEDS, jnp.uint32)
     given = (algo, env.env.spec, acting, env.env, seeds, jnp.asarray(targets), keys)
     found, _ = device_rollout.evaluate(*given)
     np.testing.assert_allclose(found, stepped, atol=1e-5)
     assert len(np.unique(stepped.round(4))) > 1
+    one_acts = rollout.evaluate(
+        algo, env.env.spec, acting, env, SEEDS, target=targets, acts=np.array([False, True])
+    )
+    assert np.isnan(one_acts.values[0]).all()
+    np.testing.assert_allclose(one_acts.values[1], stepped[1], atol=1e-5)
 
 
 def test_episodes_follow_each_other():

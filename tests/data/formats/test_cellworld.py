@@ -20,11 +20,6 @@ RNG = np.random.default_rng(0)
 MOUSE = SHARED / "cellworld" / "PEEK_20230126_1355_MMM14_21_05_RT2_episode_015.json"
 
 
-@pytest.fixture
-def small(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(CACHE, str(made_world.write(tmp_path_factory.mktemp("cellworld"))))
-
-
 def test_csv_with_observations_as_text(tmp_path: Path):
     states = RNG.uniform(0, 1, (6, 11)).round(3)
     lines = ["action,obs,reward,next_obs,done"]
@@ -71,7 +66,7 @@ def mouse(prey: Any, predator: Any) -> str:
     return json.dumps({"trajectories": samples, "captures": []})
 
 
-@pytest.mark.usefixtures("small")
+@pytest.mark.usefixtures("small_world")
 def test_a_mouse_goes_to_the_cells_where_it_is_a_step_later(tmp_path: Path):
     path = tmp_path / "a.json"
     run = np.stack([np.linspace(0.62, 1.02, 21), np.full(21, 0.5)], axis=1)
@@ -91,7 +86,7 @@ def _open() -> np.ndarray:
     return np.array([i for i in numbers if made_world.coordinates()[i] not in made_world.OCCLUDED])
 
 
-@pytest.mark.usefixtures("small")
+@pytest.mark.usefixtures("small_world")
 def test_what_is_no_episode_is_refused_in_a_line(tmp_path: Path):
     path, run = tmp_path / "a.json", np.tile([0.6, 0.5], (21, 1))
     for predator, prey, message in (

@@ -5,10 +5,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from rlp.data.dataset import unit_normalizer
 from rlp.envs import botevade, botevade_planner
 from rlp.envs import cellworld_resources as resources
 from rlp.envs.jax_env import JaxEnv
 from rlp.errors import InputError, nearest
+from rlp.evaluation.policy import Policy
 from rlp.types import Acting, Params, markov
 
 PLAYERS = ("planner", "goal", "random")
@@ -20,8 +22,8 @@ class Player(NamedTuple):
     policy: Acting
 
 
-def read(name: str, env: JaxEnv, where: str) -> tuple[Player, Any, Params]:
-    """Returns a player, its settings and what it knows of an environment.
+def read(name: str, env: JaxEnv, where: str) -> tuple[Player, Policy]:
+    """Returns a player, and the policy of one member that it plays an environment with.
 
     Args:
         name: of the player.
@@ -31,6 +33,12 @@ def read(name: str, env: JaxEnv, where: str) -> tuple[Player, Any, Params]:
     Raises:
         InputError: if there is no such player, or it does not play this.
     """
+    player, config, params = _read(name, env, where)
+    config, params = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], (config, params))
+    return player, Policy(config, params, unit_normalizer(env.spec.observation_dim))
+
+
+def _read(name: str, env: JaxEnv, where: str) -> tuple[Player, Any, Params]:
     if name not in PLAYERS:
         raise InputError(f"no player {name}{nearest(name, PLAYERS)}")
     if name == "random":
