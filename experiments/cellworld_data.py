@@ -161,13 +161,13 @@ def biased(
 def shift(episode: Episode, rng: np.random.Generator) -> Episode:
     """Returns an episode whose places, and distances, are measured with an error."""
     observation = episode.observation.copy()
-    is_seen = observation[:, 3:5].any(axis=1)
-    for place in (slice(0, 2), slice(3, 5)):
-        error = SHIFT * rng.standard_normal((len(observation), 2))
-        observation[:, place] += error if place.start == 0 else error * is_seen[:, None]
+    is_seen = np.any(observation[:, 3:5], axis=1, keepdims=True)
+    prey, predator = SHIFT * rng.standard_normal((2, len(observation), 2))
+    observation[:, :2] += prey
+    observation[:, 3:5] += np.where(is_seen, predator, 0)
     observation[:, 6] = np.hypot(*(observation[:, :2] - GOAL).T)
     between = np.hypot(*(observation[:, :2] - observation[:, 3:5]).T)
-    observation[:, 7] = np.where(is_seen, between, observation[:, 7])
+    observation[:, 7] = np.where(is_seen[:, 0], between, observation[:, 7])
     return episode._replace(observation=observation)
 
 
