@@ -52,6 +52,7 @@ class Study(NamedTuple):
     sets: Mapping[str, str]  # name -> data set
     num_seeds: int
     pairs: Mapping[str, str] = MappingProxyType({})  # rows, and what each is compared with
+    decimals: int = 0  # of returns in the tables
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ class Cell(NamedTuple):
     data: np.ndarray  # returns of the data's episodes
     random: np.ndarray  # returns of episodes of a random policy
     success: np.ndarray | None = None  # [M, episodes] bool, where the environment says so
+    decimals: int = 0  # of returns in the tables
 
     @property
     def is_finite(self) -> np.ndarray:
@@ -87,16 +89,20 @@ class Cell(NamedTuple):
         """The share of the members' episodes that are falls, NaN where that means nothing."""
         return statistics.falls(self.episodes[self.is_finite], self.data.max())
 
+    def number(self, value: float) -> str:
+        """Returns a return as the tables have it."""
+        return "" if np.isnan(value) else f"{value:.{self.decimals}f}"
+
     @property
     def text(self) -> str:
         """Mean of the members and half its interval, the share of falls, how many diverged."""
         lost = len(self.episodes) - len(self.members)
         if not len(self.members):
             return "diverged"
-        text = f"{self.members.mean():.0f}"
+        text = self.number(self.members.mean())
         if len(self.members) > 1:
             _, high = statistics.mean_interval(self.members)
-            text += f" ± {high - self.members.mean():.0f}"
+            text += f" ± {self.number(high - self.members.mean())}"
         if self.success is not None:
             text += f" ({_percent(self.success[self.is_finite].mean())} success)"
         elif self.falls > 0:
@@ -206,6 +212,7 @@ def cells(study: Study) -> dict[str, dict[str, Cell]]:
                         data=_returns(run, f"data ({data_set}){task}")[0],
                         random=_returns(run, f"random policy{task}")[0],
                         success=_success(run, of_task),
+                        decimals=study.decimals,
                     )
     return found
 
@@ -254,8 +261,8 @@ def table(study: Study) -> str:
     for column in found.values():
         whole = _of_whole_data(column)
         texts = {row: cell.text for row, cell in column.items()}
-        texts["random policy"] = f"{whole.random.mean():.0f}"
-        texts["data"] = f"{whole.data.mean():.0f} (best {whole.data.max():.0f})"
+        texts["random policy"] = whole.number(whole.random.mean())
+        texts["data"] = f"{whole.number(whole.data.mean())} (best {whole.number(whole.data.max())})"
         for line in lines:
             line.append(texts.get(line[0], ""))
     return tables.markdown(["", *found], lines)
@@ -273,10 +280,12 @@ def details(study: Study) -> str:
                 lines.append([row, name, "0", *[""] * (len(header) - 3)])
                 continue
             error = statistics.summary(members)[1] / np.sqrt(len(members))
-            numbers = [len(members), members.mean(), error, *statistics.mean_interval(members)]
-            numbers += [members.min(), members.max(), episodes.size, np.median(episodes)]
+            numbers = [members.mean(), error, *statistics.mean_interval(members)]
+            numbers += [members.min(), members.max()]
+            texts = [str(len(members)), *map(cell.number, numbers), str(episodes.size)]
             shares = [cell.falls, (episodes > cell.data.max()).mean()]
-            lines.append([row, name, *map(_whole, numbers), *map(_percent, shares)])
+            median = cell.number(float(np.median(episodes)))
+            lines.append([row, name, *texts, median, *map(_percent, shares)])
     return tables.markdown(header, lines)
 
 
@@ -294,14 +303,11 @@ def differences(study: Study) -> str:
                 both = left.is_finite & right.is_finite
                 ours, theirs = (cell.episodes.mean(axis=1)[both] for cell in (left, right))
                 found = ours - theirs
-                numbers = [len(found), found.mean(), *statistics.mean_interval(found)]
+                numbers = [found.mean(), *statistics.mean_interval(found)]
                 share = _percent(found.mean() / theirs.mean())
-                lines.append([row, other, name, *map(_whole, numbers), share])
+                texts = [str(len(found)), *map(left.number, numbers)]
+                lines.append([row, other, name, *texts, share])
     return tables.markdown(header, lines)
-
-
-def _whole(number: float) -> str:
-    return "" if np.isnan(number) else str(round(number))
 
 
 def _percent(share: float) -> str:
@@ -334,7 +340,8 @@ def picture(study: Study) -> Any:
         axes.axvline(returns.mean(), color="grey", linestyle="--", label="the data's mean")
         axes.axvline(returns.max(), color="grey", linestyle=":", label="its best episode")
         axes.set_title(name)
-        axes.set_xlim(left=0)
+        lowest = min((cell.members.min(initial=0) for cell in column.values()), default=0)
+        axes.set_xlim(left=1.05 * lowest)
         axes.grid(alpha=0.3)
     panels[0].set_yticks(range(len(rows)), rows)
     panels[0].set_ylim(len(rows) - 0.5, -0.5)

@@ -1,4 +1,7 @@
-"""Data sets of a policy that is there: `python -m rlp.collect gym:Hopper-v4 --policy=FILE`."""
+"""Data sets of a policy that is there: `python -m rlp.collect gym:Hopper-v4 --policy=FILE`.
+
+Those of environments in JAX: see `rlp.commands.demonstrate_jax`.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -9,6 +12,7 @@ import numpy as np
 
 from rlp import cli, data, envs, runs
 from rlp.cli.terminal import Terminal
+from rlp.commands import demonstrate_jax
 from rlp.config import NonNegativeFloat, Positive
 from rlp.data import describe
 from rlp.data.episodes import Episode, EpisodeSet, in_float32
@@ -29,9 +33,9 @@ Act = Callable[[np.ndarray], np.ndarray]  # observations [N, O] to actions [N, A
 class Flags:
     """A policy that is there, instead of a learner: --num_steps of it, in one file --out."""
 
-    policy: str = ""  # a file (.npz) or a run; several, joined by commas, take turns
+    policy: str = ""  # a file (.npz) or a run; several, joined by commas, take turns; in JAX RUN:.5
     temperature: NonNegativeFloat = 1.0  # 1: sampled actions, 0: the mode
-    noise: NonNegativeFloat = 0.0  # standard deviation of noise on the actions
+    noise: NonNegativeFloat = 0.0  # standard deviation of noise on the actions; of choices, a share
     licence: str = ""  # of the policies, for the data card
 
 
@@ -52,27 +56,26 @@ def demonstrate(env_name: str, given: cli.Given) -> None:
         flags = ", ".join(f"--{name}" for name in other)
         raise InputError(f"{flags}: of a learner; --policy=... has none")
     settings = cli.parse(Settings, given)
-    paths = [Path(each) for each in settings.policy.split(",")]
-    if settings.num_envs < len(paths):
-        raise InputError(f"--num_envs={settings.num_envs}: fewer than there are policies")
-    out = Path(settings.out or f"data/{envs.plain_name(env_name)}/{_name(paths)}.npz")
-    if out.suffix != ".npz":
-        raise InputError(f"{out}: must end in .npz")
-    if out.exists():
-        raise InputError(f"{out} exists: choose another --out, or remove that data set")
-    env = envs.make(env_name, settings.num_envs, _bounds(paths))
-    if isinstance(env.action_space, Choices):
-        raise InputError(f"{env_name}: its actions are discrete, which --policy does not play")
-    acts = [_read(path, settings, env, env_name) for path in paths]
+    in_jax = env_name.startswith((envs.JAX, envs.GYMNAX))
+    mixture = demonstrate_jax.parts(settings.policy) if in_jax else []
+    paths = [Path(part.name) for part in mixture] or [*map(Path, settings.policy.split(","))]
+    out = _new_file(settings.out or f"data/{envs.plain_name(env_name)}/{_name(paths)}.npz")
     with Terminal(settings.quiet) as terminal:
-        with terminal.bar("playing", settings.num_steps) as show:
-            episodes = _play(acts, env, settings, show)
+        if in_jax:
+            env = envs.make_jax(env_name, _bounds(paths))
+            episodes, bounds = demonstrate_jax.play(
+                env, env_name, mixture, settings.num_steps, settings.num_envs, settings.seed,
+                settings.temperature, settings.noise,
+            ), env.bounds  # fmt: skip
+        else:
+            episodes, bounds = _step(settings, paths, env_name, terminal)
         made = EpisodeSet(
             name=str(out),
             env=env_name,
             episodes=[in_float32(each) for each in episodes],
-            metadata=_metadata(settings, paths),
-            bounds=env.action_space,
+            metadata=_metadata(settings, settings.policy.split(",") if in_jax else _files(paths)),
+            discrete=bounds is None,
+            bounds=bounds,
         )
         out.parent.mkdir(parents=True, exist_ok=True)
         packed.write(out, made)
@@ -81,8 +84,40 @@ def demonstrate(env_name: str, given: cli.Given) -> None:
         terminal.returns({str(out): written.returns}, env=env_name)
 
 
+def _new_file(name: str) -> Path:
+    """Returns the path of a data set to come.
+
+    Raises:
+        InputError: if it has another ending, or is there.
+    """
+    out = Path(name)
+    if out.suffix != ".npz":
+        raise InputError(f"{out}: must end in .npz")
+    if out.exists():
+        raise InputError(f"{out} exists: choose another --out, or remove that data set")
+    return out
+
+
+def _step(
+    settings: Settings, paths: Sequence[Path], env_name: str, terminal: Terminal
+) -> tuple[list[Episode], Bounds]:
+    """Returns the episodes of policies that take turns in simulators, and the actions' bounds."""
+    if settings.num_envs < len(paths):
+        raise InputError(f"--num_envs={settings.num_envs}: fewer than there are policies")
+    env = envs.make(env_name, settings.num_envs, _bounds(paths))
+    if isinstance(env.action_space, Choices):
+        raise InputError(f"{env_name}: its actions are discrete, which --policy plays in JAX only")
+    acts = [_read(path, settings, env, env_name) for path in paths]
+    with terminal.bar("playing", settings.num_steps) as show:
+        return _play(acts, env, settings, show), env.action_space
+
+
 def _name(paths: Sequence[Path]) -> str:
     return "+".join(path.stem for path in paths)
+
+
+def _files(paths: Sequence[Path]) -> list[str]:
+    return [path.name for path in paths]
 
 
 def _bounds(paths: Sequence[Path]) -> Bounds | None:
@@ -167,13 +202,13 @@ def _play(
     return episodes
 
 
-def _metadata(settings: Settings, paths: Sequence[Path]) -> dict[str, str]:
+def _metadata(settings: Settings, policies: Sequence[str]) -> dict[str, str]:
     """Returns what the data says of how it was made."""
     how = (
         "sampled actions" if settings.temperature == 1 else f"temperature {settings.temperature:g}"
     )
     how = "mean actions" if settings.temperature == 0 else how
     noise = f", with noise of {settings.noise:g}" if settings.noise else ""
-    names = " and ".join(path.name for path in paths)
+    names = " and ".join(policies)
     made = {"made": f"rlp.collect --policy: {how} of {names}{noise}, seed {settings.seed}"}
     return {**made, **({"licence": settings.licence} if settings.licence else {})}

@@ -34,7 +34,8 @@ def table_schema(path: Path) -> Any:
             schema = parquet.read_schema(path)
         else:
             with path.open("rb") as file:
-                schema = csv.open_csv(file).schema
+                lines = csv.ParseOptions(newlines_in_values=True)
+                schema = csv.open_csv(file, parse_options=lines).schema
     if len(set(schema.names)) < len(schema.names):
         raise InputError(f"{path}: two columns have the same name, of {', '.join(schema.names)}")
     return schema

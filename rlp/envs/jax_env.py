@@ -161,7 +161,7 @@ def _begin_some(
     env: JaxEnv, seeds: jax.Array, begins: jax.Array, state: State, observation: jax.Array
 ) -> tuple[State, jax.Array]:
     """Returns the states and observations [N], new ones where an episode begins."""
-    return _where(begins, _begin(env, seeds), (state, observation))
+    return where(begins, _begin(env, seeds), (state, observation))
 
 
 @jax.jit
@@ -175,13 +175,13 @@ def _advance(
 ) -> tuple[State, Timestep]:
     """Returns what follows; the state of an episode that has ended stays its last."""
     new, found = jax.vmap(partial(advance, env))(state, action, seeds, counts)
-    return _where(running, new, state), found
+    return where(running, new, state), found
 
 
-def _where(flags: jax.Array, new: Any, old: Any) -> Any:
-    """Returns new leaves [N, ...] where a flag [N] is set, old ones elsewhere."""
+def where(flags: jax.Array, new: Any, old: Any) -> Any:
+    """Returns new leaves [N, ...] where a flag [N] is set, else old ones; or all of [M, N]."""
 
     def choose(new: jax.Array, old: jax.Array) -> jax.Array:
-        return jnp.where(flags.reshape(-1, *[1] * (new.ndim - 1)), new, old)
+        return jnp.where(flags.reshape(*flags.shape, *[1] * (new.ndim - flags.ndim)), new, old)
 
     return jax.tree.map(choose, new, old)

@@ -1,6 +1,6 @@
 """Episodes of environments in JAX as one compiled program, with no Python between their steps.
 
-Members and environments are batch axes, steps are one scan. The episodes are those that
+Members and environments are batch axes. The episodes of `evaluate` are those that
 `rlp.evaluation.rollout` plays step by step in a `JaxVector` with the same seeds.
 """
 
@@ -11,27 +11,37 @@ import jax
 import jax.numpy as jnp
 
 from rlp.envs import jax_env
-from rlp.envs.jax_env import JaxEnv
+from rlp.envs.jax_env import JaxEnv, Timestep
 from rlp.evaluation import policy as policies
-from rlp.evaluation.policy import Policy
-from rlp.types import Algo, Spec
+from rlp.evaluation.policy import Actor, Policy
+from rlp.types import Memory, Spec, State
 
 
 class Steps(NamedTuple):
-    """The steps of episodes, [T, M, N, ...]; those behind an episode's end have no meaning."""
+    """Steps of environments that begin a new episode behind the end of another, [T, M, N, ...]."""
 
     observation: jax.Array  # [T, M, N, O], in which the actions were taken
     action: jax.Array  # [T, M, N, A]
     reward: jax.Array  # [T, M, N]
     terminated: jax.Array  # [T, M, N] bool
     truncated: jax.Array  # [T, M, N] bool
-    running: jax.Array  # [T, M, N] bool: the episode had not ended before
-    next_observation: jax.Array  # [T, M, N, O]
+    next_observation: jax.Array  # [T, M, N, O], of the same episode
+
+
+class _At(NamedTuple):
+    """Where episodes are, [M, N, ...]."""
+
+    state: State
+    memory: Memory
+    observation: jax.Array
+    reward: jax.Array
+    seed: jax.Array
+    time: jax.Array  # steps of the episode so far
 
 
 @partial(jax.jit, static_argnames=("algo", "spec"))
-def returns(
-    algo: Algo,
+def evaluate(
+    algo: Actor,
     spec: Spec,
     policy: Policy,
     env: JaxEnv,
@@ -39,23 +49,8 @@ def returns(
     targets: jax.Array,
     keys: jax.Array,
     temperature: jax.Array | float = 0.0,
-) -> jax.Array:
-    """Returns the undiscounted returns [M, N] of episodes; see `episodes`."""
-    return _play(algo, spec, policy, env, seeds, targets, keys, temperature)[0]
-
-
-@partial(jax.jit, static_argnames=("algo", "spec"))
-def episodes(
-    algo: Algo,
-    spec: Spec,
-    policy: Policy,
-    env: JaxEnv,
-    seeds: jax.Array,
-    targets: jax.Array,
-    keys: jax.Array,
-    temperature: jax.Array | float = 0.0,
-) -> Steps:
-    """Returns all steps of one episode for each member and seed.
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Returns returns [M, N] and the environment's measures of one episode for member and seed.
 
     Args:
         algo: the algorithm that acts.
@@ -67,43 +62,88 @@ def episodes(
         keys: [M], of the members, for actions that are drawn.
         temperature: of the actions, 0 for the mode.
     """
-    return _play(algo, spec, policy, env, seeds, targets, keys, temperature)[1]
+
+    def body(carry: Any) -> Any:
+        at, running, total, time = carry
+        action, memory = _act(algo, policy, at, keys, time, temperature)
+        new, found = _advance(env, at._replace(memory=memory), action)
+        state = jax_env.where(running, new.state, at.state)
+        total = total + jnp.where(running, found.reward, 0)
+        running &= ~(found.terminated | found.truncated)
+        return new._replace(state=state), running, total, time + 1
+
+    at = _begin(algo, spec, policy, env, _of_all(policy, seeds), targets)
+    carry = (at, jnp.ones_like(at.reward, bool), jnp.zeros_like(at.reward), jnp.int32(0))
+    at, _, total, _ = jax.lax.while_loop(lambda carry: carry[1].any(), body, carry)
+    return total, jax.vmap(jax.vmap(env.measures))(at.state)
 
 
-def _play(
-    algo: Algo,
+@partial(jax.jit, static_argnames=("algo", "spec", "num_steps"))
+def collect(
+    algo: Actor,
     spec: Spec,
     policy: Policy,
     env: JaxEnv,
     seeds: jax.Array,
     targets: jax.Array,
     keys: jax.Array,
+    num_steps: int,
+    temperature: jax.Array | float = 0.0,
+    exploration: jax.Array | float = 0.0,
+) -> Steps:
+    """Returns `num_steps` steps of every environment, episode after episode.
+
+    The seed of an environment's next episode is its last one and the number of environments more.
+    `exploration` is as in `rlp.evaluation.policy.explore`; the others are as in `evaluate`.
+    """
+    discrete = env.spec.action.kind == "discrete"
+
+    def body(at: _At, time: jax.Array) -> tuple[_At, Steps]:
+        action, memory = _act(algo, policy, at, keys, time, temperature)
+        action = policies.explore(action, keys, time, exploration, discrete)
+        new, found = _advance(env, at._replace(memory=memory), action)
+        step = Steps(at.observation, action, *found[1:], found.observation)
+        ended = found.terminated | found.truncated
+        fresh = _begin(algo, spec, policy, env, new.seed + jnp.uint32(len(seeds)), targets)
+        return jax_env.where(ended, fresh, new), step
+
+    at = _begin(algo, spec, policy, env, _of_all(policy, seeds), targets)
+    return jax.lax.scan(body, at, jnp.arange(num_steps))[1]
+
+
+def _begin(
+    algo: Actor, spec: Spec, policy: Policy, env: JaxEnv, seeds: jax.Array, targets: jax.Array
+) -> _At:
+    """Returns where the episodes of seeds [M, N] begin."""
+    state, observation = jax.vmap(jax.vmap(partial(jax_env.begin, env)))(seeds)
+    memory = policies.start(algo, spec, policy, targets)
+    reward, time = jnp.zeros(seeds.shape), jnp.zeros(seeds.shape, jnp.int32)
+    return _At(state, memory, observation, reward, seeds, time)
+
+
+def _of_all(policy: Policy, seeds: jax.Array) -> jax.Array:
+    """Returns the seeds [N] of episodes for every member, [M, N]."""
+    return jnp.broadcast_to(seeds, (policy.num_members, len(seeds)))
+
+
+def _act(
+    algo: Actor,
+    policy: Policy,
+    at: _At,
+    keys: jax.Array,
+    time: jax.Array,
     temperature: jax.Array | float,
-) -> tuple[jax.Array, Steps]:
-    """Returns the returns [M, N] of episodes, and their steps."""
-    shape = (policy.num_members, len(seeds))
-    origin = jnp.asarray(policy.origin, jnp.float32)
-    advance = jax.vmap(jax.vmap(partial(jax_env.advance, env), (0, 0, 0, None)), (0, 0, None, None))
+) -> tuple[jax.Array, Memory]:
+    """Returns actions [M, N, A] and memories."""
+    centered = at.observation - jnp.asarray(policy.origin, jnp.float32).reshape(1, 1, -1)
+    return policies.act(algo, policy, at.memory, centered, at.reward, keys, time, temperature)
 
-    def body(carry: Any, count: jax.Array) -> tuple[Any, Steps]:
-        state, memory, observation, reward, running, total = carry
-        centered = observation - origin.reshape(1, 1, -1)
-        action, memory = policies.act(
-            algo, policy, memory, centered, reward, keys, count, temperature
-        )
-        action = jnp.where(running[..., None], action, 0)
-        state, found = advance(state, action, seeds, count)
-        step = Steps(
-            observation, action, found.reward, found.terminated, found.truncated, running,
-            found.observation,
-        )  # fmt: skip
-        total = total + jnp.where(running, found.reward, 0)
-        running &= ~(found.terminated | found.truncated)
-        return (state, memory, found.observation, found.reward, running, total), step
 
-    starts = jax.vmap(partial(jax_env.begin, env))(seeds)
-    state, observation = jax.tree.map(lambda x: jnp.broadcast_to(x, shape[:1] + x.shape), starts)
-    memory, zeros = policies.start(algo, spec, policy, targets), jnp.zeros(shape)
-    carry = (state, memory, observation, zeros, jnp.ones(shape, bool), zeros)
-    carry, steps = jax.lax.scan(body, carry, jnp.arange(env.spec.max_episode_steps))
-    return carry[-1], steps
+def _advance(env: JaxEnv, at: _At, action: jax.Array) -> tuple[_At, Timestep]:
+    """Returns where episodes are behind a step, and what it gave."""
+    advance = jax.vmap(jax.vmap(partial(jax_env.advance, env)))
+    state, found = advance(at.state, action, at.seed, at.time)
+    new = at._replace(
+        state=state, observation=found.observation, reward=found.reward, time=at.time + 1
+    )
+    return new, found

@@ -2,16 +2,25 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from rlp.data.dataset import Normalizer, normalize
-from rlp.types import Algo, Memory, Params, Spec, State
+from rlp.types import Acting, Algo, Memory, Params, Spec, State
 
 ZERO = np.zeros(())  # the origin of observations that float32 is precise enough for
+
+
+class Actor(Protocol):
+    """What acts: an algorithm, or a player that learned nothing."""
+
+    @property
+    def policy(self) -> Acting:
+        """How it acts."""
+        ...
 
 
 class Policy(NamedTuple):
@@ -42,18 +51,18 @@ def from_states(
 
 
 @partial(jax.jit, static_argnames=("algo", "spec"))
-def start(algo: Algo, spec: Spec, policy: Policy, targets: jax.Array) -> Memory:
+def start(algo: Actor, spec: Spec, policy: Policy, targets: jax.Array) -> Memory:
     """Returns the memories [M, N] of episodes that are about to begin, with returns to aim for."""
 
     def one_member(config: Any) -> Memory:
         return jax.vmap(lambda target: algo.policy.init_memory(config, spec, target))(targets)
 
-    return jax.vmap(one_member)(policy.config)
+    return jax.vmap(one_member, axis_size=policy.num_members)(policy.config)
 
 
 @partial(jax.jit, static_argnames=("algo", "spec"))
 def restart(
-    algo: Algo, spec: Spec, policy: Policy, targets: jax.Array, memory: Memory, begins: jax.Array
+    algo: Actor, spec: Spec, policy: Policy, targets: jax.Array, memory: Memory, begins: jax.Array
 ) -> Memory:
     """Returns memories [M, N], new ones where an episode `begins` [M, N]."""
 
@@ -65,7 +74,7 @@ def restart(
 
 @partial(jax.jit, static_argnames="algo")
 def act(
-    algo: Algo,
+    algo: Actor,
     policy: Policy,
     memory: Memory,
     observation: jax.Array,
@@ -95,3 +104,21 @@ def act(
         return jax.vmap(one_episode, in_axes)(config, params, memory, observation, reward, keys)
 
     return jax.vmap(one_member)(policy.config, policy.params, memory, observation, reward, keys)
+
+
+@partial(jax.jit, static_argnames="discrete")
+def explore(
+    action: jax.Array, keys: jax.Array, number: jax.Array | int, scale: Any, discrete: bool
+) -> jax.Array:
+    """Returns actions [M, N, A] with noise in round `number`, or some of them other choices."""
+
+    def one_member(action: jax.Array, key: jax.Array) -> jax.Array:
+        first, second = jax.random.split(jax.random.fold_in(key, number))
+        if not discrete:
+            return jnp.clip(action + scale * jax.random.normal(first, action.shape), -1, 1)
+        others = jax.nn.one_hot(
+            jax.random.randint(first, action.shape[:1], 0, action.shape[1]), action.shape[1]
+        )
+        return jnp.where(jax.random.uniform(second, (*action.shape[:1], 1)) < scale, others, action)
+
+    return jax.vmap(one_member)(action, keys)

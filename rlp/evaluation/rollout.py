@@ -11,8 +11,10 @@ import numpy as np
 
 from rlp.data.episodes import Episode
 from rlp.envs import Outcome, VectorEnv, measures_of
+from rlp.envs.jax_env import JaxEnv, JaxVector
+from rlp.evaluation import device_rollout, players
 from rlp.evaluation import policy as policies
-from rlp.evaluation.policy import Policy
+from rlp.evaluation.policy import Actor, Policy
 from rlp.types import Algo, Spec
 
 EVALUATION_SEED = 1_000_000  # of the first episode's initial state, whatever the training seeds
@@ -194,6 +196,8 @@ def evaluate(
 ) -> Returns:
     """Returns the outcomes [M, N] of the deterministic policies.
 
+    Episodes of environments in JAX are one program, all at once; `on_step` is not called then.
+
     Args:
         algo: the algorithm that acts.
         spec: the sizes it was built with.
@@ -207,6 +211,8 @@ def evaluate(
     num_members = policy.num_members
     keys = jax.random.split(jax.random.key(0), num_members)  # of no effect at temperature 0
     targets, acting = np.broadcast_to(target, len(seeds)), np.broadcast_to(acts, num_members)
+    if isinstance(env, JaxVector):
+        return _on_device(algo, spec, policy, env.env, seeds, targets, keys, acting)
 
     def play(which: np.ndarray, counts: np.ndarray, on_step: OnStep) -> Returns:
         act = actor(algo, spec, policy, targets[which], keys)
@@ -216,10 +222,32 @@ def evaluate(
     return _in_rounds(play, env, num_members, len(seeds), on_step)
 
 
+def _on_device(
+    algo: Actor,
+    spec: Spec,
+    policy: Policy,
+    env: JaxEnv,
+    seeds: Sequence[int],
+    targets: np.ndarray,
+    keys: jax.Array,
+    acting: np.ndarray,
+) -> Returns:
+    """Returns the outcomes [M, N] of episodes that are one program, NaN of members not acting."""
+    found, measures = device_rollout.evaluate(
+        algo, spec, policy, env, jnp.asarray(seeds, jnp.uint32), jnp.asarray(targets, jnp.float32),
+        keys,
+    )  # fmt: skip
+    values = np.where(acting[:, None], np.asarray(found, np.float64), np.nan)
+    told = {name: np.asarray(each) for name, each in measures.items()}
+    return Returns(values, np.zeros(values.shape, bool), told)
+
+
 def evaluate_random(
     env: VectorEnv, seeds: Sequence[int], on_step: OnStep = lambda _: None
 ) -> Returns:
     """Returns the outcomes [N] of uniformly random actions, the floor of every comparison."""
+    if isinstance(env, JaxVector):
+        return _random_on_device(env.env, seeds)
     rng = np.random.default_rng(seeds)
     size = (env.num_envs, env.action_dim)
 
@@ -228,6 +256,14 @@ def evaluate_random(
         return rollout(lambda *_: rng.uniform(-1, 1, size), env, starts, on_step, counts)
 
     found = _in_rounds(play, env, 1, len(seeds), on_step)
+    return jax.tree.map(lambda each: each[0], found)
+
+
+def _random_on_device(env: JaxEnv, seeds: Sequence[int]) -> Returns:
+    player, policy = players.read("random", env, "")
+    keys = jax.random.split(jax.random.key(0), 1)
+    zeros, one = np.zeros(len(seeds)), np.ones(1, bool)
+    found = _on_device(player, env.spec, policy, env, seeds, zeros, keys, one)
     return jax.tree.map(lambda each: each[0], found)
 
 

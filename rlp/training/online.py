@@ -185,24 +185,6 @@ def end(replays: Replay, layout: Layout, ended: jax.Array, discount: float | Non
     )
 
 
-@partial(jax.jit, static_argnames="discrete")
-def explore(
-    action: jax.Array, keys: jax.Array, number: jax.Array | int, scale: Any, discrete: bool
-) -> jax.Array:
-    """Returns actions [M, N, A] with noise in round `number`, or some of them other choices."""
-
-    def one_member(action: jax.Array, key: jax.Array) -> jax.Array:
-        first, second = jax.random.split(jax.random.fold_in(key, number))
-        if not discrete:
-            return jnp.clip(action + scale * jax.random.normal(first, action.shape), -1, 1)
-        others = jax.nn.one_hot(
-            jax.random.randint(first, action.shape[:1], 0, action.shape[1]), action.shape[1]
-        )
-        return jnp.where(jax.random.uniform(second, (*action.shape[:1], 1)) < scale, others, action)
-
-    return jax.vmap(one_member)(action, keys)
-
-
 class Learner:
     """Members that act and learn, round after round."""
 
@@ -309,7 +291,7 @@ class Learner:
         )
         if not run.algo.policy.samples:
             discrete = self._spec.action.kind == "discrete"
-            action = explore(action, self._exploring, self.round, plan.exploration, discrete)
+            action = policy.explore(action, self._exploring, self.round, plan.exploration, discrete)
         return np.nan_to_num(np.asarray(action)).reshape(self.env.num_envs, -1)  # of the over
 
     def _learn(self) -> None:

@@ -1,6 +1,7 @@
 """The data formats, one file each: `matches(path)` looks, `read(path)` yields episodes."""
 
 from rlp.data.formats import (
+    cellworld_experiment,
     columns,
     d3rlpy,
     d4rl,
@@ -9,6 +10,7 @@ from rlp.data.formats import (
     minari,
     ogbench,
     packed,
+    replay_columns,
     rlds,
     stable_baselines3,
     trajectories,
@@ -16,5 +18,5 @@ from rlp.data.formats import (
 
 FORMATS = (
     minari, exorl, huggingface, rlds, ogbench, packed, columns, d4rl, d3rlpy,
-    stable_baselines3, trajectories,
+    stable_baselines3, trajectories, replay_columns, cellworld_experiment,
 )  # fmt: skip
