@@ -21,7 +21,7 @@ from rlp.errors import InputError
 from rlp.evaluation import device_rollout, players
 from rlp.evaluation.device_rollout import Steps
 from rlp.evaluation.policy import Actor, Policy
-from rlp.training import offline
+from rlp.training import restore
 
 FIRST_SEED = 3_000_000  # of the initial states, apart from those of evaluation
 
@@ -104,7 +104,7 @@ def _read(name: str, env: JaxEnv, where: str) -> _Playing:
         run = runs.load(Path(name))
         if run.spec != env.spec:
             raise InputError(f"{name} was trained for other observations or actions than {where}")
-        best, _ = offline.load_policy(run)
+        best, _ = restore.load_policy(run)
         return _Playing(run.algo, best.members([run.best]), max(run.target_returns))
     if name not in players.PLAYERS and ("/" in name or "." in name):
         raise InputError(f"--policy: there is no run {name}")
