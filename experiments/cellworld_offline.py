@@ -7,8 +7,8 @@ Rows are those of hanshuo-shuo/Cellworld_Offline (behaviour cloning, discrete CQ
 Decision Transformer; the study's Dreamer-v3 is left out. `iql-100` has the study's temperature of
 100, `iql-3` that of the paper, `iql-0.5` the expectile of the mean; `cql-0.1` and `cql-5` are other
 weights than 1. Policies play 1,000 episodes each, with the mode of their actions; the study has
-100, with sampled ones, and says -17.42 for cloning, -29.06 for IQL and -150.08 for CQL. `goal` is data
-of walking straight to the goal. Settings are not tuned.
+100, with sampled ones, and says -17.42 for cloning, -29.06 for IQL and -150.08 for CQL. `goal` is
+data of walking straight to the goal. Settings are not tuned.
 """
 
 from pathlib import Path
