@@ -25,7 +25,8 @@ from rlp.config import Positive
 from rlp.data.dataset import Dataset
 from rlp.system import files
 from rlp.training import online_start, population
-from rlp.training.online import Learner, Watch
+from rlp.training.learner import Learner
+from rlp.training.plan import Watch
 from rlp.types import Sources, State
 
 ENV = "gym:HalfCheetah-v4"

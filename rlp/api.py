@@ -32,7 +32,7 @@ from rlp.export.folder import Format
 from rlp.runs import Run, records
 from rlp.training import experiment, online_start, restore
 from rlp.training.offline import Ended, OnLog, Schedule, no_log
-from rlp.training.online import Plan
+from rlp.training.plan import Plan
 from rlp.training.start import Handling, Settings
 from rlp.types import NEVER, Algo
 

@@ -37,8 +37,8 @@ from rlp.evaluation.rollout import OnStep, Recorded, Taken, actor, record, split
 from rlp.runs import Run, checkpoint, in_words
 from rlp.system import files, memory
 from rlp.training import online_start, population, restore
-from rlp.training.online import Plan, Watch
 from rlp.training.online_start import Handling, Ready
+from rlp.training.plan import Plan, Watch
 from rlp.types import NEVER, UNKNOWN
 
 THRESHOLDS = {"walker-walk": 930.0, "walker-run": 250.0}  # of `medium`; others: half the final

@@ -15,8 +15,8 @@ from rlp.commands.train import values_of
 from rlp.errors import InputError
 from rlp.runs import Run
 from rlp.training import experiment, online_start
-from rlp.training.online import Plan, Watch
 from rlp.training.online_start import Handling, Ready, Settings
+from rlp.training.plan import Plan, Watch
 
 KIND = "learning"
 

@@ -23,8 +23,8 @@ from rlp.runs import Run, report
 from rlp.system import devices, files
 from rlp.training import offline, online, restore, start, validation
 from rlp.training.offline import Ended, OnLog, Schedule, Task, no_log
-from rlp.training.online import Watch
 from rlp.training.online_start import Ready
+from rlp.training.plan import Watch
 from rlp.training.start import Values
 from rlp.version import __version__
 

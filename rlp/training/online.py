@@ -1,429 +1,18 @@
-"""Online learning: a replay on the device that grows while environments are stepped.
-
-Everything but the simulator is compiled: actions for all environments of all members in one call,
-then one call that stores the last transitions and makes the updates they pay for. The second runs
-while the simulator works on the next step, so policies act with what was known a step before.
-
-Environments end their episodes whenever they do, and begin new ones at once. A step is one of one
-environment; a round is one of every environment of a member. What is saved is saved between rounds,
-and simulators come back to where they were by taking their episodes' actions again.
-"""
+"""Online learning: rounds of steps and updates, and what happens between them."""
 
 import time
-from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
-from functools import partial
-from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from rlp.cli.terminal import COMPILING, Terminal
-from rlp.config import NonNegativeFloat, Positive, PositiveFloat
-from rlp.data.dataset import Dataset, Normalizer, normalize
-from rlp.data.replay import Layout, Replay, empty_replay, end_episodes, insert, layout
 from rlp.envs import VectorEnv
-from rlp.errors import InputError
-from rlp.evaluation import policy
-from rlp.evaluation.policy import Policy
-from rlp.evaluation.rollout import Taken, by_member
-from rlp.runs import Run, checkpoint
-from rlp.runs.checkpoint import Saved
+from rlp.runs import Run
 from rlp.runs.metrics import MetricsLog
 from rlp.system.signals import stop_requests
-from rlp.training import population
+from rlp.training.learner import Learner
 from rlp.training.offline import Ended, evaluate_members
-from rlp.training.population import Alarms, Population
-from rlp.types import (
-    NEVER,
-    NOT_FINITE,
-    Algo,
-    Memory,
-    Metrics,
-    Sources,
-    Spec,
-    State,
-    Transition,
-)
-
-ACTING, EXPLORING = 0x616374, 0x657870  # folded into keys: other streams than the updates'
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The learning."""
-
-    num_steps: Positive = 300_000  # environment steps of each member
-    num_envs: Positive = 8  # environments of each member, stepped together
-    updates_per_step: PositiveFloat = 0.5  # gradient updates an environment step
-    num_random_steps: int = 8_000  # first steps of each member with random actions
-    learning_starts: int = 0  # steps before the first update; at least those with random actions
-    exploration: NonNegativeFloat = 0.1  # of policies that do not sample: noise; share of choices
-    capacity: int = 0  # steps that a replay keeps; 0: all
-    log_every: Positive = 1_000  # environment steps between log points
-    eval_every: Positive = 10_000  # environment steps between evaluations
-    num_episodes: Positive = 10  # episodes of each member in an evaluation
-    checkpoint_every: Positive = 50_000  # environment steps between checkpoints
-
-    def layout(self, longest: int) -> Layout:
-        """Returns the layout of a member's replay, for episodes of at most `longest` steps."""
-        return layout(self.num_envs, self.capacity or self.num_steps, longest)
-
-    @property
-    def num_rounds(self) -> int:
-        """Rounds in which `num_steps` are taken, or as few more as there are."""
-        return -(-self.num_steps // self.num_envs)
-
-    @property
-    def updates_per_round(self) -> float:
-        """Updates behind every round; a whole number, if the plan is one that can be."""
-        return self.updates_per_step * self.num_envs
-
-    @property
-    def num_random_rounds(self) -> int:
-        """Rounds with random actions."""
-        return -(-self.num_random_steps // self.num_envs)
-
-    @property
-    def num_idle_rounds(self) -> int:
-        """Rounds without updates."""
-        return -(-max(self.num_random_steps, self.learning_starts) // self.num_envs)
-
-    @property
-    def num_updates(self) -> int:
-        """Updates in all."""
-        return round((self.num_rounds - self.num_idle_rounds) * self.updates_per_round)
-
-
-class Start(NamedTuple):
-    """What a member knows before its first step."""
-
-    members: Population
-    normalizer: Normalizer
-    offline: Dataset | None = None  # logged data that it goes on learning from
-    offline_share: float = 0.5  # of a batch
-    discount: float | None = None  # of the least values that members learn from
-    evaluates_first: bool = False  # before the first step
-
-
-class Watch:
-    """What happens beside the learning; every method may be another's."""
-
-    def begin(self, env: VectorEnv, which: Sequence[int]) -> None:
-        """Is called when environments begin episodes."""
-
-    def take(self, env: VectorEnv, taken: Taken, number: int) -> None:
-        """Is called after a round, with its number; of running episodes, also when they resume."""
-
-    def resume(self, step: int, evaluated: int) -> None:
-        """Is called when a run goes on from a step, evaluated until another."""
-
-    def evaluate(self, step: int, actors: Policy) -> None:
-        """Is called before an evaluation."""
-
-    def is_over(self, diverged: np.ndarray) -> bool:
-        """Returns whether nothing is to come, by the updates that ended the members [M]."""
-        return NEVER not in diverged
-
-
-class Progress(NamedTuple):
-    """What is saved beside the states."""
-
-    replays: Replay  # [M]
-    last: Transition  # [M, num_envs], of the last round, raw, from which nothing was learned yet
-    has_ended: np.ndarray  # [M * num_envs] bool: the episode, with it
-    episode: np.ndarray  # [M * num_envs] int32, the number of the one that goes on
-    collected: np.ndarray  # [M * num_envs], return of the one before, or NaN
-    memory: Memory | None = None  # [M, num_envs]; None where policies remember nothing
-
-
-@partial(
-    jax.jit,
-    static_argnames=("algo", "spec", "layout", "num_updates", "offline_share"),
-    donate_argnames=("states", "replays"),
-)
-def learn(
-    algo: Algo,
-    spec: Spec,
-    layout: Layout,
-    num_updates: int,
-    configs: Any,
-    keys: jax.Array,
-    states: State,
-    replays: Replay,
-    offline: Dataset | None,
-    normalizer: Normalizer,
-    new: Transition,
-    first_step: jax.Array,
-    offline_share: float,
-) -> tuple[State, Replay, Metrics, Alarms]:
-    """Returns states and replays after storing `new` [M, num_envs, ...] and `num_updates` updates.
-
-    The updates are of the algorithm's last phase. `states` and `replays` are donated.
-    """
-    seen = jax.vmap(jax.vmap(partial(normalize, normalizer)))
-    new = new._replace(
-        observation=seen(new.observation), next_observation=seen(new.next_observation)
-    )
-    replays = jax.vmap(lambda replay, new: insert(replay, layout, new))(replays, new)
-    if num_updates == 0:
-        return states, replays, {}, {}
-    sources = Sources(offline=offline, replay=replays.data, offline_share=offline_share)
-    states, metrics, alarms = population.train(
-        algo, spec, num_updates, configs, keys, states, sources, first_step
-    )
-    return states, replays, metrics, alarms
-
-
-@partial(jax.jit, static_argnames=("layout", "discount"), donate_argnames="replays")
-def end(replays: Replay, layout: Layout, ended: jax.Array, discount: float | None) -> Replay:
-    """Returns the replays after the ends of episodes [M, num_envs]; `replays` is donated."""
-    return jax.vmap(lambda replay, each: end_episodes(replay, layout, each, discount))(
-        replays, ended
-    )
-
-
-class Learner:
-    """Members that act and learn, round after round."""
-
-    def __init__(
-        self, run: Run, plan: Plan, env: VectorEnv, start: Start, watch: Watch, terminal: Terminal
-    ) -> None:
-        """Begins anew, or where the run's last checkpoint is."""
-        self.run, self.plan, self.env, self.watch = run, plan, env, watch
-        self._spec, self._origin = run.spec, run.origin  # which are read anew each time
-        self._acting_part = jax.jit(jax.vmap(run.algo.actor))
-        self.layout = plan.layout(env.max_episode_steps)
-        self.members, self.normalizer, self.offline = start.members, start.normalizer, start.offline
-        self._offline_share, self._discount = start.offline_share, start.discount
-        self.diverged = np.full(len(run.seeds), NEVER, np.int32)
-        self.round = 0  # how many were taken
-        self.found: list[Any] = []  # metrics and alarms since they were asked for
-        self._acting, self._exploring = (
-            _fold_in(self.members.keys, stream) for stream in (ACTING, EXPLORING)
-        )
-        self._episode = np.zeros(env.num_envs, np.int32)
-        self._return = np.zeros(env.num_envs)
-        self._collected = np.full(env.num_envs, np.nan)  # return of each one's last whole episode
-        self._last: Transition | None = None
-        self._has_ended = np.zeros(env.num_envs, bool)
-        self._reward = np.zeros(env.num_envs)
-        self.replays = empty_replay(self.layout, run.spec, len(run.seeds))
-        self._targets = jnp.full(plan.num_envs, max(run.target_returns), jnp.float32)
-        self._memory = policy.start(run.algo, run.spec, self.actors(), self._targets)
-        if not self._restore(terminal):
-            self._observation = env.reset(self._seeds(range(env.num_envs)))
-            watch.begin(env, range(env.num_envs))
-
-    @property
-    def step(self) -> int:
-        """Environment steps of each member so far."""
-        return self.round * self.plan.num_envs
-
-    def actors(self) -> Policy:
-        """Returns the policies as they are."""
-        configs = self.members.configs
-        params = self._acting_part(configs, self.members.states)
-        return Policy(configs, params, self.normalizer, self._origin)
-
-    def take_round(self) -> None:
-        """Takes a step in every environment, and learns from the one before meanwhile."""
-        action = self._actions()
-        self._learn()
-        outcome = self.env.step(action)
-        taken = Taken(self._observation, action, outcome, np.ones(self.env.num_envs, bool))
-        self.watch.take(self.env, taken, self.round)
-        values = (
-            self._observation - self._origin, action, outcome.reward, ~outcome.terminated,
-            outcome.observation - self._origin,
-        )  # fmt: skip
-        self._last = Transition(
-            *(jnp.asarray(by_member(each, len(self.run.seeds))) for each in values)
-        )
-        self._has_ended = outcome.terminated | outcome.truncated
-        self._observation, self._reward = outcome.observation, outcome.reward
-        self._return = self._return + outcome.reward
-        self.round += 1
-        if self._has_ended.any():
-            self._begin(np.flatnonzero(self._has_ended).tolist())
-
-    def metrics(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        """Returns what was found since the last call: metrics [M] and alarms [M]."""
-        metrics, alarms = population.as_one(jax.device_get(self.found)) if self.found else ({}, {})
-        self.found = []
-        if alarms:
-            self.diverged = np.minimum(self.diverged, alarms[NOT_FINITE])
-            alarms = {**alarms, NOT_FINITE: self.diverged}
-        collected = self._collected.reshape(len(self.run.seeds), -1)
-        if not np.isnan(collected).any():
-            metrics["collected_return"] = collected.mean(axis=1)
-        return metrics, alarms
-
-    def save(self) -> None:
-        """Writes a checkpoint, of which both halves count together."""
-        assert self._last is not None
-        saved = Saved(self.members.states, self.normalizer, self.diverged)
-        checkpoint.save(self.run.checkpoints, self.step, saved)
-        remembers = jax.tree.leaves(self._memory)
-        progress = Progress(
-            self.replays, self._last, self._has_ended, self._episode, self._collected,
-            self._memory if remembers else None,
-        )  # fmt: skip
-        checkpoint.save(self.run.directory / "replays", self.step, progress)
-
-    def _actions(self) -> np.ndarray:
-        """Returns the actions of this round, [M * num_envs, A] float32."""
-        run, plan = self.run, self.plan
-        if self.round < plan.num_random_rounds:
-            rngs = [np.random.default_rng([seed, self.round]) for seed in run.seeds]
-            return np.concatenate([_random(rng, self._spec, plan.num_envs) for rng in rngs])
-        action, self._memory = policy.act(
-            run.algo,
-            self.actors(),
-            self._memory,
-            by_member(self._observation - self._origin, len(run.seeds)),
-            by_member(self._reward, len(run.seeds)),
-            self._acting,
-            self.round,
-            1.0,
-        )
-        if not run.algo.policy.samples:
-            discrete = self._spec.action.kind == "discrete"
-            action = policy.explore(action, self._exploring, self.round, plan.exploration, discrete)
-        return np.nan_to_num(np.asarray(action)).reshape(self.env.num_envs, -1)  # of the over
-
-    def _learn(self) -> None:
-        """Stores the last round and makes the updates that it pays for, on the device."""
-        if self._last is None:
-            return
-        run, plan, number = self.run, self.plan, self.round - 1 - self.plan.num_idle_rounds
-        num_updates = round(plan.updates_per_round) if number >= 0 else 0
-        first_step = max(number, 0) * num_updates
-        states, self.replays, *found = learn(
-            run.algo,
-            self._spec,
-            self.layout,
-            num_updates,
-            self.members.configs,
-            self.members.keys,
-            self.members.states,
-            self.replays,
-            self.offline,
-            self.normalizer,
-            self._last,
-            jnp.int32(first_step),
-            self._offline_share,
-        )
-        self.members = self.members._replace(states=states)
-        if num_updates:
-            self.found.append(found)
-        if self._has_ended.any():
-            ended = self._has_ended.reshape(len(run.seeds), -1)
-            self.replays = end(self.replays, self.layout, jnp.asarray(ended), self._discount)
-
-    def _begin(self, which: list[int]) -> None:
-        """Begins new episodes in some environments."""
-        self._collected = np.where(self._has_ended, self._return, self._collected)
-        self._return = np.where(self._has_ended, 0, self._return)
-        self._episode = self._episode + self._has_ended
-        self._observation = self.env.reset(self._seeds(which), which)
-        self._reward = np.where(self._has_ended, 0, self._reward)
-        self.watch.begin(self.env, which)
-        if jax.tree.leaves(self._memory):
-            begins = jnp.asarray(self._has_ended.reshape(len(self.run.seeds), -1))
-            self._memory = policy.restart(
-                self.run.algo, self._spec, self.actors(), self._targets, self._memory, begins
-            )
-
-    def _seeds(self, which: Sequence[int]) -> list[int]:
-        """Returns seeds of the states that environments begin from, whatever came before."""
-        num_envs = self.plan.num_envs
-        names = [
-            [self.run.seeds[env // num_envs], env % num_envs, int(self._episode[env])]
-            for env in which
-        ]
-        return [int(np.random.SeedSequence(name).generate_state(1)[0]) for name in names]
-
-    def _restore(self, terminal: Terminal) -> bool:
-        """Goes on from the last step that has both halves whole; returns whether there is one."""
-        run = self.run
-        halves = (run.directory / "replays", run.checkpoints)
-        step = checkpoint.latest_step(*halves, warn=terminal.warn)
-        if step is None:
-            return False
-        for half in halves:
-            checkpoint.forget_after(half, step)  # what comes after is made again
-        saved = checkpoint.restore(
-            run.checkpoints, step, Saved(self.members.states, self.normalizer, self.diverged)
-        )
-        like = Progress(
-            self.replays, _no_transitions(len(run.seeds), self.plan.num_envs, self._spec),
-            self._has_ended, self._episode, self._collected,
-            self._memory if jax.tree.leaves(self._memory) else None,
-        )  # fmt: skip
-        found = checkpoint.restore(run.directory / "replays", step, like)
-        self.members = self.members._replace(states=saved.states)
-        self.diverged, self.round = np.asarray(saved.diverged), step // self.plan.num_envs
-        self.replays, self._last = found.replays, found.last
-        self._has_ended, self._episode, self._collected = map(np.asarray, found[2:5])
-        self._memory = self._memory if found.memory is None else found.memory
-        self.watch.resume(step, step if run.is_evaluated(step) else step - 1)
-        self._repeat_episodes()
-        return True
-
-    def _repeat_episodes(self) -> None:
-        """Brings the environments to where they were, by the actions of the episodes that go on.
-
-        Raises:
-            InputError: if they come to other observations.
-        """
-        assert self._last is not None
-        actions = self._actions_of_episodes()
-        lengths = np.array([len(each) for each in actions])
-        longest = lengths.max()
-        self._observation = self.env.reset(self._seeds(range(self.env.num_envs)))
-        for t in range(longest + 1):  # all end at once; the longest begin first
-            which = np.flatnonzero(lengths == longest - t).tolist()
-            self._observation = self.env.reset(self._seeds(which), which)
-            self.watch.begin(self.env, which)
-            if t == longest:
-                break
-            running = lengths >= longest - t
-            action = np.zeros((len(lengths), self._spec.action_dim), np.float32)
-            for env in np.flatnonzero(running):
-                action[env] = actions[env][t - longest]
-            outcome = self.env.step(action)
-            taken = Taken(self._observation, action, outcome, running)
-            self.watch.take(self.env, taken, self.round - longest + t)
-            self._observation = outcome.observation
-            self._reward = np.where(running, outcome.reward, 0)
-            self._return = self._return + self._reward
-        self._reward = np.where(self._has_ended, 0, self._reward)
-        expected = np.asarray(self._last.next_observation).reshape(self.env.num_envs, -1)
-        found = (self._observation - self._origin).astype(np.float32)
-        if (found != expected)[~self._has_ended].any():
-            raise InputError(
-                f"{self.run.record['env']}: its episodes do not repeat with the same actions, so "
-                f"{self.run.directory} cannot go on where it was"
-            )
-
-    def _actions_of_episodes(self) -> list[np.ndarray]:
-        """Returns the actions [T, A] so far of the episode of every environment."""
-        assert self._last is not None
-        replays = self.replays
-        action, row, timestep, last = jax.device_get(
-            (replays.data.action, replays.row, replays.timestep, self._last.action)
-        )
-        found = []
-        for number, has_ended in enumerate(self._has_ended):
-            member, env = divmod(number, self.plan.num_envs)
-            end = env * self.layout.rows_per_env + row[member, env]
-            stored = action[member, end - timestep[member, env] : end]
-            episode = np.concatenate([stored, last[member, env][None]])
-            found.append(episode[:0] if has_ended else episode)
-        return found
+from rlp.training.plan import Plan, Start, Watch
 
 
 def fit(
@@ -451,56 +40,100 @@ def fit(
     """
     watch = watch or Watch()
     learner = Learner(run, plan, env, start, watch, terminal)
-    end = plan.num_rounds * plan.num_envs
     if learner.step:
         terminal.say(f"going on from step {learner.step:,}")
+    end = plan.num_rounds * plan.num_envs
     with (
         closing(MetricsLog(run, learner.step, wandb=False)) as log,
         terminal.bar("learning", end, COMPILING) as move,
         stop_requests() as received,
     ):
-
-        def is_due(every: int) -> bool:
-            return learner.step % every < plan.num_envs or learner.step == end
-
-        def evaluate_now() -> None:
-            watch.evaluate(learner.step, learner.actors())
-            evaluate_members(
-                log, run, terminal, eval_env, learner.actors(), learner.step, plan.num_episodes,
-                learner.diverged, "step",
-            )  # fmt: skip
-
-        is_missing = is_due(plan.eval_every) if learner.step else start.evaluates_first
-        if is_missing and not run.is_evaluated(learner.step):
-            evaluate_now()  # the first, or the process ended between the checkpoint and this
-        is_over, note = learner.step == end or watch.is_over(learner.diverged), ""
-        began, before = time.perf_counter(), learner.step
-        while not is_over and not received:
+        rounds = _Rounds(run, plan, eval_env, terminal, watch, learner, log)
+        if rounds.misses_evaluation(start.evaluates_first):
+            rounds.evaluate()
+        while not rounds.is_over and not received:
             if learner.round in (plan.num_random_rounds, plan.num_idle_rounds):
                 move(learner.step, COMPILING)
             learner.take_round()
-            saves = is_due(plan.checkpoint_every) or received
-            evaluates = is_due(plan.eval_every)
-            logs = saves or evaluates or is_due(plan.log_every)
-            if logs:
-                metrics, alarms = learner.metrics()
-                seconds = time.perf_counter() - began
-                speed = (learner.step - before) * len(run.seeds) / seconds
-                terminal.alarms(run.labels, alarms)
-                metrics["steps_per_second"] = np.full(len(run.seeds), speed)
-                log.write(learner.step, metrics)
-                note = _note(speed, metrics, len(run.seeds))
-                terminal.log(f"step {learner.step:>9,}  {note}")
-                is_over = learner.step == end or watch.is_over(learner.diverged)
-            if saves or is_over:
-                log.sync()
-                learner.save()
-            if evaluates:
-                evaluate_now()
-            if logs:
-                began, before = time.perf_counter(), learner.step
-            move(learner.step, note)
-    return Ended(0 if is_over else received[0], learner.diverged)
+            rounds.after_one(is_last=bool(received))
+            move(learner.step, rounds.note)
+    return Ended(0 if rounds.is_over else received[0], learner.diverged)
+
+
+class _Rounds:
+    """What is due after a round."""
+
+    def __init__(
+        self,
+        run: Run,
+        plan: Plan,
+        eval_env: VectorEnv,
+        terminal: Terminal,
+        watch: Watch,
+        learner: Learner,
+        log: MetricsLog,
+    ) -> None:
+        self._run, self._plan, self._eval_env, self._terminal = run, plan, eval_env, terminal
+        self._watch, self._learner, self._log = watch, learner, log
+        self._end = plan.num_rounds * plan.num_envs
+        self.is_over = self._has_ended()
+        self.note = ""
+        self._start_clock()
+
+    def misses_evaluation(self, evaluates_first: bool) -> bool:
+        """Returns whether the first is due, or the process ended between a checkpoint and one."""
+        step = self._learner.step
+        is_due = self._is_due(self._plan.eval_every) if step else evaluates_first
+        return is_due and not self._run.is_evaluated(step)
+
+    def evaluate(self) -> None:
+        """Evaluates the policies as they are."""
+        learner = self._learner
+        self._watch.evaluate(learner.step, learner.actors())
+        evaluate_members(
+            self._log, self._run, self._terminal, self._eval_env, learner.actors(), learner.step,
+            self._plan.num_episodes, learner.diverged, "step",
+        )  # fmt: skip
+        self._start_clock()
+
+    def after_one(self, is_last: bool) -> None:
+        """Logs, saves and evaluates, where it is due, or the round was the last before a stop."""
+        plan = self._plan
+        saves = self._is_due(plan.checkpoint_every) or is_last
+        evaluates = self._is_due(plan.eval_every)
+        logs = saves or evaluates or self._is_due(plan.log_every)
+        if logs:
+            self._write()
+            self.is_over = self._has_ended()
+        if saves or self.is_over:
+            self._log.sync()
+            self._learner.save()
+        if evaluates:
+            self.evaluate()
+        if logs:
+            self._start_clock()
+
+    def _start_clock(self) -> None:
+        """Begins to measure speed."""
+        self._began, self._before = time.perf_counter(), self._learner.step
+
+    def _is_due(self, every: int) -> bool:
+        step = self._learner.step
+        return step % every < self._plan.num_envs or step == self._end
+
+    def _has_ended(self) -> bool:
+        return self._learner.step == self._end or self._watch.is_over(self._learner.diverged)
+
+    def _write(self) -> None:
+        """Writes and shows the metrics since the last log point."""
+        step, num_members = self._learner.step, len(self._run.seeds)
+        metrics, alarms = self._learner.metrics()
+        speed = (step - self._before) * num_members / (time.perf_counter() - self._began)
+        self._terminal.alarms(self._run.labels, alarms)
+        metrics["steps_per_second"] = np.full(num_members, speed)
+        self._log.write(step, metrics)
+        self.note = _note(speed, metrics, num_members)
+        self._terminal.log(f"step {step:>9,}  {self.note}")
 
 
 def _note(speed: float, metrics: dict[str, np.ndarray], num_members: int) -> str:
@@ -511,24 +144,3 @@ def _note(speed: float, metrics: dict[str, np.ndarray], num_members: int) -> str
         if name in metrics:
             parts.append(f"{name.replace('_', ' ')} {np.mean(metrics[name]):.4g}")
     return "  ".join(parts)
-
-
-def _no_transitions(num_members: int, num_envs: int, spec: Spec) -> Transition:
-    """Returns zeros in the shapes of transitions [M, num_envs]."""
-    observation, action, number = (
-        jnp.zeros((num_members, num_envs, *shape))
-        for shape in ((spec.observation_dim,), (spec.action_dim,), ())
-    )
-    return Transition(observation, action, number, number, observation)
-
-
-def _random(rng: np.random.Generator, spec: Spec, num_envs: int) -> np.ndarray:
-    """Returns random actions [num_envs, A] float32."""
-    if spec.action.kind == "discrete":
-        return np.eye(spec.action_dim, dtype=np.float32)[
-            rng.integers(spec.action_dim, size=num_envs)
-        ]
-    return rng.uniform(-1, 1, (num_envs, spec.action_dim)).astype(np.float32)
-
-
-_fold_in = jax.jit(jax.vmap(jax.random.fold_in, in_axes=(0, None)))

@@ -22,7 +22,7 @@ from rlp.system import memory
 from rlp.system.lock import locked
 from rlp.training import population, restore
 from rlp.training import start as offline_start
-from rlp.training.online import Plan, Start
+from rlp.training.plan import Plan, Start
 from rlp.training.start import COMMANDS, Values, choose_configs, part_of
 from rlp.types import UNKNOWN, Spec, needs_episodes
 

@@ -14,7 +14,7 @@ from rlp.commands import evaluate, finetune, learn
 from rlp.data.formats import packed
 from rlp.errors import InputError
 from rlp.runs import checkpoint
-from rlp.training import online, restore
+from rlp.training import learner, restore
 from tests.training.test_online import maker
 from tests.whole_runs import refused, states
 
@@ -182,8 +182,8 @@ def test_cal_ql_learns_from_returns_of_its_own_episodes_too(monkeypatch: pytest.
         ended.append((arguments[-1], np.isfinite(replays.data.value_floor[0]).sum()))
         return replays
 
-    own_end = online.end
-    monkeypatch.setattr(online, "end", end)
+    own_end = learner.end
+    monkeypatch.setattr(learner, "end", end)
     finetune.main(["runs/offline", *ONLINE, "--name=online"])
     assert {round(discount, 6) for discount, _ in ended} == {0.9}
     assert ended[-1][1] > ended[0][1] > 0

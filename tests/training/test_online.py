@@ -19,7 +19,7 @@ from rlp.data.episodes import fingerprint
 from rlp.data.replay import empty_replay, layout
 from rlp.envs import Bounds, Outcome
 from rlp.runs import checkpoint
-from rlp.training import online
+from rlp.training import learner
 from rlp.types import vectors
 from tests.whole_runs import refused
 
@@ -97,9 +97,9 @@ LAYOUT = layout(num_envs=2, capacity=96, longest=4)
 def read_replay(directory: str) -> Dataset:
     """Returns the data of the first member's replay at the last checkpoint."""
     run = runs.load(Path(directory))
-    like = online.Progress(
+    like = learner.Progress(
         empty_replay(LAYOUT, vectors(2, 1, 4), 2),
-        online._no_transitions(2, 2, run.spec),
+        learner._no_transitions(2, 2, run.spec),
         np.zeros(4, bool),
         np.zeros(4, np.int32),
         np.zeros(4),
