@@ -84,14 +84,6 @@ class State(NamedTuple):
     model_opt: Any
 
 
-class Actor(NamedTuple):
-    """What leaves training: the policy, and all that its rewards and values are measured by."""
-
-    actor: Params
-    critic: Params  # [E]
-    model: Model | None
-
-
 class History(NamedTuple):
     """Up to K steps of one episode that follow each other, padded on the left."""
 
@@ -274,9 +266,7 @@ def _predict(
     rows = (rows - mean) / std
     before = jnp.pad(rows[..., :-1, -1:], [(0, 0)] * (rows.ndim - 2) + [(1, 0), (0, 0)])
     rows = jnp.concatenate([rows[..., :-1], before], axis=-1)  # a step sees the reward before it
-    output = _network(config).apply(
-        model.network, rows, history.mask, asking, keys, config.dropout
-    )
+    output = _network(config).apply(model.network, rows, history.mask, asking, keys, config.dropout)
     mean, log_std = jnp.split(output, 2, axis=-1)
     return mean, jnp.clip(log_std, LOG_STD_MIN, LOG_STD_MAX)
 
@@ -307,25 +297,33 @@ def _of_agent(config: Config) -> sac.Config:
     )
 
 
-def q_values(config: Config, actor: Actor, observation: jax.Array, action: jax.Array) -> jax.Array:
+def actor(config: Config, state: State) -> Params:
+    """Returns the policy, and all that its rewards and values are measured by."""
+    del config
+    model = {} if state.model is None else state.model._asdict()
+    return {"actor": state.agent.actor, "critic": state.agent.critic, "model": model}
+
+
+def model_of(params: Params) -> Model | None:
+    """Returns the transformer of what leaves training."""
+    return Model(**params["model"]) if params["model"] else None
+
+
+def q_values(
+    config: Config, params: Params, observation: jax.Array, action: jax.Array
+) -> jax.Array:
     """Returns the lowest Q [N] of the critics, of actions [N, A] in states [N, O]."""
     critics = networks.critics(config.hidden_dims, config.num_critics)
-    return jnp.min(critics.apply(actor.critic, observation, action), axis=0)
+    return jnp.min(critics.apply(params["critic"], observation, action), axis=0)
 
 
 def _act(
-    config: Config, params: Actor, observation: jax.Array, key: jax.Array, temperature: jax.Array
+    config: Config, params: Params, observation: jax.Array, key: jax.Array, temperature: jax.Array
 ) -> jax.Array:
     """Returns an action [A]."""
     agent, nothing = _of_agent(config), jnp.float32(0)
-    action, _ = sac.policy.act(agent, params.actor, (), observation, nothing, key, temperature)
+    action, _ = sac.policy.act(agent, params["actor"], (), observation, nothing, key, temperature)
     return action
-
-
-def actor(config: Config, state: State) -> Actor:
-    """Returns what leaves training."""
-    del config
-    return Actor(state.agent.actor, state.agent.critic, state.model)
 
 
 limits = no_limits

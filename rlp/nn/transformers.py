@@ -221,9 +221,7 @@ class _SequenceModel(nn.Module):
         for layer in range(self.num_layers):
             last = layer == self.num_layers - 1
             block = _Block(self.num_heads, GELU, name=f"block_{layer}")
-            x, _ = block(
-                x, visible, asking if last else slice(None), _folded(keys, layer), rate
-            )
+            x, _ = block(x, visible, asking if last else slice(None), _folded(keys, layer), rate)
         output = _linear(self.output_dim, "output", _layer_norm("output_norm")(x))
         return jnp.moveaxis(output, 0, -1)
 

@@ -37,6 +37,7 @@ class Schedule:
     eval_every: int = 5000  # updates between evaluations; 0: never, and no simulator is needed
     num_episodes: Positive = 10  # of each member in an evaluation while training, at once
     final_episodes: Positive = 100  # of each in the last evaluation, whose returns are the result
+    final_evaluations: Positive = 1  # the last ones, that have as many episodes as the last
     checkpoint_every: int = 5000  # updates between checkpoints; 0: only at the end
 
     def next_stop(self, step: int, end: int) -> int:
@@ -48,9 +49,15 @@ class Schedule:
         """Returns whether more than going on is due after `step` updates."""
         return any(step % every == 0 for every in self._intervals)
 
-    def episodes(self, is_over: bool) -> int:
-        """Returns how many episodes of each member and task an evaluation has."""
-        return self.final_episodes if is_over else self.num_episodes
+    def episodes(self, step: int, end: int) -> int:
+        """Returns how many episodes of each member and task an evaluation has.
+
+        Args:
+            step: updates so far.
+            end: updates in all, or so far where all members are over.
+        """
+        to_come = -(-(end - step) // self.eval_every)
+        return self.final_episodes if to_come < self.final_evaluations else self.num_episodes
 
     @property
     def _intervals(self) -> list[int]:
@@ -116,6 +123,9 @@ def fit(
     def is_evaluation() -> bool:
         return step == end or NEVER not in diverged or step % schedule.eval_every == 0
 
+    def num_episodes() -> int:
+        return schedule.episodes(step, step if is_over else end)
+
     def next_stop(step: int) -> int:
         _, end_of_phase = phase_at(run.algo, run.configs[0], step)
         return schedule.next_stop(step, min(end, end_of_phase or end))
@@ -134,7 +144,7 @@ def fit(
         stop_requests() as received,
     ):
         if saved and env and is_missing:  # the process ended between the two
-            jobs.submit(_evaluate, run, schedule.episodes(is_over), env, terminal, step, saved)
+            jobs.submit(_evaluate, run, num_episodes(), env, terminal, step, saved)
         if is_over:
             return Ended(0, diverged)
         sources = devices.place(Sources(task.dataset), task.placement.everywhere)
@@ -178,9 +188,7 @@ def fit(
                 if saves:
                     jobs.submit(_save, run, step, saved)
                 if env and evaluates:
-                    jobs.submit(
-                        _evaluate, run, schedule.episodes(is_over), env, terminal, step, saved
-                    )
+                    jobs.submit(_evaluate, run, num_episodes(), env, terminal, step, saved)
             move(step, note)
     return Ended(0 if is_over else stopped, diverged)
 
