@@ -70,7 +70,8 @@ def minutes(record: Record, num_updates: int) -> float:
 def losses(record: Record) -> dict[int, float]:
     """Returns the mean loss of the members by update."""
     members = record["loss"].values()
-    return {points[0][0]: np.mean([v for _, v in points]) for points in zip(*members, strict=True)}
+    by_update = zip(*members, strict=True)
+    return {points[0][0]: float(np.mean([v for _, v in points])) for points in by_update}
 
 
 def achieved(record: Record) -> dict[float, np.ndarray]:

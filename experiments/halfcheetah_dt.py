@@ -61,6 +61,7 @@ ROWS: study.Rows = {
     },
 }
 PAIRS = {row: "bc" for row in WHOLE if row not in ("bc", "dt-k1")} | {"dt-k1": "dt-blog"}
+QUICK = ("dt-blog", "dt-k1", "bc", "bc@10%", "iql")  # rows
 TINY = {
     "num_updates": "20", "log_every": "10", "eval_every": "20", "num_episodes": "1",
     "final_episodes": "1", "batch_size": "8",
@@ -113,7 +114,8 @@ def study_of(settings: Settings) -> Study:
     name = "halfcheetah_dt_d4rl" if any(given) else "halfcheetah_dt"
     sets = {"expert": expert, "medium-expert": f"{medium}+{expert}", "medium": medium}
     common = {"env": ENV, **(TINY if settings.quick else {})}
-    rows = {row: (algo, {**flags, **common}) for row, (algo, flags) in ROWS.items()}
+    chosen = {row: ROWS[row] for row in (QUICK if settings.quick else ROWS)}
+    rows = {row: (algo, {**flags, **common}) for row, (algo, flags) in chosen.items()}
     results = Path(__file__).parent / "results" / name
     if settings.quick:
         results = Path(settings.runs) / "results" / f"{name}_quick"

@@ -7,7 +7,7 @@
 The setting of HzcIrving/DecisionTransformer_StepbyStep (486fd19): the authors' with K = 20 and a
 warm-up of 1,000, 50 times 1,000 updates, 3 seeds as one program. It is evaluated after each
 thousand in 10 episodes, the last ten times in 100, aims for 3,600, and at the end for 1,800, too.
-Its figure is the mean of the last ten. Cloning, of all and of the best tenth, has the same schedule.
+Its figure is the mean of the last ten. Cloning, of all and of the best tenth, is evaluated so, too.
 
 A row that ends in `delayed` has the whole return of an episode as the reward of its last step. The
 transformer's target then stays as it is; cloning does not see rewards. The rows with critics are
@@ -51,6 +51,7 @@ ROWS: study.Rows = {
     **{f"{row}-delayed": (row, {"delayed": "True"}) for row in CRITICS},
 }
 PAIRS = {"dt-delayed": "dt", **{f"{row}-delayed": row for row in CRITICS}}
+QUICK = ("dt", "dt-delayed", "bc", "bc-10%", "iql", "iql-delayed")  # rows
 TINY = {
     "num_updates": "20", "log_every": "10", "eval_every": "10", "num_episodes": "1",
     "final_episodes": "2", "batch_size": "8",
@@ -83,7 +84,8 @@ def study_of(settings: Settings) -> Study:
     """Returns the study of the settings."""
     name = "hopper_dt_d4rl" if settings.d4rl else "hopper_dt"
     common = {"env": ENV, **(TINY if settings.quick else {})}
-    rows = {row: (algo, {**flags, **common}) for row, (algo, flags) in ROWS.items()}
+    chosen = {row: ROWS[row] for row in (QUICK if settings.quick else ROWS)}
+    rows = {row: (algo, {**flags, **common}) for row, (algo, flags) in chosen.items()}
     results = Path(__file__).parent / "results" / name
     if settings.quick:
         results = Path(settings.runs) / "results" / f"{name}_quick"

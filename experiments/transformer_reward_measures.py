@@ -53,8 +53,8 @@ class Values(Watch):
         q, shaped = map(np.asarray, _q_and_shaped(actors, observation, action, reward))
         discount = float(self._run.configs[0].discount)
         found = {
-            "gap": q - _discounted(reward, discount),
-            "own_gap": q - _discounted(shaped, discount),
+            "gap": q - discounted(reward, discount),
+            "own_gap": q - discounted(shaped, discount),
         }
         half = len(taken) // 2  # behind these states at least so many rewards follow
         means = {
@@ -127,7 +127,7 @@ def histories(length: int, observation: jax.Array, action: jax.Array, reward: ja
     return History(*(x[jnp.maximum(rows, 0)] for x in columns), mask=rows >= 0)
 
 
-def _discounted(reward: np.ndarray, discount: float) -> np.ndarray:
+def discounted(reward: np.ndarray, discount: float) -> np.ndarray:
     """Returns the discounted sums of rewards [..., T] from each step to the end."""
     backwards = scipy.signal.lfilter([1.0], [1.0, -discount], reward[..., ::-1], axis=-1)
     return np.asarray(backwards)[..., ::-1]
