@@ -239,7 +239,7 @@ def _model_loss(
     surprise = jnp.square(error) / 2 + log_std + math.log(2 * math.pi) / 2
     of_reward, of_return = jnp.mean(weight * surprise, axis=(0, 1))
     loss = of_reward + of_return
-    return loss, {"model_loss": loss, "reward_loss": of_reward, "return_loss": of_return}
+    return loss, {"model_loss": loss, "reward_loss": of_reward, "to_go_loss": of_return}
 
 
 def predict(

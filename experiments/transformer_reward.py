@@ -53,7 +53,7 @@ ENV = "gym:HalfCheetah-v4"
 HELD_OUT = 5  # every fifth episode of a teacher is kept from its transformer
 MOST_BYTES = 1_000_000  # of the video
 VIDEO = "side_by_side.gif"
-CURVES = ("actor_loss", "critic_loss", "q", "reduction", "model_loss", "reward_loss", "return_loss")
+CURVES = ("actor_loss", "critic_loss", "q", "reduction", "model_loss", "reward_loss", "to_go_loss")
 
 
 class Sizes(NamedTuple):

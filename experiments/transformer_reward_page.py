@@ -220,7 +220,7 @@ def _losses(rows: Mapping[str, Row], models: Sequence[Record]) -> Figure:
     teacher, transformer, agent = figure.subplots(1, 3)
     for name in ("critic_loss", "actor_loss"):
         _draw(teacher, _curve(rows["teacher"], name), name.replace("_", " "), None)
-    for name in ("reward_loss", "return_loss"):
+    for name in ("reward_loss", "to_go_loss"):
         points = [next(iter(seed["curves"][name].values())) for seed in models]
         _draw(transformer, _by_step(points), name.replace("_", " "), None)
     for name, row in rows.items():

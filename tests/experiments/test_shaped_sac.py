@@ -68,10 +68,10 @@ def test_histories_of_a_replay_do_not_know_returns_before_the_end():
 
 def test_without_weight_it_is_sac():
     config = shaped_sac.Config(**SMALL, model="frozen", weight=0.0)
-    state, key = state_of(config), jax.random.key(2)
+    state = state_of(config)
     batch = shaped_sac.sample(config, jax.random.key(1), state, Sources(DATA))
-    found, _ = shaped_sac.update(config, state, jnp.int32(0), key, batch)
-    agent_key, _ = jax.random.split(key)
+    found, _ = shaped_sac.update(config, state, jnp.int32(0), jax.random.key(2), batch)
+    agent_key, _ = jax.random.split(jax.random.key(2))
     of_agent = shaped_sac._of_agent(config)
     expected, _ = sac.update(of_agent, state.agent, jnp.int32(0), agent_key, batch[0])
     chex.assert_trees_all_close(found.agent, expected)

@@ -54,7 +54,7 @@ def results(tmp_path: Path) -> Path:
         "rmse": 1,
         "explained": 0,
     }
-    curves = {name: {"seed=0": [[1, 2.0]]} for name in ("reward_loss", "return_loss")}
+    curves = {name: {"seed=0": [[1, 2.0]]} for name in ("reward_loss", "to_go_loss")}
     seeds = [{"calibration": {"reward": share, "return": share}, "curves": curves}]
     (tmp_path / "models.json").write_text(json.dumps({"seeds": seeds}))
     return tmp_path
