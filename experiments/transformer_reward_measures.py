@@ -41,7 +41,12 @@ class Values(Watch):
         keys = jax.random.split(jax.random.key(step), num_members)
         targets = np.zeros(self._env.num_envs // num_members)
         act = rollout.actor(shaped_sac, self._run.spec, actors, targets, keys, temperature=1.0)
-        taken = list(rollout.steps(act, self._env, self._seeds))
+
+        def finite(observation: np.ndarray, reward: np.ndarray) -> np.ndarray:
+            """Returns the actions, zeros of members that diverged."""
+            return np.nan_to_num(act(observation, reward))
+
+        taken = list(rollout.steps(finite, self._env, self._seeds))
         columns = [
             [
                 by_member(x, num_members)
