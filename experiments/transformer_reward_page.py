@@ -126,16 +126,17 @@ def difference(rows: Mapping[str, Row], name: str, other: str) -> np.ndarray:
 
 
 def verdict(rows: Mapping[str, Row]) -> str:
-    """Returns whether the idea helps, against which control, in a sentence."""
-    name, parts = f"transformer, {WEIGHT:g}", []
+    """Returns whether the idea helps, and against which control, in two sentences."""
+    name = f"transformer, {WEIGHT:g}"
+    helps, parts = [], []
     for control, other in _controls(name).items():
         found = difference(rows, name, other)
         low, high = statistics.mean_interval(found)
-        word = "help" if low > 0 else "harm" if high < 0 else "make no difference that shows"
-        interval = f"{found.mean():+,.0f}, 95 % {low:+,.0f} to {high:+,.0f}"
-        parts.append(f"{word} against {control} ({interval})")
-    title = f"Rewards that the transformer lowers, with weight {WEIGHT:g},"
-    return f"{title} {'; '.join(parts)}."
+        helps += [control] * (low > 0)
+        parts.append(f"{found.mean():+,.0f} against {control} (95 % {low:+,.0f} to {high:+,.0f})")
+    idea = f"helps against {' and '.join(helps)}" if helps else "helps against no control"
+    title = f"The idea {idea}: with weight {WEIGHT:g}, rewards that the transformer lowers earn"
+    return f"{title} {', '.join(parts)}."
 
 
 def table(rows: Mapping[str, Row]) -> str:
