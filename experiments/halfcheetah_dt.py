@@ -52,15 +52,24 @@ WHOLE: study.Rows = {
     "cqlsac": ("cqlsac", TWO_LAYERS),
     "fql": ("fql", TWO_LAYERS),
 }
+SIZED = ("dt-blog", "bc", "iql", "rebrac")  # rows whose data varies in size, too
 ROWS: study.Rows = {
     **WHOLE,
     **{
         f"{row}@{size}%": (WHOLE[row][0], {**WHOLE[row][1], "data_fraction": str(size / 100)})
-        for row in ("dt-blog", "bc", "iql", "rebrac")
+        for row in SIZED
         for size in (10, 1)
     },
 }
 PAIRS = {row: "bc" for row in WHOLE if row not in ("bc", "dt-k1")} | {"dt-k1": "dt-blog"}
+COMPARISONS = (  # by pairs of seeds: what is said, and of which row less which other
+    ("twenty steps of context beyond one", "dt-blog", "dt-k1"),
+    ("a transformer beyond cloning", "dt-blog", "bc"),
+    *((f"critics beyond cloning, {row}", row, "bc")
+      for row in ("td3bc", "iql", "rebrac", "cqlsac", "fql")),
+    *((f"{row} from {size} % of the episodes beyond all of them", f"{row}@{size}%", row)
+      for row in SIZED for size in (10, 1)),
+)  # fmt: skip
 QUICK = ("dt-blog", "dt-k1", "bc", "bc@10%", "iql")  # rows
 TINY = {
     "num_updates": "20", "log_every": "10", "eval_every": "20", "num_episodes": "1",
@@ -158,26 +167,11 @@ def why(found: Mapping[str, Mapping[str, Cell]], records: Mapping[str, dts.Recor
     """Returns the measurements that tell what context, targets, critics and data add, as a list."""
     lines = []
     for name, column in found.items():
-
-        def less(row: str, other: str, column: Mapping[str, Cell] = column) -> str:
-            """Returns how much a row earns beyond another, by pairs of seeds."""
-            if not {row, other} <= column.keys():
-                return "not known"
-            ours, theirs = (column[each].episodes.mean(axis=1) for each in (row, other))
-            both = np.isfinite(ours - theirs)
-            return dts.text((ours - theirs)[both]) if both.any() else "not known"
-
-        lines.append(f"- {name}, twenty steps of context beyond one: {less('dt-blog', 'dt-k1')}")
-        lines.append(f"- {name}, a transformer beyond cloning: {less('dt-blog', 'bc')}")
-        lines += [
-            f"- {name}, critics beyond cloning, {row}: {less(row, 'bc')}"
-            for row in ("td3bc", "iql", "rebrac", "cqlsac", "fql")
-        ]
-        lines += [
-            f"- {name}, {row} from 10 % and 1 % of the episodes beyond all of them: "
-            f"{less(f'{row}@10%', row)} and {less(f'{row}@1%', row)}"
-            for row in ("dt-blog", "bc", "iql", "rebrac")
-        ]
+        for said, row, other in COMPARISONS:
+            if row in column and other in column:
+                ours, theirs = (column[each].episodes.mean(axis=1) for each in (row, other))
+                less = (ours - theirs)[np.isfinite(ours - theirs)]
+                lines += [f"- {name}, {said}: {dts.text(less)}"] * bool(less.size)
     for name, record in records.items():
         returns = dts.achieved(record)
         pairs = ", ".join(f"{asked:,.0f}: {dts.text(each)}" for asked, each in returns.items())
