@@ -120,22 +120,26 @@ def main(prog: str, doc: str, study: Study, argv: Sequence[str] | None = None) -
         argv: the flags (None: the process's).
     """
 
-    def run(given: cli.Given) -> None:
-        settings = cli.parse(Settings, given)
-        for name in cli.chosen("sets", settings.sets or ",".join(study.sets), study.sets):
-            for row in cli.chosen("rows", settings.rows or ",".join(study.rows), study.rows):
-                if not _path(study, row, name).exists():
-                    _run_cell(study, row, name, settings)
-                    _write_page(study, doc)  # the next may be interrupted
-                elif changed := changes(study, row, name):
-                    record = _path(study, row, name)
-                    print(f"{record}: {'; '.join(changed)}. Delete it to run the cell anew")
-        _write_page(study, doc)
-        print(f"{table(study)}\n\n{details(study)}")
-        if study.pairs:
-            print(f"\n{differences(study)}")
+    def of_flags(given: cli.Given) -> None:
+        run(study, doc, cli.parse(Settings, given))
 
-    cli.main(prog, cli.Command(run, (Settings,), doc.splitlines()[0]), argv)
+    cli.main(prog, cli.Command(of_flags, (Settings,), doc.splitlines()[0]), argv)
+
+
+def run(study: Study, doc: str, settings: Settings) -> None:
+    """Runs the cells that are missing, tells and draws all there are."""
+    for name in cli.chosen("sets", settings.sets or ",".join(study.sets), study.sets):
+        for row in cli.chosen("rows", settings.rows or ",".join(study.rows), study.rows):
+            if not _path(study, row, name).exists():
+                _run_cell(study, row, name, settings)
+                _write_page(study, doc)  # the next may be interrupted
+            elif changed := changes(study, row, name):
+                record = _path(study, row, name)
+                print(f"{record}: {'; '.join(changed)}. Delete it to run the cell anew")
+    _write_page(study, doc)
+    print(f"{table(study)}\n\n{details(study)}")
+    if study.pairs:
+        print(f"\n{differences(study)}")
 
 
 def changes(study: Study, row: str, name: str) -> list[str]:

@@ -338,6 +338,21 @@ def top_fraction(data: EpisodeSet, fraction: float) -> EpisodeSet:
     return replace(data, episodes=[data.episodes[i] for i in kept])
 
 
+def evenly_spaced(data: EpisodeSet, fraction: float) -> EpisodeSet:
+    """Returns a fraction of the episodes, from all over their order; at least one."""
+    total = len(data.episodes)
+    count = max(1, round(fraction * total))
+    return replace(data, episodes=[data.episodes[i * total // count] for i in range(count)])
+
+
+def delayed(data: EpisodeSet) -> EpisodeSet:
+    """Returns the whole episodes, all reward of each in its last step (2106.01345, section 5.3)."""
+    data = whole_episodes(data, "the returns that come at the end")
+    late = [np.append(np.zeros(len(e.reward) - 1), e.reward.sum()) for e in data.episodes]
+    pairs = zip(data.episodes, late, strict=True)
+    return replace(data, episodes=[e._replace(reward=to_float32(reward)) for e, reward in pairs])
+
+
 def whole_episodes(data: EpisodeSet, needed_by: str) -> EpisodeSet:
     """Returns the set without fragments, whose returns are not known; warns of how many those are.
 

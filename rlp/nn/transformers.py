@@ -1,4 +1,4 @@
-"""Transformers: GPT's blocks, and the networks of two algorithms that are made of them.
+"""Transformers: GPT's blocks, and the networks of algorithms that are made of them.
 
 Features come first, as in `rlp.nn.layers`: L tokens are [W, ..., L].
 """
@@ -193,6 +193,39 @@ class _TrajectoryTransformer(nn.Module):
         return logits.reshape(*logits.shape[:-3], len(dimension), self.num_bins + 1)
 
 
+class _SequenceModel(nn.Module):
+    output_dim: int
+    embed_dim: int
+    num_layers: int
+    num_heads: int
+
+    @nn.compact
+    def __call__(
+        self,
+        row: jax.Array,
+        mask: jax.Array,
+        asking: slice,
+        keys: jax.Array | None,
+        rate: jax.Array,
+    ) -> jax.Array:
+        length = mask.shape[-1]
+        embed_position = nn.Embed(
+            length, self.embed_dim,
+            embedding_init=nn.initializers.normal(0.02), name="embed_position",
+        )  # fmt: skip
+        place = embed_position(jnp.broadcast_to(jnp.arange(length), mask.shape))
+        x = _linear(self.embed_dim, "embed_row", jnp.moveaxis(row, -1, 0))
+        x = _drop(_folded(keys, self.num_layers), x + jnp.moveaxis(place, -1, 0), rate)
+        before = jnp.broadcast_to(jnp.tri(length, dtype=bool), (*mask.shape, length))
+        visible = before & mask[..., None, :]  # [..., K, K]
+        for layer in range(self.num_layers):
+            last = layer == self.num_layers - 1
+            block = _Block(self.num_heads, GELU, name=f"block_{layer}")
+            x, _ = block(x, visible, asking if last else slice(None), _folded(keys, layer), rate)
+        output = _linear(self.output_dim, "output", _layer_norm("output_norm")(x))
+        return jnp.moveaxis(output, 0, -1)
+
+
 def _features_last(x: jax.Array) -> jax.Array:
     """Returns [..., H, L, D] for queries, keys or values [H, D, ..., L]."""
     return jnp.moveaxis(x, (0, 1), (-3, -1))
@@ -296,3 +329,33 @@ def trajectory_transformer(
         return output
 
     return Decoder(init, apply)
+
+
+def sequence_model(output_dim: int, embed_dim: int, num_layers: int, num_heads: int) -> Network:
+    """Returns a causal GPT from rows [..., K, F] to outputs [..., Q, output_dim] of those that ask.
+
+    A row is one token, and sees those before it where `mask` [..., K] is true. `apply` takes the
+    parameters, the rows and their mask. Then, where they are not the usual:
+
+        asking: those of the rows whose outputs are returned, Q of K.
+        keys: [B] of dropout, a key an item; without keys there is none.
+        dropout: its rate.
+    """
+    module = _SequenceModel(output_dim, embed_dim, num_layers, num_heads)
+
+    def init(key: jax.Array, row: jax.Array, mask: jax.Array) -> Params:
+        return module.init(key, row, mask, slice(None), None, jnp.zeros(()))["params"]
+
+    def apply(
+        params: Params,
+        row: jax.Array,
+        mask: jax.Array,
+        asking: slice = slice(None),
+        keys: jax.Array | None = None,
+        dropout: Any = 0.0,
+    ) -> jax.Array:
+        output = module.apply({"params": params}, row, mask, asking, keys, jnp.asarray(dropout))
+        assert isinstance(output, jax.Array)
+        return output
+
+    return Network(init, apply)

@@ -36,6 +36,7 @@ class Schedule:
     eval_every: int = 5000  # updates between evaluations; 0: never, and no simulator is needed
     num_episodes: Positive = 10  # of each member in an evaluation while training, at once
     final_episodes: Positive = 100  # of each in the last evaluation, whose returns are the result
+    final_evaluations: Positive = 1  # the last ones, that have as many episodes as the last
     checkpoint_every: int = 5000  # updates between checkpoints; 0: only at the end
 
     def next_stop(self, step: int, end: int) -> int:
@@ -47,9 +48,15 @@ class Schedule:
         """Returns whether more than going on is due after `step` updates."""
         return any(step % every == 0 for every in self._intervals)
 
-    def episodes(self, is_over: bool) -> int:
-        """Returns how many episodes of each member and task an evaluation has."""
-        return self.final_episodes if is_over else self.num_episodes
+    def episodes(self, step: int, end: int) -> int:
+        """Returns how many episodes of each member and task an evaluation has.
+
+        Args:
+            step: updates so far.
+            end: updates in all, or so far where all members are over.
+        """
+        to_come = -(-(end - step) // self.eval_every)
+        return self.final_episodes if to_come < self.final_evaluations else self.num_episodes
 
     @property
     def _intervals(self) -> list[int]:
@@ -180,7 +187,8 @@ class _Training:
         env, saved = self._task.env, self.saved
         assert env is not None
         assert saved is not None
-        num_episodes = self._schedule.episodes(self.is_over)
+        end = self.step if self.is_over else self.end
+        num_episodes = self._schedule.episodes(self.step, end)
         jobs.submit(_evaluate, self._run, num_episodes, env, self._terminal, self.step, saved)
 
     def _next_stop(self) -> int:

@@ -29,7 +29,9 @@ from rlp.data.dataset import (
 )
 from rlp.data.episodes import (
     EpisodeSet,
+    delayed,
     drop_last_successors,
+    evenly_spaced,
     fingerprint,
     hold_out,
     reward_factors,
@@ -69,6 +71,8 @@ class Settings(ReadOptions):
     """The run."""
 
     dataset: str = "walker-walk/medium"  # a bundled name, minari:NAME or a path; a+b joins
+    data_fraction: Fraction = 1.0  # keep this fraction of the episodes, from all over their order
+    delayed: bool = False  # move all reward of an episode to its last step
     validation: ShareBelowOne = 0.0  # share of the episodes that are held out, to judge members on
     top_fraction: Fraction = 1.0  # keep the best episodes that hold this fraction of all steps
     preset: str = ""  # a named setting of the hyperparameters (default: the first it has)
@@ -337,7 +341,8 @@ def go_on(
 
 def settings_of(run: Run) -> Settings:
     """Returns the settings of a run; the data is where it is now, if that is in its folder."""
-    added = {**asdict(AS_STORED), "batch_devices": 0, "validation": 0.0}
+    later = {"batch_devices": 0, "data_fraction": 1.0, "delayed": False, "validation": 0.0}
+    added = {**asdict(AS_STORED), **later}
     settings = run.part("settings", Settings, added)
     return replace(settings, dataset=str(run.data)) if run.data.exists() else settings
 
@@ -371,7 +376,8 @@ def check_same(run: Run, data_set: EpisodeSet, name: str) -> None:
 
 def schedule_of(run: Run) -> Schedule:
     """Returns what a run does between its updates; older ones end with as few episodes as ever."""
-    added = {"final_episodes": run.record["schedule"].get("num_episodes")}
+    of_before = run.record["schedule"].get("num_episodes")
+    added = {"final_episodes": of_before, "final_evaluations": 1}
     return run.part("schedule", Schedule, added)
 
 
@@ -404,6 +410,8 @@ def prepared(algo_name: str, settings: Settings, data_set: EpisodeSet | None) ->
         InputError: if it cannot be read, or too few episodes would be held out.
     """
     data_set = data_set or data.load(settings.dataset, settings)
+    data_set = evenly_spaced(data_set, settings.data_fraction)
+    data_set = delayed(data_set) if settings.delayed else data_set
     data_set = drop_last_successors(data_set) if settings.d4rl_compat else data_set
     algo = ALGOS[algo_name]
     if algo.policy.aims or needs_episodes(algo):

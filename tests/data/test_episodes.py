@@ -8,6 +8,8 @@ from rlp.data.episodes import (
     Episode,
     EpisodeSet,
     check_set,
+    delayed,
+    evenly_spaced,
     fingerprint,
     join,
     problems,
@@ -74,6 +76,23 @@ def test_the_best_are_chosen_in_each_task(episodes: EpisodeSet):
     assert len(alone.episodes) > 1
     assert both.tasks.tolist() == [0] * len(alone.episodes) + [1] * len(alone.episodes)
     assert both.returns.tolist() == [*alone.returns, *alone.returns]
+
+
+@pytest.mark.parametrize(("fraction", "kept"), [(1.0, [0, 1, 2, 3]), (0.5, [0, 2]), (0.01, [0])])
+def test_a_fraction_is_from_all_over_the_episodes(
+    episodes: EpisodeSet, fraction: float, kept: list[int]
+):
+    found = evenly_spaced(episodes, fraction)
+    assert found.returns.tolist() == episodes.returns[kept].tolist()
+
+
+def test_delayed_rewards_come_in_the_last_step(episodes: EpisodeSet):
+    found = delayed(episodes)
+    np.testing.assert_allclose(found.returns, episodes.returns, rtol=1e-6)
+    for before, after in zip(episodes.episodes, found.episodes, strict=True):
+        assert after.reward.dtype == np.float32
+        assert not after.reward[:-1].any()
+        assert after[0] is before[0]
 
 
 def test_rewards_of_every_task_get_the_mean_size_of_all(episodes: EpisodeSet):

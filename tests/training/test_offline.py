@@ -120,6 +120,18 @@ def test_a_long_stretch_is_stopped_between_its_pieces(
 
 
 @pytest.mark.parametrize(
+    ("number", "end", "many"),
+    [(1, 12, [12]), (2, 12, [10, 12]), (2, 15, [10, 15]), (9, 12, [5, 10, 12])],
+)
+def test_the_last_evaluations_have_more_episodes(number: int, end: int, many: list[int]):
+    schedule = offline.Schedule(
+        eval_every=5, num_episodes=1, final_episodes=7, final_evaluations=number
+    )
+    steps = [*range(5, end, 5), end]
+    assert [step for step in steps if schedule.episodes(step, end) == 7] == many
+
+
+@pytest.mark.parametrize(
     ("flags", "stops"),
     [
         ((1000, 5000, 5000), [100, 200, 300]),
