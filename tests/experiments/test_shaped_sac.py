@@ -104,29 +104,22 @@ def test_a_prediction_does_not_see_its_own_reward_but_those_before():
 
 
 @pytest.mark.slow
-def test_the_transformer_learns_rewards_and_how_sure_they_are():
-    """The reward is the first action and noise of 0.1 where the second is positive."""
-    rng = np.random.default_rng(0)
-    action = rng.uniform(-1, 1, DATA.action.shape)
-    noise = 0.1 * rng.normal(size=len(action)) * (action[:, 1] > 0)
-    reward = jnp.asarray(action[:, 0] + noise, jnp.float32)
-    data = DATA._replace(action=jnp.asarray(action, jnp.float32), reward=reward)
-    config = shaped_sac.Config(
-        **{**SMALL, "model_batch_size": 32, "embed_dim": 32}, model="learning", dropout=0.0,
-        model_learning_rate=3e-3,
-    )  # fmt: skip
+def test_the_transformer_learns_that_the_reward_is_the_first_action():
+    data = DATA._replace(reward=DATA.action[:, 0])
+    small = {**SMALL, "model_batch_size": 32, "embed_dim": 32}
+    config = shaped_sac.Config(**small, model="learning", dropout=0.0, model_learning_rate=3e-3)
     state = shaped_sac.init(config, jax.random.key(0), rlp.testing.SPEC, data.statistics)
 
-    def body(state: Any, key: jax.Array) -> tuple[Any, jax.Array]:
-        batch = shaped_sac.sample_for_model(config, key, state, Sources(data))
-        state, metrics = shaped_sac.update_model(config, state, jnp.int32(0), key, batch)
-        return state, metrics["reward_loss"]
+    def body(state: Any, key: jax.Array) -> tuple[Any, None]:
+        sample_key, update_key = jax.random.split(key)
+        batch = shaped_sac.sample_for_model(config, sample_key, state, Sources(data))
+        return shaped_sac.update_model(config, state, jnp.int32(0), update_key, batch)[0], None
 
-    state, losses = jax.jit(
-        lambda s: jax.lax.scan(body, s, jax.random.split(jax.random.key(1), 600))
-    )(state)
+    keys = jax.random.split(jax.random.key(1), 600)
+    state, _ = jax.jit(lambda state: jax.lax.scan(body, state, keys))(state)
     _, history = shaped_sac.sample_histories(Sources(data), jax.random.key(2), 64, 4)
     found = shaped_sac.predict(config, state.model, history, slice(-1, None))
-    error = found.mean[:, 0, shaped_sac.REWARD] - history.action[:, -1, 0]
-    assert losses[-50:].mean() < losses[:50].mean() - 1
-    assert jnp.sqrt(jnp.mean(jnp.square(error))) < 0.2
+    mean, std = (x[:, 0, shaped_sac.REWARD] for x in found)
+    error = jnp.sqrt(jnp.mean(jnp.square(mean - history.action[:, -1, 0])))
+    assert error < 0.2  # of a standard deviation of 0.6
+    assert jnp.mean(std) < 0.2
