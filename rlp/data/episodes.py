@@ -346,8 +346,19 @@ def evenly_spaced(data: EpisodeSet, fraction: float) -> EpisodeSet:
 
 
 def delayed(data: EpisodeSet) -> EpisodeSet:
-    """Returns the whole episodes, all reward of each in its last step (2106.01345, section 5.3)."""
+    """Returns the whole episodes, all reward of each in its last step (2106.01345, section 5.3).
+
+    Warns where that step is no transition, so that what learns from transitions never sees it.
+    """
     data = whole_episodes(data, "the returns that come at the end")
+    lost = ~has_successors(data) & ~np.array([each.terminated for each in data.episodes])
+    if lost.any():
+        warnings.warn(
+            f"{data.name}: of {lost.sum()} episodes no observation follows the last action, so "
+            "critics never see their delayed reward",
+            DataWarning,
+            stacklevel=2,
+        )
     late = [np.append(np.zeros(len(e.reward) - 1), e.reward.sum()) for e in data.episodes]
     pairs = zip(data.episodes, late, strict=True)
     return replace(data, episodes=[e._replace(reward=to_float32(reward)) for e, reward in pairs])

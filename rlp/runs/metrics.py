@@ -184,7 +184,7 @@ def start_wandb(run: Run) -> Any:
 
 def _is_evaluation(scalars: Scalars) -> bool:
     """Returns whether a log point is one of `write_returns`."""
-    return any(name.startswith("return") for name in scalars)
+    return any(name == "return" or name.startswith("return ") for name in scalars)  # or of a task
 
 
 def _line(step: int, label: str, scalars: Scalars) -> str:

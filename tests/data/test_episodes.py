@@ -9,6 +9,7 @@ from rlp.data.episodes import (
     EpisodeSet,
     check_set,
     delayed,
+    drop_last_successors,
     evenly_spaced,
     fingerprint,
     join,
@@ -16,7 +17,7 @@ from rlp.data.episodes import (
     reward_factors,
     top_fraction,
 )
-from rlp.errors import InputError
+from rlp.errors import DataWarning, InputError
 from tests.conftest import make_episode
 
 
@@ -93,6 +94,12 @@ def test_delayed_rewards_come_in_the_last_step(episodes: EpisodeSet):
         assert after.reward.dtype == np.float32
         assert not after.reward[:-1].any()
         assert after[0] is before[0]
+
+
+def test_a_delayed_reward_that_no_transition_has_is_warned_of(episodes: EpisodeSet):
+    cut = drop_last_successors(episodes)
+    with pytest.warns(DataWarning, match="of 3 episodes no observation follows the last action"):
+        delayed(cut)  # the fourth terminates: nothing has to follow
 
 
 def test_rewards_of_every_task_get_the_mean_size_of_all(episodes: EpisodeSet):
