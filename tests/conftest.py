@@ -1,8 +1,9 @@
 """Guards for every test, and data small enough to train on in a second."""
 
+import gc
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,18 @@ HOME = tempfile.TemporaryDirectory()  # removed when the tests end
 os.environ["RLP_HOME"] = HOME.name  # tests leave the user's own alone
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
+MOST_BYTES = 3e9  # that a process may keep between two files of tests: programs that were compiled
+
+
+@pytest.fixture(autouse=True, scope="module")
+def forget_programs() -> Iterator[None]:
+    yield
+    resident = Path("/proc/self/statm")  # not on macOS
+    if resident.exists():
+        num_bytes = int(resident.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        if num_bytes > MOST_BYTES:
+            jax.clear_caches()
+            gc.collect()
 
 
 @pytest.fixture
