@@ -19,7 +19,8 @@ from rlp import cli, config, runs, statistics
 from rlp.cli import tables
 from rlp.commands.train import train, values_of
 from rlp.errors import InputError
-from rlp.runs import records
+from rlp.runs import results
+from rlp.runs.results import Result, percent
 from rlp.system import files
 from rlp.training import start
 from rlp.training.offline import Schedule
@@ -64,46 +65,6 @@ class Settings:
     quiet: bool = False  # print the results only
 
 
-class Cell(NamedTuple):
-    """The results of a row on one task of a data set."""
-
-    episodes: np.ndarray  # [M, episodes], returns; NaN of a member that diverged
-    data: np.ndarray  # returns of the data's episodes
-    random: np.ndarray  # returns of episodes of a random policy
-    success: np.ndarray | None = None  # [M, episodes] bool, where the environment says so
-
-    @property
-    def is_finite(self) -> np.ndarray:
-        """Which members did not diverge, [M] bool."""
-        return np.isfinite(self.episodes.mean(axis=1))
-
-    @property
-    def members(self) -> np.ndarray:
-        """The means of the episodes of each member that did not diverge."""
-        return self.episodes.mean(axis=1)[self.is_finite]
-
-    @property
-    def falls(self) -> float:
-        """The share of the members' episodes that are falls, NaN where that means nothing."""
-        return statistics.falls(self.episodes[self.is_finite], self.data.max())
-
-    @property
-    def text(self) -> str:
-        """Mean of the members and half its interval, the share of falls, how many diverged."""
-        lost = len(self.episodes) - len(self.members)
-        if not len(self.members):
-            return "diverged"
-        text = f"{self.members.mean():.0f}"
-        if len(self.members) > 1:
-            _, high = statistics.mean_interval(self.members)
-            text += f" ± {high - self.members.mean():.0f}"
-        if self.success is not None:
-            text += f" ({_percent(self.success[self.is_finite].mean())} success)"
-        elif self.falls > 0:
-            text += f" ({_percent(self.falls)} fall)"
-        return f"{text} ({lost} diverged)" if lost else text
-
-
 def main(prog: str, doc: str, study: Study, argv: Sequence[str] | None = None) -> None:
     """The command line of a study: runs the cells that are missing, tells and draws all there are.
 
@@ -135,7 +96,7 @@ def main(prog: str, doc: str, study: Study, argv: Sequence[str] | None = None) -
 def changes(study: Study, row: str, name: str) -> list[str]:
     """Returns how the settings of a cell differ from those of its record, in words."""
     path = _path(study, row, name)
-    return _changes(study, row, name, _read(path)) if path.exists() else []
+    return _changes(study, row, name, results.load(path)) if path.exists() else []
 
 
 def _changes(study: Study, row: str, name: str, run: runs.Run) -> list[str]:
@@ -182,54 +143,27 @@ def _path(study: Study, row: str, name: str) -> Path:
     return study.results / f"{row}_{name.replace('/', '_')}.json"
 
 
-def _read(path: Path) -> runs.Run:
-    return runs.Run(path, records.read_cell(files.read_json(path), path))
-
-
 def _write_page(study: Study, doc: str) -> None:
     files.write_text(study.results / "README.md", page(study, doc))
     with files.whole(study.results / "returns.png") as file:
         picture(study).savefig(file, dpi=120)
 
 
-def cells(study: Study) -> dict[str, dict[str, Cell]]:
+def cells(study: Study) -> dict[str, dict[str, Result]]:
     """Returns all results so far: columns, which are data sets or tasks of one, of rows."""
-    found: dict[str, dict[str, Cell]] = {}
-    for name, data_set in study.sets.items():
+    found: dict[str, dict[str, Result]] = {}
+    for name in study.sets:
         for row in study.rows:
             if (path := _path(study, row, name)).exists():
-                run = _read(path)
+                run = results.load(path)
                 for task in run.tasks:
-                    of_task = [label + task for label in run.labels]
-                    found.setdefault(name + task, {})[row] = Cell(
-                        episodes=_returns(run, *of_task),
-                        data=_returns(run, f"data ({data_set}){task}")[0],
-                        random=_returns(run, f"random policy{task}")[0],
-                        success=_success(run, of_task),
-                    )
+                    cell = results.of(run, run.labels, task)
+                    if not (len(cell.data) and len(cell.random) and cell.episodes.size):
+                        raise InputError(
+                            f"{run.directory}, returns: no data, random policy or members"
+                        )
+                    found.setdefault(name + task, {})[row] = cell
     return found
-
-
-def _returns(run: runs.Run, *names: str) -> np.ndarray:
-    """Returns the returns [names, episodes] in the record of a cell, NaN where there is none.
-
-    Raises:
-        InputError: if they are not there, or not as many of each name.
-    """
-    found = run.record["returns"]
-    if lost := [name for name in names if name not in found]:
-        raise InputError(f"{run.directory}, returns: no {lost[0]}")
-    lengths = {len(found[name]) for name in names if found[name] is not None} or {1}
-    if len(lengths) > 1:
-        raise InputError(f"{run.directory}, returns: not as many of each of {', '.join(names)}")
-    nothing = [np.nan] * lengths.pop()
-    return np.array([found[name] or nothing for name in names], float)
-
-
-def _success(run: runs.Run, names: Sequence[str]) -> np.ndarray | None:
-    """Returns which episodes [names, episodes] were a success; None where that is not said."""
-    said = run.record.get("measures", {}).get("success")
-    return None if said is None else np.array([said[name] for name in names])
 
 
 def page(study: Study, doc: str) -> str:
@@ -276,7 +210,7 @@ def details(study: Study) -> str:
             numbers = [len(members), members.mean(), error, *statistics.mean_interval(members)]
             numbers += [members.min(), members.max(), episodes.size, np.median(episodes)]
             shares = [cell.falls, (episodes > cell.data.max()).mean()]
-            lines.append([row, name, *map(_whole, numbers), *map(_percent, shares)])
+            lines.append([row, name, *map(_whole, numbers), *map(percent, shares)])
     return tables.markdown(header, lines)
 
 
@@ -295,20 +229,13 @@ def differences(study: Study) -> str:
                 ours, theirs = (cell.episodes.mean(axis=1)[both] for cell in (left, right))
                 found = ours - theirs
                 numbers = [len(found), found.mean(), *statistics.mean_interval(found)]
-                share = _percent(found.mean() / theirs.mean())
+                share = percent(found.mean() / theirs.mean())
                 lines.append([row, other, name, *map(_whole, numbers), share])
     return tables.markdown(header, lines)
 
 
 def _whole(number: float) -> str:
     return "" if np.isnan(number) else str(round(number))
-
-
-def _percent(share: float) -> str:
-    """Returns `4 %`, `0.4 %` below one."""
-    if np.isnan(share):
-        return ""
-    return f"{100 * share:.{1 if 0 < abs(share) < 0.01 else 0}f} %"
 
 
 def picture(study: Study) -> Any:
@@ -344,11 +271,11 @@ def picture(study: Study) -> Any:
     return figure
 
 
-def _rows(study: Study, found: Mapping[str, Mapping[str, Cell]]) -> list[str]:
+def _rows(study: Study, found: Mapping[str, Mapping[str, Result]]) -> list[str]:
     """Returns the rows that have results, in their order."""
     return [row for row in study.rows if any(row in column for column in found.values())]
 
 
-def _of_whole_data(column: Mapping[str, Cell]) -> Cell:
+def _of_whole_data(column: Mapping[str, Result]) -> Result:
     """Returns a cell that has all data of a column; some learn from the best of it only."""
     return max(column.values(), key=lambda cell: len(cell.data))

@@ -266,6 +266,15 @@ def check_members(record: Mapping[str, Any], path: Path, complete: bool = True) 
                 raise InputError(f"{where}, {name}: members of one program must agree in it")
 
 
+def bounds(limit: Any) -> tuple[float | None, float | None]:
+    """Returns the lowest and highest value of a metric, as a record has them, None for none.
+
+    Older records have one number, the highest.
+    """
+    low, high = limit if isinstance(limit, list) else (None, limit)
+    return low, high
+
+
 def read_evaluations(entries: Any, names: list[str], path: Path) -> list[dict[str, Any]]:
     """Returns the entries of returns.json, NaN where a return is not known.
 
@@ -387,7 +396,10 @@ def _short(value: Any) -> str:
 
 KINDS = {
     bool: ("true or false", lambda value: isinstance(value, bool)),
-    int: (f"a whole number from 0 to {MAX_COUNT}", lambda value: type(value) is int and 0 <= value <= MAX_COUNT),
+    int: (
+        f"a whole number from 0 to {MAX_COUNT}",
+        lambda value: type(value) is int and 0 <= value <= MAX_COUNT,
+    ),
     float: ("a number", lambda value: value is not None and _are_numbers([value])),
     str: ("a text in one line", lambda value: isinstance(value, str) and value.isprintable()),
     list: ("a list", lambda value: isinstance(value, list)),
