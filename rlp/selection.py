@@ -25,6 +25,8 @@ class Selection(NamedTuple):
     high: np.ndarray  # [T], above it are 2.5 % of the repetitions
     random: float  # what a policy earns that is chosen without a trial
     best: float  # what the best of those that one has earns, mean over the repetitions
+    num_policies: int
+    num_repeats: int
 
 
 def select(
@@ -74,6 +76,8 @@ def select(
         high=high,
         random=float(means.mean()),
         best=float(means[policies].max(axis=1).mean()),
+        num_policies=count,
+        num_repeats=num_repeats,
     )
 
 

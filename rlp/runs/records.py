@@ -151,6 +151,10 @@ class Cell(TypedDict):
     members: Annotated[list[Member], "one member or several", bool]
     returns: dict[str, Numbers | None]
     measures: NotRequired[dict[str, dict[str, list]]]
+    data: NotRequired[Data]
+    schedule: NotRequired[dict]
+    versions: NotRequired[dict]
+    diverged: NotRequired[dict[str, int]]
 
 
 class Evaluation(TypedDict):
