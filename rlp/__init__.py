@@ -1,6 +1,6 @@
 """rlp: offline reinforcement learning of whole populations, as one compiled program."""
 
-from rlp.api import finetune, learn, load_data, load_policy, resume, train
+from rlp.api import compare, finetune, learn, load_data, load_policy, resume, train
 from rlp.data import from_arrays, from_episodes
 from rlp.data.episodes import Episode, EpisodeSet
 from rlp.data.options import ReadOptions
@@ -15,6 +15,7 @@ __all__ = [
     "ReadOptions",
     "RunWarning",
     "__version__",
+    "compare",
     "finetune",
     "from_arrays",
     "from_episodes",

@@ -23,31 +23,31 @@ STYLE = """
     --box: #fff; --best: #fff; }
   figure img { filter: none !important; }
   figure, tr, .verdict { break-inside: avoid; } h2, h3 { break-after: avoid; }
-  .wide { overflow: visible !important; } table { font-size: 8pt; }
+  .wide { overflow: visible !important; } table { font-size: 7pt; }
+  td { white-space: normal !important; }
 }
 * { box-sizing: border-box; }
 body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
   max-width: 84rem; margin: 0 auto; padding: 1rem; overflow-wrap: anywhere; }
 h1 { font-size: 1.6rem; margin: 0; } h2 { margin: 2.5rem 0 .5rem; font-size: 1.3rem; }
 h3 { margin: 1.5rem 0 .5rem; font-size: 1.05rem; }
-p { margin: .5rem 0; max-width: 48rem; } .faint, caption, figcaption { color: var(--faint); }
+p { margin: .5rem 0; max-width: 48rem; } .faint, figcaption { color: var(--faint); }
 .verdict { font-size: 1.1rem; border-left: 4px solid; padding-left: .8rem; }
 .note { border-left: 4px solid #c60; padding-left: .8rem; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-caption { text-align: left; caption-side: bottom; padding-top: .4rem; font-size: .9rem; }
+.faint, figcaption { font-size: .9rem; }
 td, th { padding: .25rem .8rem .25rem 0; text-align: right; vertical-align: top;
   border-bottom: 1px solid var(--line); white-space: nowrap; }
 thead th { vertical-align: bottom; white-space: normal; overflow-wrap: break-word;
   max-width: 14rem; }
-td.text { text-align: left; white-space: normal; min-width: 11rem; }
+.text { text-align: left !important; white-space: normal; min-width: 11rem; }
 th:first-child { text-align: left; position: sticky; left: 0; background: var(--paper);
-  font-weight: normal; white-space: normal; min-width: 7rem; max-width: 15rem; }
+  font-weight: normal; white-space: normal; min-width: min(12rem, 38vw); max-width: 16rem; }
 thead th, thead th:first-child { font-weight: 600; }
 tr.best > * { font-weight: 600; } tr.best > *, tr.best > th:first-child { background: var(--best); }
 .pictures { display: grid; gap: 1rem;
   grid-template-columns: repeat(auto-fill, minmax(min(100%, 24rem), 1fr)); }
 figure { margin: 0; } figure img { width: 100%; height: auto; display: block; }
-figcaption { font-size: .9rem; }
 pre { background: var(--box); padding: .8rem; overflow: auto; font-size: .85rem; }
 summary { cursor: pointer; }
 """
@@ -109,22 +109,24 @@ def table(
     Args:
         header: of the columns.
         rows: a name and what there is of it.
-        caption: below it.
+        caption: what is said below it.
         best: the numbers of the rows that are marked.
         of_text: the numbers of the columns that have words.
     """
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in header)
+    kinds = [' class="text"' if number in of_text else "" for number in range(len(header))]
+    named = zip(kinds, header, strict=True)
+    head = "".join(f'<th scope="col"{kind}>{escape(name)}</th>' for kind, name in named)
     lines = []
     for number, (name, *cells) in enumerate(rows):
-        kinds = [' class="text"' if i in of_text else "" for i in range(1, len(cells) + 1)]
-        body = "".join(f"<td{k}>{escape(c)}</td>" for k, c in zip(kinds, cells, strict=True))
+        pairs = zip(kinds[1:], cells, strict=True)
+        body = "".join(f"<td{kind}>{escape(cell)}</td>" for kind, cell in pairs)
         mark = ' class="best"' if number in best else ""
         lines.append(f'<tr{mark}><th scope="row">{escape(name)}</th>{body}</tr>')
     body = "\n".join(lines)
-    said = f"<caption>{escape(caption)}</caption>" if caption else ""
+    said = paragraph(caption, "faint") if caption else ""
     return Html(
-        f'<div class="wide"><table>{said}<thead><tr>{head}</tr></thead>\n'
-        f"<tbody>\n{body}\n</tbody></table></div>"
+        f'<div class="wide"><table><thead><tr>{head}</tr></thead>\n'
+        f"<tbody>\n{body}\n</tbody></table></div>{said}"
     )
 
 

@@ -78,7 +78,7 @@ def _of_section(section: Section) -> Iterator[tuple[str, str, str, Any]]:
         yield place, "selection", trials(section.selection), figures.selection(section.selection)
     judged = [each for each in ranked if each.curve("q") is not None]
     if judged:
-        caption = "A high Q of a member that earns little is an overestimate"
+        caption = "A high Q of a member that earns little is an overestimate; units are each run's"
         yield place, "Q and returns", caption, figures.q_against_returns(judged)
 
 

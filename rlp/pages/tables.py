@@ -31,8 +31,8 @@ def returns(section: Section) -> Html:
     """Returns the entries of a section, best first, with the data and a random policy below."""
     several, data = len(section.ranked) > 1, len({each.data for each in section.entries}) > 1
     header = ["", *["learned from"] * data, "members", "mean", "95 % interval", "lowest", "highest"]
-    header += ["episodes", "of them"]
-    header += ["behind the best", "95 % interval", "", "best earns more"] * several
+    header += ["episodes", "falls or success"]
+    header += ["behind the best", "95 % of that", "", "best earns more"] * several
     rows, behind = [], [["", "", "best", ""], *_behind(section)]
     for number_, entry in enumerate(section.entries):
         cells = [entry.name, *[entry.data] * data, *_earned(entry)]

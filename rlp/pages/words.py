@@ -75,6 +75,8 @@ def difference(found: Difference) -> str:
 
 
 def _near(section: Section, near: Sequence[str]) -> str:
+    if len(section.ranked) == 2:
+        return f"The two can{'not' if near else ''} be told apart."
     if not near:
         return "All others are separably behind it."
     if len(near) == len(section.ranked) - 1:
@@ -113,14 +115,10 @@ def notes(sections: Sequence[Section], left_out: Sequence[Path]) -> list[str]:
             f"section, {', '.join(section.env or 'no environment' for section in sections)}."
         )
     for section in sections:
-        by_data: dict[str, list[str]] = defaultdict(list)
-        for entry in section.entries:
-            by_data[entry.data].append(entry.name)
-        if len(by_data) > 1:
-            said = "; ".join(f"{data}: {names(of)}" for data, of in by_data.items())
+        if len(data := {entry.data: None for entry in section.entries}) > 1:
             found.append(
                 f"{section.env}: these learned from different data, so a difference may be the "
-                f"data's and not the algorithm's. {said}."
+                f"data's and not the algorithm's: {names(list(data))}."
             )
     by_run = {e.run.directory: e for section in sections for e in section.entries}
     found += [said for entry in by_run.values() for said in _of_run(entry)]

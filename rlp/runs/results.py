@@ -28,7 +28,7 @@ class Result(NamedTuple):
     @property
     def members(self) -> np.ndarray:
         """The means of the episodes of each member that did not diverge."""
-        return self.episodes[self.is_finite].mean(axis=1)
+        return np.array([row.mean() for row in self.episodes[self.is_finite]], float)
 
     @property
     def num_lost(self) -> int:
@@ -98,13 +98,13 @@ def _last(run: Run) -> dict[str, Any]:
     last = run.evaluations()[-len(run.seeds) * len(run.tasks) :]
     if not last:
         return {}
-    found = {"step": last[0]["step"], "returns": {e["member"]: e["returns"] for e in last}}
-    names = {name for entry in last for name in entry.get("measures", {})}
-    if names:
-        found["measures"] = {
-            name: {entry["member"]: entry["measures"][name] for entry in last} for name in names
-        }
-    return found
+    said = {entry["member"]: entry.get("measures", {}) for entry in last}
+    names = dict.fromkeys(name for measures in said.values() for name in measures)
+    return {
+        "step": last[0]["step"],
+        "returns": {entry["member"]: entry["returns"] for entry in last},
+        "measures": {name: {k: of.get(name, []) for k, of in said.items()} for name in names},
+    }
 
 
 def of(run: Run, labels: Sequence[str], task: str = "") -> Result:
@@ -136,11 +136,12 @@ def _episodes(
         return np.zeros((len(names), 0))
     if lost := [name for name in names if name not in found]:
         raise InputError(f"{path}, returns: no {lost[0]}")
-    lengths = {len(of) for name in names if (of := found[name]) is not None and None not in of}
+    known = [_known(found[name]) for name in names]
+    lengths = {len(returns) for returns in known if returns is not None} or {1}
     if len(lengths) > 1:
         raise InputError(f"{path}, returns: not as many of each of {', '.join(names)}")
-    nothing = [np.nan] * (lengths or {1}).pop()
-    return np.array([_known(found[name]) or nothing for name in names], float)
+    nothing = [np.nan] * lengths.pop()
+    return np.array([nothing if returns is None else returns for returns in known], float)
 
 
 def _known(returns: Sequence[float] | None) -> Sequence[float] | None:
