@@ -19,6 +19,7 @@ from rlp import cli, config, runs, statistics
 from rlp.cli import tables
 from rlp.commands.train import train, values_of
 from rlp.errors import InputError
+from rlp.pages.figures import draw_members
 from rlp.runs import results
 from rlp.runs.results import Result, percent
 from rlp.system import files
@@ -248,15 +249,8 @@ def picture(study: Study) -> Any:
     panels = figure.subplots(1, len(found), sharey=True, squeeze=False)[0]
     for axes, (name, column) in zip(panels, found.items(), strict=True):
         for row, cell in column.items():
-            height, members = rows.index(row), cell.members
-            if not len(members):
-                continue
-            axes.plot(members, [height] * len(members), "|k", alpha=0.5, label="members")
-            axes.plot(members.mean(), height, "oC0", label="their mean")
-            axes.plot(
-                statistics.mean_interval(members), [height] * 2, "C0", linewidth=8, alpha=0.4,
-                zorder=1, solid_capstyle="butt", label="its 95 % interval",
-            )  # fmt: skip
+            if len(cell.members):
+                draw_members(axes, rows.index(row), cell)
         returns = _of_whole_data(column).data
         axes.axvline(returns.mean(), color="grey", linestyle="--", label="the data's mean")
         axes.axvline(returns.max(), color="grey", linestyle=":", label="its best episode")

@@ -133,9 +133,9 @@ def _csv(rows: Iterable[Sequence[object]]) -> str:
 def _tables(comparison: Comparison) -> dict[str, list[Sequence[object]]]:
     """Returns the rows of each csv file, in full precision."""
     table: list[Sequence[object]] = [
-        ("environment", "entry", "algorithm", "data", "members", "diverged", "mean", "low", "high",
-         "lowest", "highest", "behind_best", "behind_low", "behind_high", "separable",
-         "best_earns_more", "more_low", "more_high")
+        ("environment", "entry", "algorithm", "data", "fingerprint", "members", "diverged", "mean",
+         "low", "high", "lowest", "highest", "behind_best", "behind_low", "behind_high",
+         "separable", "best_earns_more", "more_low", "more_high")
     ]  # fmt: skip
     returns: list[Sequence[object]] = [("environment", "entry", "member", "episode", "return")]
     trials: list[Sequence[object]] = [("environment", "trials", "mean", "low", "high")]
@@ -159,7 +159,14 @@ def _rows(section: Section) -> Iterable[Sequence[object]]:
     behind = [[0.0, *[""] * 6], *([*found[:3], found.is_separable, *p] for found, p in others)]
     for number, entry in enumerate(section.entries):
         members = entry.result.members
-        record = (section.env, entry.name, entry.run.record["algo"], entry.data)
+        data = entry.run.record.get("data", {"name": "", "fingerprint": ""})
+        record = (
+            section.env,
+            entry.name,
+            entry.run.record["algo"],
+            data["name"],
+            data["fingerprint"],
+        )
         if not len(members):
             yield (*record, 0, entry.result.num_lost, *[""] * 12)
             continue

@@ -19,6 +19,11 @@ from rlp.selection import Selection, select
 from rlp.system.files import read_json
 
 
+def short(name: str, most: int = 36) -> str:
+    """Returns a name, without its middle where it is long."""
+    return name if len(name) <= most else f"{name[: most // 2 - 1]}…{name[-most // 2 :]}"
+
+
 class Difference(NamedTuple):
     """What the best earns beyond another."""
 
@@ -58,9 +63,9 @@ class Entry(NamedTuple):
 
     @property
     def data(self) -> str:
-        """The name of what it learned from, and how it begins to be known apart."""
+        """What it learned from: the name, and the first digits of the fingerprint."""
         data = self.run.record.get("data")
-        return f"{data['name']} ({data['fingerprint'][:8]})" if data else "none"
+        return f"{short(data['name'])} ({data['fingerprint'][:8]})" if data else "none"
 
     def curve(self, metric: str) -> tuple[np.ndarray, np.ndarray] | None:
         """Returns the steps [T] and values [M, T] of a metric of its members, None without any."""

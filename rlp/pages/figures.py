@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from rlp import statistics
-from rlp.pages.entries import Entry, Section
+from rlp.pages.entries import Entry, Section, short
 from rlp.runs.results import Result
 from rlp.selection import Selection
 
@@ -49,11 +49,6 @@ def saved(figure: Any, kind: str) -> bytes:
     dates = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
     figure.savefig(file, format=kind, metadata=dates[kind])
     return file.getvalue()
-
-
-def short(name: str, most: int = 36) -> str:
-    """Returns a name as a picture has room for it."""
-    return name if len(name) <= most else f"{name[: most // 2 - 1]}…{name[-most // 2 :]}"
 
 
 def _new(xlabel: str, ylabel: str, height: float = HEIGHT) -> tuple[Any, Any]:

@@ -29,24 +29,24 @@ sum of the data's rewards is above; to pass it by a fifth, or by 1, is an alarm.
 
 def returns(section: Section) -> Html:
     """Returns the entries of a section, best first, with the data and a random policy below."""
-    several, data = len(section.ranked) > 1, len({each.data for each in section.entries}) > 1
-    header = ["", *["learned from"] * data, "members", "mean", "95 % interval", "lowest", "highest"]
-    header += ["episodes", "falls or success"]
+    several, differs = len(section.ranked) > 1, len({each.data for each in section.entries}) > 1
+    header = ["", "members", "mean", "95 % interval", "lowest", "highest", "episodes"]
+    header += ["falls or success"]
     header += ["behind the best", "95 % of that", "", "best earns more"] * several
-    rows, behind = [], [["", "", "best", ""], *_behind(section)]
-    for number_, entry in enumerate(section.entries):
-        cells = [entry.name, *[entry.data] * data, *_earned(entry)]
-        rows.append(
-            cells + (behind[number_] if number_ < len(section.ranked) else [""] * 4) * several
-        )
-    padding = [""] * (4 * several)
-    for name, result in section.data.items():
-        cells = [f"data: {name}", *[""] * data, *_of_episodes(result.data)]
-        rows.append(cells + padding)
+    header += ["learned from"] * differs
+    behind = [*_behind(section), *[[""] * 4] * (len(section.entries) - len(section.ranked))]
+    rows = [
+        [entry.name, *_earned(entry), *of_best * several, *[entry.data] * differs]
+        for entry, of_best in zip(section.entries, behind, strict=True)
+    ]
+    others = {f"data: {name}": result.data for name, result in section.data.items()}
     if random := [each.result.random for each in section.entries if len(each.result.random)]:
-        rows.append(["random policy", *[""] * data, *_of_episodes(random[0]), *padding])
+        others["random policy"] = random[0]
+    padding = [""] * (4 * several + differs)
+    rows += [[name, *_of_episodes(values), *padding] for name, values in others.items()]
     caption = f"{CAPTION} {OF_SEVERAL}" if several else CAPTION
-    return html.table(header, rows, caption, [0] if several else [], [1] if data else [])
+    of_text = [len(header) - 1] if differs else []
+    return html.table(header, rows, caption, [0] if several else [], of_text)
 
 
 def _earned(entry: Entry) -> list[str]:
@@ -67,16 +67,16 @@ def _of_episodes(values: np.ndarray) -> list[str]:
 
 
 def _behind(section: Section) -> list[list[str]]:
-    if len(section.ranked) < 2:
-        return []
-    return [
+    """Returns what is said of each entry with returns against the best."""
+    others = zip(section.differences, section.improvements, strict=True)
+    return [["", "", "best", ""]] * bool(section.ranked) + [
         [
             number(found.mean),
             interval(found.low, found.high),
             "separable" if found.is_separable else "not separable",
             f"{share:.0%} ({low:.0%} to {high:.0%})",
         ]
-        for found, (share, low, high) in zip(section.differences, section.improvements, strict=True)
+        for found, (share, low, high) in others
     ]
 
 
@@ -173,7 +173,7 @@ def data(entries: Sequence[Entry]) -> Html:
     for fingerprint, (of, users) in by_fingerprint.items():
         values = np.array(of["returns"], float)
         numbers = [*map(number, summary(values))] if len(values) else [""] * len(SUMMARY)
-        rows.append([of["name"], fingerprint[:16], str(len(values)), *numbers, names(users)])
+        rows.append([of["name"], fingerprint[:8], str(len(values)), *numbers, names(users)])
     if not rows:
         return html.paragraph("No logged data.")
     header = ["data", "fingerprint", "episodes", *SUMMARY, "learned from by"]

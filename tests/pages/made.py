@@ -18,14 +18,14 @@ def write_run(
     data: str = "walk",
     ended: bool = True,
     metrics: Mapping[str, Sequence[float]] | None = None,
-    **settings: float,
+    learning_rate: float = 3e-4,
 ) -> Path:
     """Writes a run of a seed for each entry of `returns`, its episodes; None: it diverged.
 
     `metrics` has a value for each of two log points, the same of all members.
     """
     labels = [f"seed={seed}" for seed in range(len(returns))]
-    setting = config.to_dict(bc.Config(**settings))
+    setting = config.to_dict(bc.Config(learning_rate=learning_rate))
     limits = {"max_q": [None, 10.0]}
     record: dict[str, Any] = {
         "layout": LAYOUT, "algo": "bc", "env": "walker", "settings": {"top_fraction": 1.0},
@@ -60,7 +60,7 @@ def write_run(
     (directory / "metrics.jsonl").write_text("".join(json.dumps(point) + "\n" for point in points))
     if ended:
         of = {f"data ({data})": DATA, "random policy": [1.0, 3.0]}
-        of |= dict(zip(labels, returns, strict=True))  # type: ignore[arg-type]
+        of |= dict(zip(labels, returns, strict=True))
         _write(directory / "result.json", {"returns": of, "diverged": lost, **record})
     return directory
 
