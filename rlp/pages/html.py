@@ -40,7 +40,7 @@ td, th { padding: .25rem .8rem .25rem 0; text-align: right; vertical-align: top;
   border-bottom: 1px solid var(--line); white-space: nowrap; }
 thead th { vertical-align: bottom; white-space: normal; overflow-wrap: break-word;
   max-width: 14rem; }
-.text { text-align: left !important; white-space: normal; min-width: 11rem; }
+.text { text-align: left !important; white-space: normal; min-width: 22rem; }
 th:first-child { text-align: left; position: sticky; left: 0; background: var(--paper);
   font-weight: normal; white-space: normal; min-width: min(12rem, 38vw); max-width: 16rem; }
 thead th, thead th:first-child { font-weight: 600; }

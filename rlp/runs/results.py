@@ -131,12 +131,12 @@ def of(run: Run, labels: Sequence[str], task: str = "") -> Result:
 def _episodes(
     found: Mapping[str, Sequence[float] | None], names: Sequence[str], path: Path
 ) -> np.ndarray:
-    """Returns the returns [names, episodes], NaN of a name that has none."""
-    if not any(name in found for name in names):
-        return np.zeros((len(names), 0))
+    """Returns the returns [names, episodes], NaN of a name that diverged."""
+    known = [_known(found.get(name)) for name in names]
     if lost := [name for name in names if name not in found]:
-        raise InputError(f"{path}, returns: no {lost[0]}")
-    known = [_known(found[name]) for name in names]
+        if any(returns is not None for returns in known):
+            raise InputError(f"{path}, returns: no {lost[0]}")
+        return np.zeros((len(names), 0))  # nothing was evaluated, and some may have diverged
     lengths = {len(returns) for returns in known if returns is not None} or {1}
     if len(lengths) > 1:
         raise InputError(f"{path}, returns: not as many of each of {', '.join(names)}")

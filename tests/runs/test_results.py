@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from rlp.errors import InputError
-from rlp.runs import results
+from rlp.runs import Run, results
 from rlp.runs.results import Result
 from tests.pages.made import write_run
 
@@ -39,6 +39,9 @@ def test_without_an_evaluation_there_is_no_result(tmp_path: Path):
     found = results.of(run, run.labels)
     assert (found.episodes.shape, found.num_lost, found.members.tolist()) == ((3, 0), 0, [])
     assert np.isnan(found.best)
+    returns = {"seed=1": None}  # it diverged, and none was evaluated
+    some = Run(run.directory, {**run.record, "returns": returns})
+    assert results.of(some, some.labels).episodes.shape == (3, 0)
 
 
 def test_success_is_said_in_the_place_of_falls():
