@@ -25,7 +25,7 @@ from matplotlib.figure import Figure
 from rlp import cli
 from rlp.commands.train import train
 from rlp.config import Positive
-from rlp.runs import Curves, report
+from rlp.runs import Curves, records
 from rlp.system import files
 
 ROOT = Path(__file__).parents[1]
@@ -84,7 +84,7 @@ def _draw(path: Path) -> None:
     figure = Figure(figsize=(5.5 * len(results), 7), layout="constrained")
     columns = figure.subplots(2, len(results), squeeze=False, sharex="col").T
     for axes, (name, result) in zip(columns, results.items(), strict=True):
-        _, bound = report.bounds(result["members"][0]["limits"]["max_q"])
+        _, bound = records.bounds(result["members"][0]["limits"]["max_q"])
         assert bound is not None
         _draw_setting(axes[0], axes[1], result["curves"], bound)
         axes[0].set_title(name)

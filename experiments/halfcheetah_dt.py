@@ -31,7 +31,8 @@ from rlp.cli.tables import markdown
 from rlp.commands.evaluate import evaluate_runs
 from rlp.errors import InputError
 from rlp.evaluation import video
-from rlp.study import Cell, Study
+from rlp.runs.results import Result
+from rlp.study import Study
 from rlp.system import files
 
 ENV = "gym:HalfCheetah-v4"
@@ -147,7 +148,7 @@ def write(cells: Study, records: Mapping[str, dts.Record]) -> None:
 PICTURE = "![loss, return achieved, reward, return to go](decision_transformers.png)"
 
 
-def better(name: str, column: Mapping[str, Cell]) -> str:
+def better(name: str, column: Mapping[str, Result]) -> str:
     """Returns which rows on all of a data set are best, and what the transformers reach of it."""
     means = {row: cell.members.mean() for row, cell in column.items() if "@" not in row}
     ranked = sorted(means, key=lambda row: -means[row])
@@ -163,7 +164,7 @@ def better(name: str, column: Mapping[str, Cell]) -> str:
     )
 
 
-def why(found: Mapping[str, Mapping[str, Cell]], records: Mapping[str, dts.Record]) -> str:
+def why(found: Mapping[str, Mapping[str, Result]], records: Mapping[str, dts.Record]) -> str:
     """Returns the measurements that tell what context, targets, critics and data add, as a list."""
     lines = []
     for name, column in found.items():

@@ -1,6 +1,15 @@
 """rlp: offline reinforcement learning of whole populations, as one compiled program."""
 
-from rlp.api import export_policy, finetune, learn, load_data, load_policy, resume, train
+from rlp.api import (
+    compare,
+    export_policy,
+    finetune,
+    learn,
+    load_data,
+    load_policy,
+    resume,
+    train,
+)
 from rlp.data import from_arrays, from_episodes
 from rlp.data.episodes import Episode, EpisodeSet
 from rlp.data.options import ReadOptions
@@ -15,6 +24,7 @@ __all__ = [
     "ReadOptions",
     "RunWarning",
     "__version__",
+    "compare",
     "export_policy",
     "finetune",
     "from_arrays",

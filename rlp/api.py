@@ -29,6 +29,8 @@ from rlp.errors import InputError, nearest
 from rlp.evaluation.agent import Agent
 from rlp.export import folder
 from rlp.export.folder import Format
+from rlp.pages import comparison
+from rlp.pages.comparison import Comparison
 from rlp.runs import Run, records
 from rlp.training import experiment, online_start, restore
 from rlp.training.offline import Ended, OnLog, Schedule, no_log
@@ -183,6 +185,28 @@ def resume(
     dataset = {"dataset": str(settings.pop("dataset"))} if "dataset" in settings else {}
     values = _values(name, settings) | dataset | {"resume": str(directory)}
     return _train(name, values, data, progress, on_log)
+
+
+def compare(
+    *runs: str | Path | Run, out: str | Path | None = None, algo: Algo | None = None
+) -> Comparison:
+    """Returns runs side by side: what they have earned, best first, and what can be told apart.
+
+    Args:
+        *runs: runs, their folders, records of a study, or folders with either.
+        out: a new folder for the page, csv and pictures; None: nothing is written.
+        algo: the module of the runs' algorithm, where it is your own.
+
+    Raises:
+        InputError: if there are none, one is damaged, or there is something at `out`.
+    """
+    if algo:
+        algos.register(algo)
+    paths = [run.directory if isinstance(run, Run) else Path(run) for run in runs]
+    found = comparison.compare(paths)
+    if out is not None:
+        comparison.write(found, Path(out))
+    return found
 
 
 def _train(

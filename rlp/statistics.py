@@ -38,6 +38,24 @@ def mean_interval(values: np.ndarray, confidence: float = 0.95) -> tuple[float, 
     return float(values.mean() - half), float(values.mean() + half)
 
 
+def difference_interval(
+    x: np.ndarray, y: np.ndarray, confidence: float = 0.95
+) -> tuple[float, float]:
+    """Returns Welch's interval of the mean of values x [N] less that of y [M], NaN of one alone.
+
+    Of runs of the same seeds the paired one is narrower: `mean_interval(x - y)`.
+    """
+    if min(x.size, y.size) < 2:
+        return np.nan, np.nan
+    parts = np.array([x.var(ddof=1) / x.size, y.var(ddof=1) / y.size])
+    difference, variance = x.mean() - y.mean(), parts.sum()
+    if variance == 0:
+        return float(difference), float(difference)
+    freedom = variance**2 / np.sum(parts**2 / [x.size - 1, y.size - 1])
+    half = np.sqrt(variance) * scipy.stats.t.ppf((1 + confidence) / 2, freedom)
+    return float(difference - half), float(difference + half)
+
+
 def falls(returns: np.ndarray, best: float) -> float:
     """Returns the share of episodes below a fifth of the data's best, NaN if that is not above 0.
 

@@ -19,7 +19,9 @@ from rlp import cli, config, runs, statistics
 from rlp.cli import tables
 from rlp.commands.train import train, values_of
 from rlp.errors import InputError
-from rlp.runs import records
+from rlp.pages.figures import draw_members
+from rlp.runs import results
+from rlp.runs.results import Result, percent
 from rlp.system import files
 from rlp.training import start
 from rlp.training.offline import Schedule
@@ -65,51 +67,6 @@ class Settings:
     quiet: bool = False  # print the results only
 
 
-class Cell(NamedTuple):
-    """The results of a row on one task of a data set."""
-
-    episodes: np.ndarray  # [M, episodes], returns; NaN of a member that diverged
-    data: np.ndarray  # returns of the data's episodes
-    random: np.ndarray  # returns of episodes of a random policy
-    success: np.ndarray | None = None  # [M, episodes] bool, where the environment says so
-    decimals: int = 0  # of returns in the tables
-
-    @property
-    def is_finite(self) -> np.ndarray:
-        """Which members did not diverge, [M] bool."""
-        return np.isfinite(self.episodes.mean(axis=1))
-
-    @property
-    def members(self) -> np.ndarray:
-        """The means of the episodes of each member that did not diverge."""
-        return self.episodes.mean(axis=1)[self.is_finite]
-
-    @property
-    def falls(self) -> float:
-        """The share of the members' episodes that are falls, NaN where that means nothing."""
-        return statistics.falls(self.episodes[self.is_finite], self.data.max())
-
-    def number(self, value: float) -> str:
-        """Returns a return as the tables have it."""
-        return "" if np.isnan(value) else f"{value:.{self.decimals}f}"
-
-    @property
-    def text(self) -> str:
-        """Mean of the members and half its interval, the share of falls, how many diverged."""
-        lost = len(self.episodes) - len(self.members)
-        if not len(self.members):
-            return "diverged"
-        text = self.number(self.members.mean())
-        if len(self.members) > 1:
-            _, high = statistics.mean_interval(self.members)
-            text += f" ± {self.number(high - self.members.mean())}"
-        if self.success is not None:
-            text += f" ({_percent(self.success[self.is_finite].mean())} success)"
-        elif self.falls > 0:
-            text += f" ({_percent(self.falls)} fall)"
-        return f"{text} ({lost} diverged)" if lost else text
-
-
 def main(prog: str, doc: str, study: Study, argv: Sequence[str] | None = None) -> None:
     """The command line of a study: runs the cells that are missing, tells and draws all there are.
 
@@ -145,7 +102,7 @@ def run(study: Study, doc: str, settings: Settings) -> None:
 def changes(study: Study, row: str, name: str) -> list[str]:
     """Returns how the settings of a cell differ from those of its record, in words."""
     path = _path(study, row, name)
-    return _changes(study, row, name, _read(path)) if path.exists() else []
+    return _changes(study, row, name, results.load(path)) if path.exists() else []
 
 
 def _changes(study: Study, row: str, name: str, run: runs.Run) -> list[str]:
@@ -192,55 +149,27 @@ def _path(study: Study, row: str, name: str) -> Path:
     return study.results / f"{row}_{name.replace('/', '_')}.json"
 
 
-def _read(path: Path) -> runs.Run:
-    return runs.Run(path, records.read_cell(files.read_json(path), path))
-
-
 def _write_page(study: Study, doc: str) -> None:
     files.write_text(study.results / "README.md", page(study, doc))
     with files.whole(study.results / "returns.png") as file:
         picture(study).savefig(file, dpi=120)
 
 
-def cells(study: Study) -> dict[str, dict[str, Cell]]:
+def cells(study: Study) -> dict[str, dict[str, Result]]:
     """Returns all results so far: columns, which are data sets or tasks of one, of rows."""
-    found: dict[str, dict[str, Cell]] = {}
-    for name, data_set in study.sets.items():
+    found: dict[str, dict[str, Result]] = {}
+    for name in study.sets:
         for row in study.rows:
             if (path := _path(study, row, name)).exists():
-                run = _read(path)
+                run = results.load(path)
                 for task in run.tasks:
-                    of_task = [label + task for label in run.labels]
-                    found.setdefault(name + task, {})[row] = Cell(
-                        episodes=_returns(run, *of_task),
-                        data=_returns(run, f"data ({data_set}){task}")[0],
-                        random=_returns(run, f"random policy{task}")[0],
-                        success=_success(run, of_task),
-                        decimals=study.decimals,
-                    )
+                    cell = results.of(run, run.labels, task)
+                    if not (len(cell.data) and len(cell.random) and cell.episodes.size):
+                        raise InputError(
+                            f"{run.directory}, returns: no data, random policy or members"
+                        )
+                    found.setdefault(name + task, {})[row] = cell._replace(decimals=study.decimals)
     return found
-
-
-def _returns(run: runs.Run, *names: str) -> np.ndarray:
-    """Returns the returns [names, episodes] in the record of a cell, NaN where there is none.
-
-    Raises:
-        InputError: if they are not there, or not as many of each name.
-    """
-    found = run.record["returns"]
-    if lost := [name for name in names if name not in found]:
-        raise InputError(f"{run.directory}, returns: no {lost[0]}")
-    lengths = {len(found[name]) for name in names if found[name] is not None} or {1}
-    if len(lengths) > 1:
-        raise InputError(f"{run.directory}, returns: not as many of each of {', '.join(names)}")
-    nothing = [np.nan] * lengths.pop()
-    return np.array([found[name] or nothing for name in names], float)
-
-
-def _success(run: runs.Run, names: Sequence[str]) -> np.ndarray | None:
-    """Returns which episodes [names, episodes] were a success; None where that is not said."""
-    said = run.record.get("measures", {}).get("success")
-    return None if said is None else np.array([said[name] for name in names])
 
 
 def page(study: Study, doc: str) -> str:
@@ -289,7 +218,7 @@ def details(study: Study) -> str:
             texts = [str(len(members)), *map(cell.number, numbers), str(episodes.size)]
             shares = [cell.falls, (episodes > cell.data.max()).mean()]
             median = cell.number(float(np.median(episodes)))
-            lines.append([row, name, *texts, median, *map(_percent, shares)])
+            lines.append([row, name, *texts, median, *map(percent, shares)])
     return tables.markdown(header, lines)
 
 
@@ -308,17 +237,10 @@ def differences(study: Study) -> str:
                 ours, theirs = (cell.episodes.mean(axis=1)[both] for cell in (left, right))
                 found = ours - theirs
                 numbers = [found.mean(), *statistics.mean_interval(found)]
-                share = _percent(found.mean() / theirs.mean())
+                share = percent(found.mean() / theirs.mean())
                 texts = [str(len(found)), *map(left.number, numbers)]
                 lines.append([row, other, name, *texts, share])
     return tables.markdown(header, lines)
-
-
-def _percent(share: float) -> str:
-    """Returns `4 %`, `0.4 %` below one."""
-    if np.isnan(share):
-        return ""
-    return f"{100 * share:.{1 if 0 < abs(share) < 0.01 else 0}f} %"
 
 
 def picture(study: Study) -> Any:
@@ -331,15 +253,8 @@ def picture(study: Study) -> Any:
     panels = figure.subplots(1, len(found), sharey=True, squeeze=False)[0]
     for axes, (name, column) in zip(panels, found.items(), strict=True):
         for row, cell in column.items():
-            height, members = rows.index(row), cell.members
-            if not len(members):
-                continue
-            axes.plot(members, [height] * len(members), "|k", alpha=0.5, label="members")
-            axes.plot(members.mean(), height, "oC0", label="their mean")
-            axes.plot(
-                statistics.mean_interval(members), [height] * 2, "C0", linewidth=8, alpha=0.4,
-                zorder=1, solid_capstyle="butt", label="its 95 % interval",
-            )  # fmt: skip
+            if len(cell.members):
+                draw_members(axes, rows.index(row), cell)
         returns = _of_whole_data(column).data
         axes.axvline(returns.mean(), color="grey", linestyle="--", label="the data's mean")
         axes.axvline(returns.max(), color="grey", linestyle=":", label="its best episode")
@@ -355,11 +270,11 @@ def picture(study: Study) -> Any:
     return figure
 
 
-def _rows(study: Study, found: Mapping[str, Mapping[str, Cell]]) -> list[str]:
+def _rows(study: Study, found: Mapping[str, Mapping[str, Result]]) -> list[str]:
     """Returns the rows that have results, in their order."""
     return [row for row in study.rows if any(row in column for column in found.values())]
 
 
-def _of_whole_data(column: Mapping[str, Cell]) -> Cell:
+def _of_whole_data(column: Mapping[str, Result]) -> Result:
     """Returns a cell that has all data of a column; some learn from the best of it only."""
     return max(column.values(), key=lambda cell: len(cell.data))

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import scipy
 
 from rlp import statistics
 
@@ -30,6 +31,14 @@ def test_intervals_of_few_runs_cover_as_often_as_they_say():
             intervals = [statistics.mean_interval(draw(number)) for _ in range(4000)]
             covered = np.mean([low <= mean <= high for low, high in intervals])
             assert covered == pytest.approx(0.95, abs=0.02)
+
+
+def test_the_difference_of_unlike_groups_is_welch_s():
+    x, y = np.array([1.0, 2.0, 6.0]), np.array([0.0, 10.0, 20.0, 50.0])
+    found = scipy.stats.ttest_ind(x, y, equal_var=False).confidence_interval(0.95)
+    assert statistics.difference_interval(x, y) == pytest.approx((found.low, found.high))
+    assert statistics.difference_interval(np.ones(2), np.zeros(3)) == (1, 1)
+    assert np.isnan(statistics.difference_interval(x, np.ones(1))).all()
 
 
 def test_a_single_run_has_neither_interval_nor_spread():

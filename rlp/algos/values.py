@@ -8,6 +8,9 @@ import jax.numpy as jnp
 from rlp.data.dataset import sample_transitions, statistics_of
 from rlp.types import Limits, Metrics, Sources, Spec, State, Statistics, Transition
 
+START = 1.0  # critics begin with values of about this size, of both signs
+TOLERATED = 0.2  # of the larger bound: Q of the best data is at its bound, and approximation errs
+
 
 def bellman_loss(q: jax.Array, backup: jax.Array) -> tuple[jax.Array, Metrics]:
     """Returns the squared error of Q [E, B] against backups [B], the sum over the critics."""
@@ -94,3 +97,9 @@ def q_limits(
     low = (lowest + config.discount * jnp.minimum(lowest_extra, 0)) / (1 - config.discount)
     high = (highest + config.discount * jnp.maximum(highest_extra, 0)) / (1 - config.discount)
     return dict.fromkeys(("min_q", "max_q", "min_backup", "max_backup"), (low, high))
+
+
+def tolerance(low: jax.Array | float, high: jax.Array | float) -> jax.Array:
+    """Returns how far a metric may be beyond its limits before that is an alarm."""
+    sizes = (jnp.where(jnp.isfinite(bound), jnp.abs(bound), 0) for bound in (low, high))
+    return jnp.maximum(TOLERATED * jnp.maximum(*sizes), START)

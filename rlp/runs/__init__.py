@@ -7,7 +7,7 @@ metrics.jsonl    one line a log point and member
 returns.json     every evaluation: step, member, each episode's return
 checkpoints/     the states of all members (Orbax)
 events/          TensorBoard
-report.html      the returns as a page, with its pictures in plots/
+report.html      what came out, as a page with its pictures inside
 """
 
 import itertools
@@ -104,9 +104,9 @@ class Run:
         """A name for each member: its seed and the hyperparameters that vary."""
         members = self.record["members"]
         first = members[0]["config"]
-        varying = [k for k in first if any(m["config"][k] != first[k] for m in members)]
+        varying = [k for k in first if any(m["config"].get(k) != first[k] for m in members)]
         return [
-            ",".join([f"seed={m['seed']}", *(f"{k}={m['config'][k]}" for k in varying)])
+            ",".join([f"seed={m['seed']}", *(f"{k}={m['config'].get(k)}" for k in varying)])
             for m in members
         ]
 

@@ -11,9 +11,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from rlp.errors import InputError
-from rlp.system.files import json_text, write_json, write_text
 from rlp.evaluation.rollout import Returns
 from rlp.runs import Run, to_json
+from rlp.system.files import json_text, write_json, write_text
 
 Scalars = Mapping[str, float]
 

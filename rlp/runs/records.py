@@ -151,6 +151,10 @@ class Cell(TypedDict):
     members: Annotated[list[Member], "one member or several", bool]
     returns: dict[str, Numbers | None]
     measures: NotRequired[dict[str, dict[str, list]]]
+    data: NotRequired[Data]
+    schedule: NotRequired[dict]
+    versions: NotRequired[dict]
+    diverged: NotRequired[dict[str, int]]
 
 
 class Evaluation(TypedDict):
@@ -264,6 +268,15 @@ def check_members(record: Mapping[str, Any], path: Path, complete: bool = True) 
         for name, value in member["config"].items():
             if name not in floats and value != members[0]["config"].get(name):
                 raise InputError(f"{where}, {name}: members of one program must agree in it")
+
+
+def bounds(limit: Any) -> tuple[float | None, float | None]:
+    """Returns the lowest and highest value of a metric, as a record has them, None for none.
+
+    Older records have one number, the highest.
+    """
+    low, high = limit if isinstance(limit, list) else (None, limit)
+    return low, high
 
 
 def read_evaluations(entries: Any, names: list[str], path: Path) -> list[dict[str, Any]]:
@@ -387,7 +400,10 @@ def _short(value: Any) -> str:
 
 KINDS = {
     bool: ("true or false", lambda value: isinstance(value, bool)),
-    int: (f"a whole number from 0 to {MAX_COUNT}", lambda value: type(value) is int and 0 <= value <= MAX_COUNT),
+    int: (
+        f"a whole number from 0 to {MAX_COUNT}",
+        lambda value: type(value) is int and 0 <= value <= MAX_COUNT,
+    ),
     float: ("a number", lambda value: value is not None and _are_numbers([value])),
     str: ("a text in one line", lambda value: isinstance(value, str) and value.isprintable()),
     list: ("a list", lambda value: isinstance(value, list)),

@@ -19,7 +19,8 @@ from rlp.evaluation.rollout import (
     most_steps,
     num_simulators,
 )
-from rlp.runs import Run, report
+from rlp.pages import report
+from rlp.runs import Run
 from rlp.system import devices, files
 from rlp.training import offline, online, restore, start, validation
 from rlp.training.offline import Ended, OnLog, Schedule, Task, no_log
@@ -143,7 +144,7 @@ def _conclude(
     if task.held_out:
         title = f"{len(task.held_out.episodes.episodes)} held-out episodes"
         terminal.numbers(title, judged, validation.IN_WORDS)
-    _write_result(run, rows, measures, diverged, terminal, marks, judged)
+    _write_result(run, rows, measures, diverged, terminal, judged)
 
 
 def _judged(run: Run) -> dict[str, dict[str, float]]:
@@ -171,13 +172,9 @@ def _write_result(
     measures: dict[str, dict[str, np.ndarray]],
     diverged: dict[str, int],
     terminal: Terminal,
-    marks: dict[str, int] | None = None,
     judged: Mapping[str, Mapping[str, float]] = MappingProxyType({}),
 ) -> None:
-    """Writes result.json and the report.
-
-    `marks` are the rows of members that are over, `judged` what was found on held-out episodes.
-    """
+    """Writes result.json and the report; `judged` is what was found on held-out episodes."""
     returns = {name: runs.to_json(values) for name, values in rows.items()}
     result: dict[str, Any] = {"returns": returns, "diverged": diverged, **run.record}
     if judged:
@@ -186,7 +183,7 @@ def _write_result(
         result["measures"] = runs.measures_to_json(measures)
     files.write_json(run.directory / "result.json", result)
     policy, _ = restore.load_policy(run)
-    page = report.write(run, rows, policy.params, diverged if marks is None else marks)
+    page = report.write(run, policy.params)
     terminal.say(f"report: {page}{without(diverged)}")
 
 

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding
 
+from rlp.algos.values import tolerance
 from rlp.config import stack
 from rlp.data.dataset import statistics_of
 from rlp.nn import optim
@@ -39,8 +40,6 @@ from rlp.types import (
 
 JAX_PRECISIONS = {"float32": "float32", "tf32": "tensorfloat32", "bf16": "bfloat16"}
 Alarms = dict[str, jax.Array]  # what happened, and the first step [M] at which it did, or NEVER
-START = 1.0  # critics begin with values of about this size, of both signs
-TOLERATED = 0.2  # of the larger bound: Q of the best data is at its bound, and approximation errs
 
 
 class Population(NamedTuple):
@@ -252,8 +251,7 @@ def _alarms(metrics: Metrics, limits: Limits, steps: jax.Array) -> Alarms:
     finite = jnp.all(jnp.stack([jnp.isfinite(values) for values in metrics.values()]), axis=0)
     raised = {NOT_FINITE: ~finite}
     for name, (low, high) in limits.items():
-        sizes = (jnp.where(jnp.isfinite(bound), jnp.abs(bound), 0) for bound in (low, high))
-        slack = jnp.maximum(TOLERATED * jnp.maximum(*sizes), START)
+        slack = tolerance(low, high)
         raised[f"{name} a fifth above its bound"] = metrics[name] > high + slack
         raised[f"{name} far below its bound"] = metrics[name] < low - slack
     return {what: jnp.min(jnp.where(when, steps, NEVER)) for what, when in raised.items()}

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import orbax.checkpoint as ocp
 import pytest
 
-from rlp.runs.checkpoint import Saved, forget_after, latest_step, restore, save
 from rlp.data.dataset import Normalizer
 from rlp.errors import InputError
+from rlp.runs.checkpoint import Saved, forget_after, latest_step, restore, save
 
 NORMALIZER = Normalizer(jnp.zeros(3), jnp.ones(3))
 

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from rlp.errors import InputError
-from rlp.runs.metrics import MetricsLog
 from rlp.evaluation.rollout import Returns
 from rlp.runs import Run
+from rlp.runs.metrics import MetricsLog
 
 MEMBERS = [{"seed": seed, "config": {"rate": 0.5}} for seed in (3, 4)]
 

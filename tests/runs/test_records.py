@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from rlp.commands import evaluate
 from rlp import runs
+from rlp.commands import evaluate
 from rlp.errors import InputError
 from rlp.runs.records import read, spec_record
 from rlp.types import Space, Spec, vectors

@@ -1,0 +1,87 @@
+"""Which of several policies, given a few trial episodes? Unifloral's protocol (2504.11453).
+
+A bandit over the policies: each trial is an episode of the one with the highest upper confidence
+bound, and what counts is the true mean of the policy that is then believed to be the best. Returns
+are scaled to [0, 1], as the bound is made for; Unifloral takes them as they are.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+NUM_TRIALS = 200
+NUM_POLICIES = 8  # that one has to choose from
+NUM_REPEATS = 1000
+EXPLORATION = 2.0  # alpha of the bound: mean + sqrt(alpha log(trials) / trials of the policy)
+
+
+class Selection(NamedTuple):
+    """What the policy that is chosen earns, after each number of trials."""
+
+    trials: np.ndarray  # [T], 1 to T
+    mean: np.ndarray  # [T], over the repetitions
+    low: np.ndarray  # [T], below it are 2.5 % of the repetitions
+    high: np.ndarray  # [T], above it are 2.5 % of the repetitions
+    random: float  # what a policy earns that is chosen without a trial
+    best: float  # what the best of those that one has earns, mean over the repetitions
+    num_policies: int
+    num_repeats: int
+
+
+def select(
+    episodes: Sequence[np.ndarray],
+    num_trials: int = NUM_TRIALS,
+    num_policies: int = NUM_POLICIES,
+    num_repeats: int = NUM_REPEATS,
+    seed: int = 0,
+) -> Selection:
+    """Returns what choosing by trial episodes earns.
+
+    Args:
+        episodes: of each policy the returns that it had, from which trials are drawn.
+        num_trials: at most.
+        num_policies: of them that one has; each repetition draws others, without replacement.
+        num_repeats: of the whole.
+        seed: of the draws.
+    """
+    rng = np.random.default_rng(seed)
+    means = np.array([returns.mean() for returns in episodes])
+    lowest, highest = (f([f(returns) for returns in episodes]) for f in (np.min, np.max))
+    size, count = highest - lowest or 1.0, min(num_policies, len(episodes))
+    numbers = np.tile(np.arange(len(episodes)), (num_repeats, 1))
+    policies = rng.permuted(numbers, axis=1)[:, :count]  # [R, P]
+    lengths = np.array([len(returns) for returns in episodes])
+    padded = np.zeros((len(episodes), lengths.max()))
+    for number, returns in enumerate(episodes):
+        padded[number, : len(returns)] = (returns - lowest) / size
+    sums, pulls = np.zeros(policies.shape), np.zeros(policies.shape)
+    rows, chosen = np.arange(num_repeats), []
+    for trial in range(num_trials):
+        with np.errstate(divide="ignore", invalid="ignore"):  # those without a trial come first
+            bound = sums / pulls + np.sqrt(EXPLORATION * np.log(trial + 1) / pulls)
+        bound = np.where(pulls == 0, np.inf, bound)
+        arm = _argmax(rng, bound)
+        policy = policies[rows, arm]
+        episode = (rng.random(num_repeats) * lengths[policy]).astype(int)
+        sums[rows, arm] += padded[policy, episode]
+        pulls[rows, arm] += 1
+        believed = np.where(pulls == 0, -np.inf, sums / np.maximum(pulls, 1))
+        chosen.append(means[policies[rows, _argmax(rng, believed)]])
+    low, high = np.percentile(chosen, [2.5, 97.5], axis=1)
+    return Selection(
+        trials=np.arange(1, num_trials + 1),
+        mean=np.mean(chosen, axis=1),
+        low=low,
+        high=high,
+        random=float(means.mean()),
+        best=float(means[policies].max(axis=1).mean()),
+        num_policies=count,
+        num_repeats=num_repeats,
+    )
+
+
+def _argmax(rng: np.random.Generator, values: np.ndarray) -> np.ndarray:
+    """Returns where each row of values [R, P] is highest, at random among equals."""
+    is_highest = values == values.max(axis=1, keepdims=True)
+    return np.argmax(is_highest * (1 - rng.random(values.shape)), axis=1)
