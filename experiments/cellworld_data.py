@@ -76,7 +76,7 @@ def make(given: cli.Given) -> None:
         read = data.load(str(path))
         returns = read.returns[read.is_whole]
         rows.append([path.stem, f"{read.lengths.sum():,}", f"{len(returns):,}",
-                     f"{returns.mean():.2f}"])  # fmt: skip
+                     f"{returns.mean():.2f}" if len(returns) else ""])  # fmt: skip
     print(markdown(("", "steps", "whole episodes", "their return"), rows))
 
 
