@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -12,11 +13,41 @@ from rlp import envs, runs, statistics
 from rlp.commands.evaluate import evaluate_runs
 from rlp.evaluation import rollout
 from rlp.runs import Run
+from rlp.study import Rows, Study
 from rlp.system import files
 from rlp.training import restore
 
 SHARES = (0.25, 0.5, 0.75, 1.0, 1.25)  # of the data's best return, to aim for
 Record = Mapping[str, Any]
+
+
+def study_of(
+    name: str,
+    env: str,
+    rows: Rows,
+    sets: Mapping[str, str],
+    num_seeds: int,
+    pairs: Mapping[str, str],
+    tiny: Mapping[str, str],
+    runs_folder: str,
+) -> Study:
+    """Returns a study in the folder of its results; a tiny one, of two seeds, beside its runs.
+
+    Args:
+        name: of the folder.
+        env: of every row.
+        rows: what is run.
+        sets: the data sets.
+        num_seeds: of each row.
+        pairs: what rows are compared with.
+        tiny: flags of tiny sizes; none: the real ones.
+        runs_folder: of the runs.
+    """
+    results = Path(__file__).parent / "results" / name
+    if tiny:
+        results, num_seeds = Path(runs_folder) / "results" / f"{name}_quick", 2
+    rows = {row: (algo, {**flags, "env": env, **tiny}) for row, (algo, flags) in rows.items()}
+    return Study(results, rows, sets, num_seeds, MappingProxyType(pairs))
 
 
 def measure(path: Path, run: Run, targets: Sequence[float], num_episodes: int, quiet: bool) -> None:

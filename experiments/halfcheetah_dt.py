@@ -21,7 +21,6 @@ and how reward and return to go change within an episode.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 
 import decision_transformers as dts
 import numpy as np
@@ -123,13 +122,9 @@ def study_of(settings: Settings) -> Study:
     )  # fmt: skip
     name = "halfcheetah_dt_d4rl" if any(given) else "halfcheetah_dt"
     sets = {"expert": expert, "medium-expert": f"{medium}+{expert}", "medium": medium}
-    common = {"env": ENV, **(TINY if settings.quick else {})}
-    chosen = {row: ROWS[row] for row in (QUICK if settings.quick else ROWS)}
-    rows = {row: (algo, {**flags, **common}) for row, (algo, flags) in chosen.items()}
-    results = Path(__file__).parent / "results" / name
-    if settings.quick:
-        results = Path(settings.runs) / "results" / f"{name}_quick"
-    return Study(results, rows, sets, 2 if settings.quick else 5, MappingProxyType(PAIRS))
+    chosen, tiny = (QUICK, TINY) if settings.quick else (ROWS, {})
+    rows = {row: ROWS[row] for row in chosen}
+    return dts.study_of(name, ENV, rows, sets, 5, PAIRS, tiny, settings.runs)
 
 
 def write(cells: Study, records: Mapping[str, dts.Record]) -> None:

@@ -20,7 +20,6 @@ own, beside what the study and the paper (2106.01345) report.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 
 import decision_transformers as dts
 import numpy as np
@@ -83,14 +82,10 @@ def main(given: cli.Given) -> None:
 def study_of(settings: Settings) -> Study:
     """Returns the study of the settings."""
     name = "hopper_dt_d4rl" if settings.d4rl else "hopper_dt"
-    common = {"env": ENV, **(TINY if settings.quick else {})}
-    chosen = {row: ROWS[row] for row in (QUICK if settings.quick else ROWS)}
-    rows = {row: (algo, {**flags, **common}) for row, (algo, flags) in chosen.items()}
-    results = Path(__file__).parent / "results" / name
-    if settings.quick:
-        results = Path(settings.runs) / "results" / f"{name}_quick"
+    chosen, tiny = (QUICK, TINY) if settings.quick else (ROWS, {})
+    rows = {row: ROWS[row] for row in chosen}
     sets = {"medium": settings.d4rl or "data/gymnasium/hopper-medium.npz"}
-    return Study(results, rows, sets, 2 if settings.quick else 3, MappingProxyType(PAIRS))
+    return dts.study_of(name, ENV, rows, sets, 3, PAIRS, tiny, settings.runs)
 
 
 def write(cells: Study, records: Mapping[str, dts.Record], is_d4rl: bool) -> None:

@@ -19,7 +19,6 @@ from rlp.data.episodes import Episode, EpisodeSet, in_float32
 from rlp.data.formats import packed
 from rlp.envs import Bounds, Choices, VectorEnv
 from rlp.errors import InputError
-from rlp.evaluation.policy import Policy
 from rlp.evaluation.rollout import actor
 from rlp.interop.policy_file import read_policy
 from rlp.system.files import write_text
@@ -147,10 +146,9 @@ def _of_run(path: Path, settings: Settings, env: VectorEnv, env_name: str) -> Ac
         )
     envs.check_widths(env, env_name, run.spec.observation_dim, run.spec.action_dim, str(path))
     policy, _ = restore.load_policy(run)
-    config, params = jax.tree.map(lambda leaf: leaf[[run.best]], (policy.config, policy.params))
-    one = Policy(config, params, policy.normalizer, policy.origin)
+    best = policy.members([run.best])
     keys = jax.random.split(jax.random.key(settings.seed), 1)
-    act = actor(run.algo, run.spec, one, np.zeros(env.num_envs), keys, settings.temperature)
+    act = actor(run.algo, run.spec, best, np.zeros(env.num_envs), keys, settings.temperature)
     return lambda observation: act(observation, np.zeros(len(observation)))
 
 

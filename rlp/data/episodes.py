@@ -63,6 +63,11 @@ class EpisodeSet:
         return np.array([not episode.is_fragment for episode in self.episodes])
 
     @property
+    def first_rows(self) -> np.ndarray:
+        """Where each episode begins in the replay arrays, T + 1 rows an episode, [N]."""
+        return np.cumsum([0, *self.lengths[:-1] + 1])
+
+    @property
     def origin(self) -> np.ndarray:
         """What to subtract from observations before they become float32, [O] float64.
 

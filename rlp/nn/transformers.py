@@ -106,10 +106,7 @@ class _DecisionTransformer(nn.Module):
     @nn.compact
     def __call__(self, segment: Segment, keys: jax.Array | None, rate: jax.Array) -> jax.Array:
         timestep = jnp.minimum(segment.timestep, self.num_timesteps - 1)
-        embed_timestep = nn.Embed(
-            self.num_timesteps, self.embed_dim,
-            embedding_init=nn.initializers.normal(1.0), name="embed_timestep",
-        )  # fmt: skip
+        embed_timestep = _embed(self.num_timesteps, self.embed_dim, 1.0, "embed_timestep")
         time = jnp.moveaxis(embed_timestep(timestep), -1, 0)
         tokens = [
             _linear(self.embed_dim, f"embed_{name}", jnp.moveaxis(x, -1, 0)) + time
@@ -157,14 +154,9 @@ class _TrajectoryTransformer(nn.Module):
         dimension = position % self.transition_dim  # [L]
         num_tokens = self.num_bins * self.transition_dim  # and one that ends an episode
         own = token + jnp.broadcast_to(self.num_bins * dimension, token.shape)
-        embed_token = nn.Embed(
-            num_tokens + 1, self.embed_dim,
-            embedding_init=nn.initializers.normal(0.02), name="embed_token",
-        )  # fmt: skip
-        embed_position = nn.Embed(
-            self.context * self.transition_dim, self.embed_dim,
-            embedding_init=nn.initializers.zeros, name="embed_position",
-        )  # fmt: skip
+        embed_token = _embed(num_tokens + 1, self.embed_dim, 0.02, "embed_token")
+        num_positions = self.context * self.transition_dim
+        embed_position = _embed(num_positions, self.embed_dim, 0.0, "embed_position")
         place = embed_position(jnp.broadcast_to(position, token.shape))
         x = embed_token(jnp.where(token == self.num_bins, num_tokens, own)) + place
         x = _drop(_folded(keys, self.num_layers), jnp.moveaxis(x, -1, 0), rate)  # [W, ..., L]
@@ -209,10 +201,7 @@ class _SequenceModel(nn.Module):
         rate: jax.Array,
     ) -> jax.Array:
         length = mask.shape[-1]
-        embed_position = nn.Embed(
-            length, self.embed_dim,
-            embedding_init=nn.initializers.normal(0.02), name="embed_position",
-        )  # fmt: skip
+        embed_position = _embed(length, self.embed_dim, 0.02, "embed_position")
         place = embed_position(jnp.broadcast_to(jnp.arange(length), mask.shape))
         x = _linear(self.embed_dim, "embed_row", jnp.moveaxis(row, -1, 0))
         x = _drop(_folded(keys, self.num_layers), x + jnp.moveaxis(place, -1, 0), rate)
@@ -238,6 +227,12 @@ def _layer_norm(name: str) -> LayerNorm:
 def _linear(width: int, name: str, x: jax.Array) -> jax.Array:
     """Returns a layer of x [I, ...] that is initialised as torch's, as the authors' are."""
     return Dense(width, *initializers("torch", len(x), width), name=name)(x)
+
+
+def _embed(count: int, width: int, std: float, name: str) -> nn.Embed:
+    """Returns an embedding of numbers below `count`, drawn normally; of no `std` it begins at 0."""
+    init = nn.initializers.normal(std) if std else nn.initializers.zeros
+    return nn.Embed(count, width, embedding_init=init, name=name)
 
 
 def _dense(width: int, name: str) -> Dense:

@@ -63,8 +63,8 @@ def values(
         members = members._replace(states=states)
         diverged = np.minimum(diverged, np.asarray(alarms[NOT_FINITE]))
         show(min(step + CHUNK, config.num_updates))
-    first_rows = np.cumsum([0, *data_set.lengths[:-1] + 1])
-    found = np.asarray(_values_in(config, members.states, sources, jnp.asarray(first_rows)))
+    first_rows = jnp.asarray(data_set.first_rows)
+    found = np.asarray(_values_in(config, members.states, sources, first_rows))
     return np.where((diverged == NEVER)[:, None], found, np.nan)
 
 

@@ -121,10 +121,10 @@ def begin(
     if data_set:
         how = asdict(data_set.read_with or AS_STORED)
         settings = replace(settings, dataset=data_set.name, **how)
-    given, (data_set, held_out) = data_set, prepared(algo_name, settings, data_set)
+    given, parts = data_set, prepared(algo_name, settings, data_set)
+    data_set = parts.train
     _check_data(algo_name, configs, data_set)
     handling, num_members = part_of(Handling, values), len(configs) * settings.num_seeds
-    parts = Prepared(data_set, held_out)
     task = _task(settings, schedule, handling, parts, ALGOS[algo_name], configs, num_members)
     if settings.target_return and not ALGOS[algo_name].policy.aims:
         raise InputError(f"--target_return: {algo_name} does not aim for a return")

@@ -47,8 +47,9 @@ def measures(
     """
     actors, episodes = restore.policy_of(run, saved), held_out.episodes
     action = logged.actions(run.algo, run.spec, actors, episodes, episodes.returns)
-    given = actors.config, saved.states, statistics, held_out.dataset, jnp.asarray(action)
-    return jax.device_get(_measures(run.algo, run.spec, *given))
+    given = actors.config, saved.states, statistics, held_out.dataset
+    arrays = jnp.asarray(action), jnp.asarray(episodes.first_rows)
+    return jax.device_get(_measures(run.algo, run.spec, *given, *arrays))
 
 
 @partial(jax.jit, static_argnames=("algo", "spec"))
@@ -60,6 +61,7 @@ def _measures(
     statistics: Statistics,
     dataset: Dataset,
     actions: jax.Array,
+    first_rows: jax.Array,
 ) -> Metrics:
     def one_member(member: tuple[Any, State, jax.Array]) -> Metrics:
         config, state, action = member
@@ -79,8 +81,7 @@ def _measures(
         backup = scale * dataset.reward[rows]
         backup += config.discount * dataset.discount[rows] * q(rows + 1, action)
         td_error = jnp.sqrt(jnp.mean(jnp.square(backup - q(rows, dataset.action))))
-        is_first = dataset.is_step & (dataset.timestep == 0)
-        first_q = jnp.mean(q(jnp.arange(len(action)), action), where=is_first)
+        first_q = jnp.mean(q(first_rows, action))
         return {**found, TD_ERROR: td_error / scale, FIRST_Q: first_q / scale}
 
     return jax.lax.map(one_member, (configs, states, actions))
