@@ -1,13 +1,15 @@
 """What README and docs say is what the repository has."""
 
 import importlib.util
+import json
 import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from rlp import data, study
+from rlp import data, statistics, study
 from rlp.bench import report
 
 ROOT = Path(__file__).parents[1]
@@ -91,3 +93,15 @@ def test_the_data_that_it_makes_is_read(tmp_path: Path, monkeypatch: pytest.Monk
     read = data.load("my_data.npz")
     assert (read.env, read.lengths.tolist()) == ("walker-walk", [1000] * 3)
     assert not any(e.terminated for e in read.episodes)
+
+
+def test_the_table_of_botevades_players_is_that_of_the_record():
+    page = (ROOT / "docs/botevade.md").read_text()
+    record = json.loads((ROOT / "experiments/results/botevade_players.json").read_text())
+    assert len(record["players"]) == 3
+    for name, found in record["players"].items():
+        returns, success = np.array(found["returns"]), np.array(found["success"], float)
+        low, high = statistics.mean_interval(returns)
+        share_low, share_high = statistics.mean_interval(success)
+        line = f"| {name} | {returns.mean():.2f} ({low:.2f} to {high:.2f}) | "
+        assert f"{line}{success.mean():.1%} ({share_low:.1%} to {share_high:.1%}) |" in page
