@@ -7,21 +7,18 @@ colon is its share of the steps. Episodes that the last step cuts end there, as 
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rlp import runs
 from rlp.data.episodes import Episode
 from rlp.envs.jax_env import JaxEnv
 from rlp.errors import InputError
 from rlp.evaluation import device_rollout, players
 from rlp.evaluation.device_rollout import Steps
-from rlp.evaluation.policy import Actor, Policy
-from rlp.training import restore
+from rlp.training.guide import playing
 
 FIRST_SEED = 3_000_000  # of the initial states, apart from those of evaluation
 
@@ -31,14 +28,6 @@ class Part(NamedTuple):
 
     name: str
     share: float
-
-
-class _Playing(NamedTuple):
-    """One policy, ready to act."""
-
-    actor: Actor
-    policy: Policy
-    target: float
 
 
 def parts(text: str) -> list[Part]:
@@ -82,9 +71,9 @@ def play(
         temperature: of the actions of runs.
         noise: added to the actions of runs; of choices, the share that are others.
     """
-    playing = [_read(part.name, env, where) for part in mixture]  # all, before the first plays
+    acting = [playing(part.name, env.spec, env, where) for part in mixture]  # before one plays
     episodes = []
-    for number, (part, each) in enumerate(zip(mixture, playing, strict=True)):
+    for number, (part, each) in enumerate(zip(mixture, acting, strict=True)):
         first = FIRST_SEED + 10_000_000 * seed + 1_000_000 * number
         length = -(-round(part.share * num_steps) // num_envs)
         targets, keys = jnp.full(num_envs, each.target), jax.random.split(jax.random.key(first), 1)
@@ -96,19 +85,6 @@ def play(
         )  # fmt: skip
         episodes += split(jax.tree.map(lambda x: np.asarray(x[:, 0]), steps))
     return episodes
-
-
-def _read(name: str, env: JaxEnv, where: str) -> _Playing:
-    """Returns a player, or the best member of a run."""
-    if Path(name).is_dir():
-        run = runs.load(Path(name))
-        if run.spec != env.spec:
-            raise InputError(f"{name} was trained for other observations or actions than {where}")
-        best, _ = restore.load_policy(run)
-        return _Playing(run.algo, best.members([run.best]), max(run.target_returns))
-    if name not in players.PLAYERS and ("/" in name or "." in name):
-        raise InputError(f"--policy: there is no run {name}")
-    return _Playing(*players.read(name, env, where), target=0.0)
 
 
 def split(steps: Steps) -> list[Episode]:

@@ -14,6 +14,7 @@ from rlp.commands.learn import finish, refuse_others
 from rlp.errors import InputError
 from rlp.runs import Run
 from rlp.training import online_start
+from rlp.training.guide import Guidance
 from rlp.training.online_start import FineTuning, FineTuningPlan, Handling
 
 KIND = "fine-tuning"
@@ -36,7 +37,7 @@ def finetune(given: cli.Given) -> Run:
             if Path(ready.run.record["settings"]["source"]) != source:
                 raise InputError(f"{handling.resume} did not begin from {source}")
         else:
-            values = cli.parse_values((FineTuning, FineTuningPlan), given)
+            values = cli.parse_values((FineTuning, FineTuningPlan, Guidance), given)
             ready = online_start.begin_from(source, values, held)
         return finish(ready, handling, f"python -m rlp.finetune {source}")
 
@@ -44,7 +45,7 @@ def finetune(given: cli.Given) -> Run:
 def main(argv: Sequence[str] | None = None) -> None:
     """The command line."""
     doc = "Goes on online with the members of an offline run, on its data and what they collect."
-    flags = (Source, FineTuning, FineTuningPlan, Handling)
+    flags = (Source, FineTuning, FineTuningPlan, Guidance, Handling)
     cli.main("python -m rlp.finetune", cli.Command(finetune, flags, doc), argv)
 
 

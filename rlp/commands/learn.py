@@ -15,6 +15,7 @@ from rlp.commands.train import values_of
 from rlp.errors import InputError
 from rlp.runs import Run
 from rlp.training import experiment, online_start
+from rlp.training.guide import Guidance
 from rlp.training.online_start import Handling, Ready, Settings
 from rlp.training.plan import Plan, Watch
 
@@ -43,7 +44,7 @@ def learn(algo_name: str, given: cli.Given) -> Run:
             if (ready.run.record["algo"], ready.run.record["env"]) != (algo_name, env_name):
                 raise InputError(f"{handling.resume} is not a run of {algo_name} in {env_name}")
         else:
-            values = values_of(algo_name, given, (Settings, Plan))
+            values = values_of(algo_name, given, (Settings, Plan, Guidance))
             ready = online_start.begin(algo_name, env_name, values, held)
         return finish(ready, handling, again)
 
@@ -87,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     commands = {
         name: cli.Command(
             run=lambda given, name=name: learn(name, given),
-            flags=(Where, Settings, Plan, Handling, algo.Config),
+            flags=(Where, Settings, Plan, Guidance, Handling, algo.Config),
             doc=(algo.__doc__ or "").splitlines()[0],
         )
         for name, algo in ALGOS.items()

@@ -3,6 +3,9 @@
 Each environment has rows of its own, which it fills episode after episode, whatever their lengths;
 when they are full, it begins again at the first, and the oldest steps give way. An episode's rows
 follow each other. All of it is part of the compiled program.
+
+Batches are drawn from all steps, or from some that are chosen when they are stored: the others are
+there, too, but nothing is learned from them.
 """
 
 import math
@@ -48,10 +51,11 @@ class Replay(NamedTuple):
     timestep: jax.Array  # [num_envs] int32: steps of the episode so far
     num_rounds: jax.Array  # [] int32: how often all environments took a step
     first_round: jax.Array  # [] int32: the oldest of which all steps are there
+    chosen_before: jax.Array | None = None  # [rows_per_env] int32: by round; None: all are chosen
 
 
-def empty_replay(layout: Layout, spec: Spec, num_members: int) -> Replay:
-    """Returns replays [M] without transitions."""
+def empty_replay(layout: Layout, spec: Spec, num_members: int, chooses: bool = False) -> Replay:
+    """Returns replays [M] without transitions; `chooses` if not all are to be drawn."""
 
     def full(*shape: int, value: float = 0, dtype: Any = jnp.float32) -> jax.Array:
         return jnp.full((num_members, *shape), value, dtype)
@@ -85,21 +89,24 @@ def empty_replay(layout: Layout, spec: Spec, num_members: int) -> Replay:
         timestep=full(envs, dtype=integer),
         num_rounds=full(dtype=integer),
         first_round=full(dtype=integer),
+        chosen_before=full(layout.rows_per_env, dtype=integer) if chooses else None,
     )
 
 
-def insert(replay: Replay, layout: Layout, new: Transition) -> Replay:
+def insert(
+    replay: Replay, layout: Layout, new: Transition, chosen: jax.Array | bool = True
+) -> Replay:
     """Returns one member's replay with a new transition of each environment, [num_envs, ...].
 
-    The return to go of a step is not known until its episode ends: see `end_episodes`.
+    The return to go of a step is not known until its episode ends: see `end_episodes`. Of a replay
+    that chooses, batches are drawn from those that are `chosen` [num_envs] only.
     """
     data, envs = replay.data, jnp.arange(layout.num_envs)
     rows = envs * layout.rows_per_env + replay.row
     written = jnp.concatenate([rows, rows + 1])  # the states, and what follows them
     lost = jnp.where(data.is_step[written], replay.round_of[written] + 1, 0)
     first_round = jnp.maximum(replay.first_round, jnp.max(lost))
-    places = replay.num_rounds % layout.rows_per_env * layout.num_envs + envs
-    num_steps = (replay.num_rounds + 1 - first_round) * layout.num_envs
+    places, first, num_steps, chosen_before = _index(replay, layout, first_round, chosen)
     size = jnp.abs(new.reward)
     mean_size = data.sum_abs_reward / jnp.maximum(data.num_steps, 1)  # of all that was seen
     mean_size += (jnp.mean(size) - mean_size) / (replay.num_rounds + 1)
@@ -117,9 +124,9 @@ def insert(replay: Replay, layout: Layout, new: Transition) -> Replay:
         return_to_go=data.return_to_go.at[rows].set(NOT_KNOWN),
         episode_return=data.episode_return.at[rows].set(NOT_KNOWN),
         value_floor=data.value_floor.at[rows].set(NOT_KNOWN),
-        transition_rows=data.transition_rows.at[places].set(rows),
-        step_rows=data.step_rows.at[places].set(rows),
-        first=first_round % layout.rows_per_env * layout.num_envs,
+        transition_rows=data.transition_rows.at[places].set(rows, mode="drop"),
+        step_rows=data.step_rows.at[places].set(rows, mode="drop"),
+        first=first,
         num_transitions=num_steps,
         num_steps=num_steps,
         max_abs_reward=jnp.maximum(data.max_abs_reward, size.max()),
@@ -134,7 +141,29 @@ def insert(replay: Replay, layout: Layout, new: Transition) -> Replay:
         timestep=replay.timestep + 1,
         num_rounds=replay.num_rounds + 1,
         first_round=first_round,
+        chosen_before=chosen_before,
     )
+
+
+def _index(
+    replay: Replay, layout: Layout, first_round: jax.Array, chosen: jax.Array | bool
+) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array | None]:
+    """Returns where the index gets the new rows [num_envs], its first entry and their number.
+
+    And how many steps were chosen before each round: they follow each other in the index.
+    """
+    envs, number = jnp.arange(layout.num_envs), replay.num_rounds
+    if replay.chosen_before is None:
+        places = number % layout.rows_per_env * layout.num_envs + envs
+        first = first_round % layout.rows_per_env * layout.num_envs
+        return places, first, (number + 1 - first_round) * layout.num_envs, None
+    before = replay.chosen_before[replay.first_round % layout.rows_per_env] + replay.data.num_steps
+    chosen_before = replay.chosen_before.at[number % layout.rows_per_env].set(before)
+    flags = jnp.broadcast_to(chosen, envs.shape)
+    order = before + jnp.cumsum(flags) - 1
+    places = jnp.where(flags, order % layout.num_rows, layout.num_rows)  # others: nowhere
+    oldest = chosen_before[first_round % layout.rows_per_env]
+    return places, oldest % layout.num_rows, before + flags.sum() - oldest, chosen_before
 
 
 def end_episodes(

@@ -133,7 +133,6 @@ def restore(directory: Path, step: int, like: T) -> T:
     if damage := _damage(directory / str(step)):
         raise InputError(_damaged(directory, step, damage))
     where = f"{directory}/{step}"
-    template: Any = like
     wanted = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), _fields(like))
     with _manager(directory) as manager:
         try:
@@ -143,7 +142,7 @@ def restore(directory: Path, step: int, like: T) -> T:
             if wrong:
                 raise InputError(f"{where} is not a checkpoint of this run: {wrong}")
             found = manager.restore(step, args=ocp.args.StandardRestore(wanted))
-            return template._replace(**found)
+            return _filled(like, found)
         except InputError:
             raise
         except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
@@ -168,8 +167,26 @@ def differences(wanted: Any, found: Any) -> str:
 
 
 def _fields(saved: Any) -> dict[str, Any]:
-    """Returns the fields of a NamedTuple that it has."""
-    return {name: value for name, value in saved._asdict().items() if value is not None}
+    """Returns the fields of a NamedTuple that it has, and of those among them that lack some."""
+    return {
+        name: _fields(value) if _lacks_some(value) else value
+        for name, value in saved._asdict().items()
+        if value is not None
+    }
+
+
+def _filled(like: Any, found: dict[str, Any]) -> Any:
+    """Returns the NamedTuple that `_fields` were found of; what is not there is as in `like`."""
+    values = {
+        name: _filled(getattr(like, name), value) if _lacks_some(getattr(like, name)) else value
+        for name, value in found.items()
+    }
+    return like._replace(**values)
+
+
+def _lacks_some(value: Any) -> bool:
+    """Returns whether this is a NamedTuple of which fields are None, which Orbax would count."""
+    return hasattr(value, "_fields") and any(each is None for each in value)
 
 
 def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:

@@ -135,6 +135,7 @@ class Collection(Record):
     """The config.json of what learns online."""
 
     plan: dict
+    guidance: NotRequired[dict]  # of runs with a guide
     action_bounds: NotRequired[ActionBounds | None]
     origin: NotRequired[Known | None]
     target_returns: NotRequired[Known]

@@ -88,7 +88,7 @@ def learn(ready: Ready, show: Callable[[], Terminal], watch: Watch | None = None
         )
         terminal.say(f"{run.record['algo']} in {name}{logged}  {run.size}")
         terminal.say(f"run   {run.directory}")
-        ended = online.fit(run, plan, env, eval_env, ready.start, terminal, watch)
+        ended = online.fit(run, plan, env, eval_env, ready.start, terminal, watch, ready.guidance)
         if not ended.signal:
             _conclude_online(run, eval_env, run.diverged(ended.diverged), terminal)
     return ended

@@ -28,6 +28,7 @@ from rlp.evaluation.rollout import Taken, by_member
 from rlp.runs import Run, checkpoint
 from rlp.runs.checkpoint import Saved
 from rlp.training import population
+from rlp.training.guide import Guidance, Guide
 from rlp.training.plan import Plan, Start, Watch
 from rlp.training.population import Alarms
 from rlp.types import (
@@ -54,6 +55,9 @@ class Progress(NamedTuple):
     episode: np.ndarray  # [M * num_envs] int32, the number of the one that goes on
     collected: np.ndarray  # [M * num_envs], return of the one before, or NaN
     memory: Memory | None = None  # [M, num_envs]; None where policies remember nothing
+    guide: Any = (
+        None  # where there is one: in which environments it acted [M, num_envs], its memory
+    )
 
 
 @partial(
@@ -73,18 +77,21 @@ def learn(
     offline: Dataset | None,
     normalizer: Normalizer,
     new: Transition,
+    chosen: jax.Array | bool,
     first_step: jax.Array,
     offline_share: float,
 ) -> tuple[State, Replay, Metrics, Alarms]:
     """Returns states and replays after storing `new` [M, num_envs, ...] and `num_updates` updates.
 
-    The updates are of the algorithm's last phase. `states` and `replays` are donated.
+    The updates are of the algorithm's last phase, on the steps that are `chosen` [M, num_envs], in
+    replays that choose. `states` and `replays` are donated.
     """
     seen = jax.vmap(jax.vmap(partial(normalize, normalizer)))
     new = new._replace(
         observation=seen(new.observation), next_observation=seen(new.next_observation)
     )
-    replays = jax.vmap(lambda replay, new: insert(replay, layout, new))(replays, new)
+    chosen = jnp.broadcast_to(chosen, new.reward.shape)
+    replays = jax.vmap(lambda *each: insert(each[0], layout, *each[1:]))(replays, new, chosen)
     if num_updates == 0:
         return states, replays, {}, {}
     sources = Sources(offline=offline, replay=replays.data, offline_share=offline_share)
@@ -106,7 +113,14 @@ class Learner:
     """Members that act and learn, round after round."""
 
     def __init__(
-        self, run: Run, plan: Plan, env: VectorEnv, start: Start, watch: Watch, terminal: Terminal
+        self,
+        run: Run,
+        plan: Plan,
+        env: VectorEnv,
+        start: Start,
+        watch: Watch,
+        terminal: Terminal,
+        guidance: Guidance,
     ) -> None:
         """Begins anew, or where the run's last checkpoint is."""
         self.run, self.plan, self.env, self.watch = run, plan, env, watch
@@ -127,12 +141,15 @@ class Learner:
         self._last: Transition | None = None
         self._has_ended = np.zeros(env.num_envs, bool)
         self._reward = np.zeros(env.num_envs)
-        self.replays = empty_replay(self.layout, run.spec, len(run.seeds))
+        only_guides = guidance.guide_only
+        self.replays = empty_replay(self.layout, run.spec, len(run.seeds), chooses=only_guides)
+        self._guide = Guide(guidance, plan, env, run, self.members.keys) if guidance.guide else None
         self._targets = jnp.full(plan.num_envs, max(run.target_returns), jnp.float32)
         self._memory = policy.start(run.algo, run.spec, self.actors(), self._targets)
         if not self._restore(terminal):
             self._observation = env.reset(self._seeds(range(env.num_envs)))
             watch.begin(env, range(env.num_envs))
+        self.heed_evaluations()
 
     @property
     def step(self) -> int:
@@ -145,10 +162,17 @@ class Learner:
         params = self._acting_part(configs, self.members.states)
         return Policy(configs, params, self.normalizer, self._origin)
 
+    def heed_evaluations(self) -> None:
+        """Reads how good the members were, by which a guide's rate may fall."""
+        if self._guide:
+            self._guide.evaluations = self.run.evaluations(self.step)
+
     def take_round(self) -> None:
         """Takes a step in every environment, and learns from the one before meanwhile."""
         action = self._actions()
         self._learn()
+        if self._guide:
+            action = self._guide.act(action, self._observation, self._reward, self.round)
         outcome = self.env.step(action)
         taken = Taken(self._observation, action, outcome, np.ones(self.env.num_envs, bool))
         self.watch.take(self.env, taken, self.round)
@@ -176,6 +200,8 @@ class Learner:
         collected = self._collected.reshape(len(self.run.seeds), -1)
         if not np.isnan(collected).any():
             metrics["collected_return"] = collected.mean(axis=1)
+        if self._guide:
+            metrics["guide_rate"] = self._guide.rates(self.round)
         return metrics, alarms
 
     def save(self) -> None:
@@ -186,7 +212,7 @@ class Learner:
         remembers = jax.tree.leaves(self._memory)
         progress = Progress(
             self.replays, self._last, self._has_ended, self._episode, self._collected,
-            self._memory if remembers else None,
+            self._memory if remembers else None, self._guide and self._guide.saved,
         )  # fmt: skip
         checkpoint.save(self.run.directory / "replays", self.step, progress)
 
@@ -215,7 +241,8 @@ class Learner:
         """Stores the last round and makes the updates that it pays for, on the device."""
         if self._last is None:
             return
-        run, plan, number = self.run, self.plan, self.round - 1 - self.plan.num_idle_rounds
+        run, plan, taken = self.run, self.plan, self.round - 1
+        number = taken - plan.num_idle_rounds
         num_updates = round(plan.updates_per_round) if number >= 0 else 0
         first_step = max(number, 0) * num_updates
         states, self.replays, *found = learn(
@@ -230,6 +257,7 @@ class Learner:
             self.offline,
             self.normalizer,
             self._last,
+            self._guide.acted if self._guide and taken >= plan.num_random_rounds else True,
             jnp.int32(first_step),
             self._offline_share,
         )
@@ -248,8 +276,10 @@ class Learner:
         self._observation = self.env.reset(self._seeds(which), which)
         self._reward = np.where(self._has_ended, 0, self._reward)
         self.watch.begin(self.env, which)
+        begins = jnp.asarray(self._has_ended.reshape(len(self.run.seeds), -1))
+        if self._guide:
+            self._guide.restart(begins)
         if jax.tree.leaves(self._memory):
-            begins = jnp.asarray(self._has_ended.reshape(len(self.run.seeds), -1))
             self._memory = policy.restart(
                 self.run.algo, self._spec, self.actors(), self._targets, self._memory, begins
             )
@@ -279,6 +309,7 @@ class Learner:
             self.replays, _no_transitions(len(run.seeds), self.plan.num_envs, self._spec),
             self._has_ended, self._episode, self._collected,
             self._memory if jax.tree.leaves(self._memory) else None,
+            self._guide and self._guide.saved,
         )  # fmt: skip
         found = checkpoint.restore(run.directory / "replays", step, like)
         self.members = self.members._replace(states=saved.states)
@@ -286,6 +317,8 @@ class Learner:
         self.replays, self._last = found.replays, found.last
         self._has_ended, self._episode, self._collected = map(np.asarray, found[2:5])
         self._memory = self._memory if found.memory is None else found.memory
+        if self._guide:
+            self._guide.restore(found.guide)
         self.watch.resume(step, step if run.is_evaluated(step) else step - 1)
         self._repeat_episodes()
         return True

@@ -10,6 +10,7 @@ from rlp.envs import VectorEnv
 from rlp.runs import Run
 from rlp.runs.metrics import MetricsLog
 from rlp.system.signals import stop_requests
+from rlp.training.guide import NO_GUIDE, Guidance
 from rlp.training.learner import Learner
 from rlp.training.offline import Ended, evaluate_members
 from rlp.training.plan import Plan, Start, Watch
@@ -23,6 +24,7 @@ def fit(
     start: Start,
     terminal: Terminal,
     watch: Watch | None = None,
+    guidance: Guidance = NO_GUIDE,
 ) -> Ended:
     """Learns to the end of the plan, from the last checkpoint where there is one.
 
@@ -34,12 +36,13 @@ def fit(
         start: what the members begin with, where there is no checkpoint.
         terminal: shows how it goes.
         watch: is called as it goes on.
+        guidance: who acts at first.
 
     Returns:
         How it ended; it can be resumed either way.
     """
     watch = watch or Watch()
-    learner = Learner(run, plan, env, start, watch, terminal)
+    learner = Learner(run, plan, env, start, watch, terminal, guidance)
     if learner.step:
         terminal.say(f"going on from step {learner.step:,}")
     end = plan.num_rounds * plan.num_envs
@@ -94,6 +97,7 @@ class _Rounds:
             self._log, self._run, self._terminal, self._eval_env, learner.actors(), learner.step,
             self._plan.num_episodes, learner.diverged, "step",
         )  # fmt: skip
+        learner.heed_evaluations()
         self._start_clock()
 
     def after_one(self, is_last: bool) -> None:

@@ -15,13 +15,15 @@ from rlp.config import Name, NonNegativeFloat, Positive, PositiveFloat, Share
 from rlp.data.dataset import fit_normalizer, make_dataset, unit_normalizer
 from rlp.data.episodes import EpisodeSet, fingerprint
 from rlp.data.replay import empty_replay
+from rlp.envs import Bounds
 from rlp.errors import InputError
 from rlp.runs import Run, records
 from rlp.runs.checkpoint import Saved
 from rlp.system import memory
 from rlp.system.lock import locked
-from rlp.training import population, restore
+from rlp.training import guide, population, restore
 from rlp.training import start as offline_start
+from rlp.training.guide import NO_GUIDE, Guidance
 from rlp.training.plan import Plan, Start
 from rlp.training.start import COMMANDS, Values, choose_configs, part_of
 from rlp.types import UNKNOWN, Spec, needs_episodes
@@ -63,6 +65,13 @@ class Begun(FineTuning):
 
 
 @dataclass(frozen=True)
+class Guided(Guidance):
+    """A guide as a record has it."""
+
+    guide_step: int = 0  # of a run that is one: its last checkpoint's
+
+
+@dataclass(frozen=True)
 class FineTuningPlan(Plan):
     """The learning."""
 
@@ -88,6 +97,7 @@ class Ready(NamedTuple):
     run: Run
     plan: Plan
     start: Start
+    guidance: Guidance = NO_GUIDE
 
 
 def begin(
@@ -112,6 +122,7 @@ def begin(
     if "num_updates" in values:
         raise InputError("--num_updates: online it follows from --num_steps and --updates_per_step")
     settings, plan = part_of(Settings, values), part_of(Plan, values)
+    guidance = part_of(Guidance, values)
     known = presets(ALGOS[algo_name])
     settings = replace(
         settings, preset=settings.preset or ("paper" if "paper" in known else next(iter(known)))
@@ -140,11 +151,12 @@ def begin(
         "target_returns": [settings.target_return],
         "spec": records.spec_record(spec),
         **_data_record(data_set, settings.dataset),
+        **_guidance_record(guidance, plan, env_name),
         **more,
     }
     name = settings.name or runs.default_name(algo_name, envs.plain_name(env_name))
     run = _create(Path(settings.runs) / name, record, held)
-    return Ready(run, plan, _start(run, data_set))
+    return Ready(run, plan, _start(run, data_set), guidance)
 
 
 def begin_from(source: Path, values: Values, held: ExitStack) -> Ready:
@@ -159,6 +171,7 @@ def begin_from(source: Path, values: Values, held: ExitStack) -> Ready:
         InputError: if what is asked for cannot be.
     """
     settings, plan = part_of(FineTuning, values), part_of(FineTuningPlan, values)
+    guidance = part_of(Guidance, values)
     old = runs.load(source)
     if "schedule" not in old.record:
         raise InputError(f"{source} is no offline run; go on with python -m rlp.learn --resume")
@@ -184,10 +197,11 @@ def begin_from(source: Path, values: Values, held: ExitStack) -> Ready:
         "env": env_name,
         "spec": records.spec_record(spec),
         **copied,
+        **_guidance_record(guidance, plan, env_name, old.action_bounds),
     }
     name = settings.name or runs.default_name("finetune", old.directory.name)
     start = _start_from(old, configs, saved, settings)
-    return Ready(_create(Path(settings.runs) / name, record, held), plan, start)
+    return Ready(_create(Path(settings.runs) / name, record, held), plan, start, guidance)
 
 
 def go_on(directory: Path, held: ExitStack, kind: str = "") -> Ready:
@@ -203,7 +217,7 @@ def go_on(directory: Path, held: ExitStack, kind: str = "") -> Ready:
         command = COMMANDS[found]
         raise InputError(f"{directory} is a {found}; go on with python -m rlp.{command}")
     held.enter_context(locked(directory))
-    plan = run.part("plan", Plan)
+    plan, guidance = run.part("plan", Plan), _guidance_of(run)
     if kind == "fine-tuning":
         begun = run.part("settings", Begun)
         old = runs.load(Path(begun.source))
@@ -212,12 +226,12 @@ def go_on(directory: Path, held: ExitStack, kind: str = "") -> Ready:
             raise InputError(
                 f"{old.directory} has gone on from update {begun.source_step:,} to {step:,}"
             )
-        return Ready(run, plan, _start_from(old, run.configs, saved, begun))
+        return Ready(run, plan, _start_from(old, run.configs, saved, begun), guidance)
     settings = run.part("settings", Settings)
     data_set = data.load(settings.dataset) if settings.dataset else None
     if data_set:
         offline_start.check_same(run, data_set, settings.dataset)
-    return Ready(run, plan, _start(run, data_set))
+    return Ready(run, plan, _start(run, data_set), guidance)
 
 
 def _start(run: Run, data_set: EpisodeSet | None) -> Start:
@@ -271,6 +285,36 @@ def _spec(
     if old.spec.action.kind != kind:
         raise InputError(f"{old.directory} learned {old.spec.action.kind} actions, not {kind} ones")
     return old.spec._replace(max_episode_steps=spec.max_episode_steps)
+
+
+def _guidance_record(
+    guidance: Guidance, plan: Plan, env_name: str, bounds: Bounds | None = None
+) -> dict[str, Any]:
+    """Returns what a record says of a guide, nothing where there is none.
+
+    Raises:
+        InputError: if it cannot act, or its rate cannot fall.
+    """
+    if guidance == NO_GUIDE:
+        return {}
+    guide.check(guidance, plan, envs.make(env_name, 1, bounds), env_name)
+    return {"guidance": asdict(Guided(**asdict(guidance), guide_step=guide.step_of(guidance)))}
+
+
+def _guidance_of(run: Run) -> Guidance:
+    """Returns how a run is guided.
+
+    Raises:
+        InputError: if its guide is not what it was.
+    """
+    if "guidance" not in run.record:
+        return NO_GUIDE
+    guided = run.part("guidance", Guided)
+    if (step := guide.step_of(guided)) != guided.guide_step:
+        raise InputError(
+            f"{guided.guide}, the guide, has gone on from {guided.guide_step:,} to {step:,}"
+        )
+    return guided
 
 
 def _check_fits(data_set: EpisodeSet, spec: Spec, env_name: str) -> None:

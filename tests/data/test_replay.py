@@ -22,9 +22,10 @@ end = jax.jit(end_episodes, static_argnames=("layout", "discount"))
 class Played:
     """Episodes of random lengths in several environments; every observation is another number."""
 
-    def __init__(self, made: Layout, seed: int) -> None:
-        self.layout, self.rng = made, np.random.default_rng(seed)
-        self.replay: Replay = jax.tree.map(lambda x: x[0], empty_replay(made, SPEC, 1))
+    def __init__(self, made: Layout, seed: int, share: float = 1) -> None:
+        self.layout, self.rng, self.share = made, np.random.default_rng(seed), share
+        replays = empty_replay(made, SPEC, 1, chooses=share < 1)
+        self.replay: Replay = jax.tree.map(lambda x: x[0], replays)
         self.count, self.rounds = 0.0, 0
         self.steps: list[dict[str, Any]] = []  # all that were ever taken
         self.now = [self._number() for _ in range(made.num_envs)]
@@ -53,7 +54,13 @@ class Played:
             for name in ("observation", "action", "reward", "discount", "next")
         ]
         columns[2:4] = [column[:, 0] for column in columns[2:4]]
-        self.replay = put(self.replay, layout=self.layout, new=Transition(*columns))
+        chosen = np.ones(len(taken), bool)
+        if self.share < 1:
+            chosen = self.rng.uniform(size=len(taken)) < self.share
+        for step, flag in zip(taken, chosen, strict=True):
+            step["chosen"] = bool(flag)
+        new = Transition(*columns)
+        self.replay = put(self.replay, layout=self.layout, new=new, chosen=jnp.asarray(chosen))
         self.rounds += 1
         self.steps += taken
         if ended.any():
@@ -74,7 +81,7 @@ class Played:
 
     def kept(self) -> list[dict[str, Any]]:
         first = int(self.replay.first_round)
-        return [step for step in self.steps if step["round"] >= first]
+        return [step for step in self.steps if step["round"] >= first and step["chosen"]]
 
 
 @settings(max_examples=25, deadline=None)
@@ -133,6 +140,22 @@ def test_batches_of_a_replay_that_went_round_are_of_one_episode_each(delayed: bo
     assert np.isfinite(segment.return_to_go).all()
     going_on = {s["observation"] for s in steps.values() if "to_go" not in s}
     assert not going_on & set(segment.observation[segment.mask][:, 0].tolist())
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10**6), rounds=st.integers(1, 60), share=st.sampled_from([0.0, 0.3]))
+def test_only_chosen_steps_are_drawn(seed: int, rounds: int, share: float):
+    played = Played(Layout(num_envs=2, rows_per_env=14, longest=5), seed, share)
+    for _ in range(rounds):
+        played.round()
+    data, kept = jax.device_get(played.replay.data), played.kept()
+    assert int(data.num_transitions) == int(data.num_steps) == len(kept)
+    rows = data.transition_rows[(data.first + np.arange(len(kept))) % len(data.transition_rows)]
+    expected = [step["observation"] for step in kept]
+    np.testing.assert_array_equal(data.observation[rows, 0], np.array(expected, np.float32))
+    if kept:
+        batch = sample_transitions(Sources(replay=data), jax.random.key(seed), 30)
+        assert set(np.asarray(batch.observation[:, 0])) <= set(np.array(expected, np.float32))
 
 
 def test_episodes_of_one_length_fill_the_rows():

@@ -1,0 +1,231 @@
+"""A guide: who acts instead of learners, at first always and then ever more seldom.
+
+They learn from good steps before they take any of their own. In every step of every environment it
+is the guide that acts with a probability, the rate, which falls from 1 to 0: planner-greedy
+exploration (hanshuo-shuo/plan_ep), and with a run as the guide the random switching of jump-start
+RL (2204.02372, appendix A.6). Evaluations are without it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rlp import envs, runs
+from rlp.envs import Bounds, VectorEnv
+from rlp.envs.jax_env import JaxEnv, JaxVector
+from rlp.errors import InputError
+from rlp.evaluation import players, policy
+from rlp.evaluation.policy import Actor, Policy
+from rlp.evaluation.rollout import by_member
+from rlp.runs import Run
+from rlp.training import restore
+from rlp.training.plan import Plan
+from rlp.types import Memory, Spec
+
+ACTING, TURNS = 0x677569, 0x747572  # folded into keys: other streams than the learners'
+LEAST = 0.01  # rate at the end of an exponential fall, before it is 0
+NUM_FALLS = 10  # of a rate that falls by performance
+
+Evaluations = Sequence[dict[str, Any]]  # as `Run.evaluations` has them
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """The guide."""
+
+    guide: str = ""  # who acts at first: a run, or planner or goal in BotEvade; empty: nobody
+    guide_fall: Literal["linear", "exponential", "performance"] = "linear"  # of its rate, from 1
+    guide_steps: int = 0  # steps of each member until it is 0; 0: all
+    guide_only: bool = False  # learn from the guide's steps, and the first random ones, only
+
+
+NO_GUIDE = Guidance()
+
+
+class Playing(NamedTuple):
+    """Who acts, and how: one policy."""
+
+    actor: Actor
+    policy: Policy
+    target: float  # return to aim for
+
+
+def playing(name: str, spec: Spec, env: JaxEnv | None, where: str) -> Playing:
+    """Returns the best member of a run, or a player that learned nothing.
+
+    Args:
+        name: a run's directory, or a player of `rlp.evaluation.players`.
+        spec: what the environment has.
+        env: the environment, if it is one in JAX.
+        where: its name.
+
+    Raises:
+        InputError: if there is no such run or player, or it acts elsewhere.
+    """
+    if Path(name).is_dir():
+        run = runs.load(Path(name))
+        if (run.spec.observation, run.spec.action) != (spec.observation, spec.action):
+            raise InputError(f"{name} was trained for other observations or actions than {where}")
+        best, _ = restore.load_policy(run)
+        return Playing(run.algo, best.members([run.best]), max(run.target_returns))
+    if name not in players.PLAYERS and ("/" in name or "." in name):
+        raise InputError(f"there is no run {name}")
+    if env is None:
+        raise InputError(f"{where}: a simulator, where only a run can act, not {name}")
+    return Playing(*players.read(name, env, where), target=0.0)
+
+
+def find(name: str, env: VectorEnv, where: str) -> Playing:
+    """Returns the guide in the environments of learners.
+
+    Raises:
+        InputError: if there is none, or -1 and 1 are other actions to it than to the learners.
+    """
+    if Path(name).is_dir():
+        units, space = runs.load(Path(name)).units, env.action_space
+        if isinstance(space, Bounds) and not (units and np.array_equal(units, space)):
+            raise InputError(f"{name}: its actions have other bounds than the learners' in {where}")
+    return playing(name, envs.spec_of(env), env.env if isinstance(env, JaxVector) else None, where)
+
+
+def check(guidance: Guidance, plan: Plan, env: VectorEnv, where: str) -> None:
+    """Checks that there is the guide, that it fits the environment, and that its rate can fall.
+
+    Raises:
+        InputError: if not.
+    """
+    if not guidance.guide:
+        raise InputError("--guide_fall, --guide_steps, --guide_only: of whom? Give --guide=NAME")
+    idle, end = plan.num_idle_rounds * plan.num_envs, guidance.guide_steps or plan.num_steps
+    if not idle < end <= plan.num_steps:
+        raise InputError(
+            f"--guide_steps={guidance.guide_steps}: must be above the {idle:,} steps before the "
+            f"first update, and at most --num_steps={plan.num_steps}"
+        )
+    if guidance.guide_only and plan.capacity:
+        raise InputError("--guide_only: the guide's steps are kept to the end; leave --capacity")
+    find(guidance.guide, env, where)
+
+
+def step_of(guidance: Guidance) -> int:
+    """Returns how far the run has learned that is the guide; 0 where it is none.
+
+    Raises:
+        InputError: if it has no checkpoint.
+    """
+    directory = Path(guidance.guide)
+    return restore.load(runs.load(directory))[1] if directory.is_dir() else 0
+
+
+class Guide:
+    """The guide of all members, in all their environments."""
+
+    def __init__(
+        self, guidance: Guidance, plan: Plan, env: VectorEnv, run: Run, keys: jax.Array
+    ) -> None:
+        """Begins with the episodes of all environments.
+
+        Args:
+            guidance: who it is.
+            plan: of the learning.
+            env: the environments of all members.
+            run: of the learners.
+            keys: of the members [M].
+        """
+        self._plan, self._guidance, self._spec = plan, guidance, run.spec
+        self._actor, one, target = find(guidance.guide, env, run.record["env"])
+        self._policy = one.members([0] * len(keys))
+        self._targets = jnp.full(plan.num_envs, target)
+        self._keys, self._turn_keys = (
+            jax.vmap(partial(jax.random.fold_in, data=stream))(keys) for stream in (ACTING, TURNS)
+        )
+        self.memory = policy.start(self._actor, self._spec, self._policy, self._targets)
+        self.acted = np.zeros((len(keys), plan.num_envs), bool)  # in the last round
+        self.evaluations: Evaluations = ()  # of all members until now
+
+    def rates(self, number: int) -> np.ndarray:
+        """Returns how likely it is to act in round `number`, of each member [M] float32."""
+        plan, num_members = self._plan, len(self._keys)
+        if number < plan.num_random_rounds:
+            return np.zeros(num_members, np.float32)
+        first, step = plan.num_idle_rounds * plan.num_envs, number * plan.num_envs
+        last = self._guidance.guide_steps or plan.num_steps
+        share = max(step - first, 0) / (last - first)
+        if share >= 1:
+            return np.zeros(num_members, np.float32)
+        if self._guidance.guide_fall == "performance":
+            falls = [num_falls(each) for each in _returns(self.evaluations, num_members)]
+            return np.maximum(1 - np.array(falls, np.float32) / NUM_FALLS, 0)
+        rate = 1 - share if self._guidance.guide_fall == "linear" else LEAST**share
+        return np.full(num_members, rate, np.float32)
+
+    def act(
+        self, action: np.ndarray, observation: np.ndarray, reward: np.ndarray, number: int
+    ) -> np.ndarray:
+        """Returns the actions [M * num_envs, A] of round `number`: its own, or the learners'."""
+        rates = self.rates(number)
+        if number >= self._plan.num_random_rounds and not rates.any():  # nor will it act again
+            self.acted[:] = False
+            return action
+        own, self.memory, acted = _act(
+            self._actor, self._policy, self.memory,
+            by_member(observation - np.asarray(self._policy.origin), len(self._keys)),
+            by_member(reward, len(self._keys)), self._keys, self._turn_keys, number, rates,
+        )  # fmt: skip
+        self.acted = np.array(acted)
+        return np.where(self.acted.reshape(-1, 1), np.asarray(own).reshape(action.shape), action)
+
+    def restart(self, begins: jax.Array) -> None:
+        """Begins new episodes in some environments [M, num_envs] bool."""
+        self.memory = policy.restart(
+            self._actor, self._spec, self._policy, self._targets, self.memory, begins
+        )
+
+    @property
+    def saved(self) -> tuple[Any, ...]:
+        """What goes on from here; empty trees are not saved."""
+        return (self.acted, self.memory) if jax.tree.leaves(self.memory) else (self.acted,)
+
+    def restore(self, saved: tuple[Any, ...]) -> None:
+        """Goes on from what was saved."""
+        self.acted = np.asarray(saved[0])
+        self.memory = saved[1] if len(saved) > 1 else self.memory
+
+
+@partial(jax.jit, static_argnames="actor")
+def _act(
+    actor: Actor,
+    guide: Policy,
+    memory: Memory,
+    observation: jax.Array,
+    reward: jax.Array,
+    keys: jax.Array,
+    turn_keys: jax.Array,
+    number: jax.Array | int,
+    rates: jax.Array,
+) -> tuple[jax.Array, Memory, jax.Array]:
+    """Returns actions [M, num_envs, A], memories, and in which environments it is to act."""
+    action, memory = policy.act(actor, guide, memory, observation, reward, keys, number)
+
+    def draw(key: jax.Array, rate: jax.Array) -> jax.Array:
+        return jax.random.uniform(jax.random.fold_in(key, number), reward.shape[1:]) < rate
+
+    return action, memory, jax.vmap(draw)(turn_keys, rates)
+
+
+def num_falls(returns: Sequence[float]) -> int:
+    """Returns how many evaluations were at least as good as all before them, after the first."""
+    best = np.maximum.accumulate(returns)
+    return int(np.sum(np.asarray(returns)[1:] >= best[:-1]))
+
+
+def _returns(evaluations: Evaluations, num_members: int) -> list[list[float]]:
+    """Returns the mean returns of each member's evaluations, in their order."""
+    means = [float(np.mean(np.array(each["returns"], float))) for each in evaluations]
+    return [means[number::num_members] for number in range(num_members)]
