@@ -33,6 +33,7 @@ from rlp.pages import comparison
 from rlp.pages.comparison import Comparison
 from rlp.runs import Run, records
 from rlp.training import experiment, online_start, restore
+from rlp.training.guide import Guidance
 from rlp.training.offline import Ended, OnLog, Schedule, no_log
 from rlp.training.plan import Plan
 from rlp.training.start import Handling, Settings
@@ -118,7 +119,7 @@ def learn(
         FloatingPointError: if no member is left.
     """
     name = algo if isinstance(algo, str) else algos.register(algo)
-    classes = (online_start.Settings, Plan)
+    classes = (online_start.Settings, Plan, Guidance)
     values = _values(name, settings, classes) | {"num_seeds": _count("seeds", seeds)}
     with ExitStack() as held:
         return _learn(online_start.begin(name, env, values, held), progress)
@@ -141,7 +142,7 @@ def finetune(
         FloatingPointError: if no member is left.
     """
     source = _load(directory, algo).directory
-    classes = (online_start.FineTuning, online_start.FineTuningPlan)
+    classes = (online_start.FineTuning, online_start.FineTuningPlan, Guidance)
     values = _checked(settings, classes)
     with ExitStack() as held:
         return _learn(online_start.begin_from(source, values, held), progress)

@@ -36,6 +36,17 @@ class Comparison(NamedTuple):
         """What a reader must know before comparing."""
         return words.notes(self.sections, self.left_out)
 
+    @property
+    def title(self) -> str:
+        """What the page is called."""
+        count = len({entry.run.directory for entry in self.entries})
+        return f"{count} runs side by side" if count > 1 else self.entries[0].name
+
+    def _repr_html_(self) -> str:
+        """Returns the page as a notebook shows it, in a frame."""
+        shown = pictures.drawn(self.sections, self.entries, ("svg",))
+        return html.frame(page(self.title, self, shown), self.title)
+
 
 def compare(paths: Sequence[str | Path]) -> Comparison:
     """Returns runs side by side.
@@ -66,9 +77,7 @@ def write(comparison: Comparison, directory: Path) -> Path:
             for kind, content in picture.files.items():
                 with files.whole(folder / "figures" / f"{picture.stem(number)}.{kind}") as file:
                     file.write(content)
-        count = len({entry.run.directory for entry in comparison.entries})
-        title = f"{count} runs side by side" if count > 1 else comparison.entries[0].name
-        files.write_text(folder / "index.html", page(title, comparison, shown))
+        files.write_text(folder / "index.html", page(comparison.title, comparison, shown))
     return directory / "index.html"
 
 

@@ -75,6 +75,14 @@ def page(title: str, parts: Iterable[Html]) -> str:
     return PAGE.format(title=escape(title), style=STYLE, parts="\n".join(parts))
 
 
+def frame(page: str, title: str) -> Html:
+    """Returns a page as a part of another, whose style it neither has nor changes."""
+    return Html(
+        f'<iframe title="{escape(title)}" srcdoc="{escape(page)}" sandbox '
+        'style="width: 100%; height: 40rem; border: 1px solid #ccc"></iframe>'
+    )
+
+
 def paragraph(text: str, kind: str = "") -> Html:
     """Returns a paragraph; of kinds there are `verdict`, `note` and `faint`."""
     return Html(f'<p class="{kind}">{escape(text)}</p>' if kind else f"<p>{escape(text)}</p>")

@@ -1,6 +1,7 @@
 """What is said of runs side by side, and that the files have the figures of the json."""
 
 import csv
+import html
 import json
 import re
 from pathlib import Path
@@ -96,6 +97,17 @@ def test_all_files_have_the_figures_of_the_json(three: Path, tmp_path: Path):
     assert len(svgs) == page.count("<img ") == 6
     assert not re.search(r"(src|href)=\"(?!data:)", page)  # nothing is loaded
     assert "<script" not in page
+
+
+def test_a_notebook_shows_the_page_in_a_frame(three: Path):
+    found = rlp.compare(three)
+    shown = html.unescape(found._repr_html_())
+    assert shown.startswith('<iframe title="3 runs side by side" srcdoc="<!doctype html>')
+    assert shown.count("<iframe") == shown.count("</iframe>") == 1
+    (verdict,) = found.verdicts
+    assert verdict in html.unescape(shown)
+    raw = found._repr_html_()
+    assert raw.count('"') == 6  # of three attributes: no quote of the page ends one
 
 
 def test_what_differs_in_how_they_were_made_is_shown(three: Path):
