@@ -86,10 +86,10 @@ class JaxVector:
         self.env, self.num_envs, spec = env, num_envs, env.spec
         self.observation_dim, self.action_dim = spec.observation_dim, spec.action_dim
         self.max_episode_steps = spec.max_episode_steps
-        self._seeds = np.arange(num_envs, dtype=np.uint32)  # of the episodes
-        self._counts = np.zeros(num_envs, np.int32)  # steps of the episodes so far
+        self.seeds = np.arange(num_envs, dtype=np.uint32)  # of the episodes
+        self.counts = np.zeros(num_envs, np.int32)  # steps of the episodes so far
         self._running = np.zeros(num_envs, bool)
-        shapes = jax.eval_shape(_begin, env, self._seeds)
+        shapes = jax.eval_shape(_begin, env, self.seeds)
         self.state, self._observation = jax.tree.map(
             lambda each: jnp.zeros(each.shape, each.dtype), shapes
         )
@@ -106,17 +106,25 @@ class JaxVector:
     ) -> np.ndarray:
         """Begins new episodes, all or those of `which`, and returns the observations [N, O]."""
         numbers = np.arange(self.num_envs) if which is None else np.asarray(which, int)
-        chosen = [_following(seed) for seed in self._seeds[numbers]] if seeds is None else seeds
-        self._seeds, self._counts = self._seeds.copy(), self._counts.copy()
-        self._seeds[numbers], self._counts[numbers] = chosen, 0
+        chosen = [_following(seed) for seed in self.seeds[numbers]] if seeds is None else seeds
+        self.seeds, self.counts = self.seeds.copy(), self.counts.copy()
+        self.seeds[numbers], self.counts[numbers] = chosen, 0
         self._running = self._running.copy()
         self._running[numbers] = True
         begins = np.zeros(self.num_envs, bool)
         begins[numbers] = True
         self.state, self._observation = _begin_some(
-            self.env, self._seeds, begins, self.state, self._observation
+            self.env, self.seeds, begins, self.state, self._observation
         )
         return np.array(self._observation, np.float64)
+
+    def go_to(
+        self, state: State, observation: jax.Array, seeds: jax.Array, counts: jax.Array
+    ) -> None:
+        """Goes on in other states [N], with the seeds of their episodes and steps taken so far."""
+        self.state, self._observation = state, observation
+        self.seeds, self.counts = np.array(seeds), np.array(counts)
+        self._running = np.ones(self.num_envs, bool)
 
     def measures(self) -> dict[str, np.ndarray]:
         """Returns by what each episode is judged beside its return, [N] each."""
@@ -132,10 +140,10 @@ class JaxVector:
     def step(self, action: np.ndarray) -> Outcome:
         """Applies actions [N, A] in [-1, 1], scaled to the bounds; of choices, the largest."""
         self.state, found = _advance(
-            self.env, self.state, jnp.asarray(action, float), self._seeds, self._counts,
+            self.env, self.state, jnp.asarray(action, float), self.seeds, self.counts,
             self._running,
         )  # fmt: skip
-        self._counts = self._counts + 1
+        self.counts = self.counts + 1
         self._observation = found.observation
         self._running = self._running & ~np.asarray(found.terminated | found.truncated)
         return Outcome(

@@ -28,7 +28,7 @@ class Steps(NamedTuple):
     next_observation: jax.Array  # [T, M, N, O], of the same episode
 
 
-class _At(NamedTuple):
+class At(NamedTuple):
     """Where episodes are, [M, N, ...]."""
 
     state: State
@@ -66,13 +66,13 @@ def evaluate(
     def body(carry: Any) -> Any:
         at, running, total, time = carry
         action, memory = _act(algo, policy, at, keys, time, temperature)
-        new, found = _advance(env, at._replace(memory=memory), action)
+        new, found = advance(env, at._replace(memory=memory), action)
         state = jax_env.where(running, new.state, at.state)
         total = total + jnp.where(running, found.reward, 0)
         running &= ~(found.terminated | found.truncated)
         return new._replace(state=state), running, total, time + 1
 
-    at = _begin(algo, spec, policy, env, _of_all(policy, seeds), targets)
+    at = begin(algo, spec, policy, env, _of_all(policy, seeds), targets)
     carry = (at, jnp.ones_like(at.reward, bool), jnp.zeros_like(at.reward), jnp.int32(0))
     at, _, total, _ = jax.lax.while_loop(lambda carry: carry[1].any(), body, carry)
     return total, jax.vmap(jax.vmap(env.measures))(at.state)
@@ -98,27 +98,27 @@ def collect(
     """
     discrete = env.spec.action.kind == "discrete"
 
-    def body(at: _At, time: jax.Array) -> tuple[_At, Steps]:
+    def body(at: At, time: jax.Array) -> tuple[At, Steps]:
         action, memory = _act(algo, policy, at, keys, time, temperature)
         action = policies.explore(action, keys, time, exploration, discrete)
-        new, found = _advance(env, at._replace(memory=memory), action)
+        new, found = advance(env, at._replace(memory=memory), action)
         step = Steps(at.observation, action, *found[1:], found.observation)
         ended = found.terminated | found.truncated
-        fresh = _begin(algo, spec, policy, env, new.seed + jnp.uint32(len(seeds)), targets)
+        fresh = begin(algo, spec, policy, env, new.seed + jnp.uint32(len(seeds)), targets)
         return jax_env.where(ended, fresh, new), step
 
-    at = _begin(algo, spec, policy, env, _of_all(policy, seeds), targets)
+    at = begin(algo, spec, policy, env, _of_all(policy, seeds), targets)
     return jax.lax.scan(body, at, jnp.arange(num_steps))[1]
 
 
-def _begin(
+def begin(
     algo: Actor, spec: Spec, policy: Policy, env: JaxEnv, seeds: jax.Array, targets: jax.Array
-) -> _At:
+) -> At:
     """Returns where the episodes of seeds [M, N] begin."""
     state, observation = jax.vmap(jax.vmap(partial(jax_env.begin, env)))(seeds)
     memory = policies.start(algo, spec, policy, targets)
     reward, time = jnp.zeros(seeds.shape), jnp.zeros(seeds.shape, jnp.int32)
-    return _At(state, memory, observation, reward, seeds, time)
+    return At(state, memory, observation, reward, seeds, time)
 
 
 def _of_all(policy: Policy, seeds: jax.Array) -> jax.Array:
@@ -129,7 +129,7 @@ def _of_all(policy: Policy, seeds: jax.Array) -> jax.Array:
 def _act(
     algo: Actor,
     policy: Policy,
-    at: _At,
+    at: At,
     keys: jax.Array,
     time: jax.Array,
     temperature: jax.Array | float,
@@ -139,7 +139,7 @@ def _act(
     return policies.act(algo, policy, at.memory, centered, at.reward, keys, time, temperature)
 
 
-def _advance(env: JaxEnv, at: _At, action: jax.Array) -> tuple[_At, Timestep]:
+def advance(env: JaxEnv, at: At, action: jax.Array) -> tuple[At, Timestep]:
     """Returns where episodes are behind a step, and what it gave."""
     advance = jax.vmap(jax.vmap(partial(jax_env.advance, env)))
     state, found = advance(at.state, action, at.seed, at.time)

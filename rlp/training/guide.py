@@ -139,19 +139,24 @@ class Guide:
             keys: of the members [M].
         """
         self._plan, self._guidance, self._spec = plan, guidance, run.spec
-        self._actor, one, target = find(guidance.guide, env, run.record["env"])
-        self._policy = one.members([0] * len(keys))
-        self._targets = jnp.full(plan.num_envs, target)
-        self._keys, self._turn_keys = (
+        self.actor, one, target = find(guidance.guide, env, run.record["env"])
+        self.policy = one.members([0] * len(keys))
+        self.targets = jnp.full(plan.num_envs, target)
+        self.keys, self.turn_keys = (
             jax.vmap(partial(jax.random.fold_in, data=stream))(keys) for stream in (ACTING, TURNS)
         )
-        self.memory = policy.start(self._actor, self._spec, self._policy, self._targets)
+        self.memory = policy.start(self.actor, self._spec, self.policy, self.targets)
         self.acted = np.zeros((len(keys), plan.num_envs), bool)  # in the last round
         self.evaluations: Evaluations = ()  # of all members until now
 
+    @property
+    def end(self) -> int:
+        """The number of the round from which on it does not act."""
+        return -(-(self._guidance.guide_steps or self._plan.num_steps) // self._plan.num_envs)
+
     def rates(self, number: int) -> np.ndarray:
         """Returns how likely it is to act in round `number`, of each member [M] float32."""
-        plan, num_members = self._plan, len(self._keys)
+        plan, num_members = self._plan, len(self.keys)
         if number < plan.num_random_rounds:
             return np.zeros(num_members, np.float32)
         first, step = plan.num_idle_rounds * plan.num_envs, number * plan.num_envs
@@ -173,18 +178,19 @@ class Guide:
         if number >= self._plan.num_random_rounds and not rates.any():  # nor will it act again
             self.acted[:] = False
             return action
-        own, self.memory, acted = _act(
-            self._actor, self._policy, self.memory,
-            by_member(observation - np.asarray(self._policy.origin), len(self._keys)),
-            by_member(reward, len(self._keys)), self._keys, self._turn_keys, number, rates,
+        size = len(self.keys)
+        taken, self.memory, acted = guided(
+            self.actor, self.policy, self.memory, by_member(action, size),
+            by_member(observation - np.asarray(self.policy.origin), size),
+            by_member(reward, size), self.keys, self.turn_keys, number, rates,
         )  # fmt: skip
         self.acted = np.array(acted)
-        return np.where(self.acted.reshape(-1, 1), np.asarray(own).reshape(action.shape), action)
+        return np.asarray(taken).reshape(action.shape)
 
     def restart(self, begins: jax.Array) -> None:
         """Begins new episodes in some environments [M, num_envs] bool."""
         self.memory = policy.restart(
-            self._actor, self._spec, self._policy, self._targets, self.memory, begins
+            self.actor, self._spec, self.policy, self.targets, self.memory, begins
         )
 
     @property
@@ -199,10 +205,11 @@ class Guide:
 
 
 @partial(jax.jit, static_argnames="actor")
-def _act(
+def guided(
     actor: Actor,
     guide: Policy,
     memory: Memory,
+    action: jax.Array,
     observation: jax.Array,
     reward: jax.Array,
     keys: jax.Array,
@@ -210,13 +217,17 @@ def _act(
     number: jax.Array | int,
     rates: jax.Array,
 ) -> tuple[jax.Array, Memory, jax.Array]:
-    """Returns actions [M, num_envs, A], memories, and in which environments it is to act."""
-    action, memory = policy.act(actor, guide, memory, observation, reward, keys, number)
+    """Returns the actions of round `number` [M, num_envs, A], the learners' or the guide's.
+
+    And the guide's memories, and in which environments it acts [M, num_envs] bool.
+    """
+    own, memory = policy.act(actor, guide, memory, observation, reward, keys, number)
 
     def draw(key: jax.Array, rate: jax.Array) -> jax.Array:
         return jax.random.uniform(jax.random.fold_in(key, number), reward.shape[1:]) < rate
 
-    return action, memory, jax.vmap(draw)(turn_keys, rates)
+    acts = jax.vmap(draw)(turn_keys, rates)
+    return jnp.where(acts[..., None], own, action), memory, acts
 
 
 def num_falls(returns: Sequence[float]) -> int:

@@ -10,7 +10,6 @@ and simulators come back to where they were by taking their episodes' actions ag
 """
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -18,8 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rlp.cli.terminal import Terminal
-from rlp.data.dataset import Dataset, Normalizer, normalize
-from rlp.data.replay import Layout, Replay, empty_replay, end_episodes, insert
+from rlp.data.replay import Replay, empty_replay
 from rlp.envs import VectorEnv
 from rlp.errors import InputError
 from rlp.evaluation import policy
@@ -29,17 +27,13 @@ from rlp.runs import Run, checkpoint
 from rlp.runs.checkpoint import Saved
 from rlp.training import population
 from rlp.training.guide import Guidance, Guide
+from rlp.training.online_updates import end, learn
 from rlp.training.plan import Plan, Start, Watch
-from rlp.training.population import Alarms
 from rlp.types import (
     NEVER,
     NOT_FINITE,
-    Algo,
     Memory,
-    Metrics,
-    Sources,
     Spec,
-    State,
     Transition,
 )
 
@@ -57,55 +51,6 @@ class Progress(NamedTuple):
     memory: Memory | None = None  # [M, num_envs]; None where policies remember nothing
     guide: Any = (
         None  # where there is one: in which environments it acted [M, num_envs], its memory
-    )
-
-
-@partial(
-    jax.jit,
-    static_argnames=("algo", "spec", "layout", "num_updates", "offline_share"),
-    donate_argnames=("states", "replays"),
-)
-def learn(
-    algo: Algo,
-    spec: Spec,
-    layout: Layout,
-    num_updates: int,
-    configs: Any,
-    keys: jax.Array,
-    states: State,
-    replays: Replay,
-    offline: Dataset | None,
-    normalizer: Normalizer,
-    new: Transition,
-    chosen: jax.Array | bool,
-    first_step: jax.Array,
-    offline_share: float,
-) -> tuple[State, Replay, Metrics, Alarms]:
-    """Returns states and replays after storing `new` [M, num_envs, ...] and `num_updates` updates.
-
-    The updates are of the algorithm's last phase, on the steps that are `chosen` [M, num_envs], in
-    replays that choose. `states` and `replays` are donated.
-    """
-    seen = jax.vmap(jax.vmap(partial(normalize, normalizer)))
-    new = new._replace(
-        observation=seen(new.observation), next_observation=seen(new.next_observation)
-    )
-    chosen = jnp.broadcast_to(chosen, new.reward.shape)
-    replays = jax.vmap(lambda *each: insert(each[0], layout, *each[1:]))(replays, new, chosen)
-    if num_updates == 0:
-        return states, replays, {}, {}
-    sources = Sources(offline=offline, replay=replays.data, offline_share=offline_share)
-    states, metrics, alarms = population.train(
-        algo, spec, num_updates, configs, keys, states, sources, first_step
-    )
-    return states, replays, metrics, alarms
-
-
-@partial(jax.jit, static_argnames=("layout", "discount"), donate_argnames="replays")
-def end(replays: Replay, layout: Layout, ended: jax.Array, discount: float | None) -> Replay:
-    """Returns the replays after the ends of episodes [M, num_envs]; `replays` is donated."""
-    return jax.vmap(lambda replay, each: end_episodes(replay, layout, each, discount))(
-        replays, ended
     )
 
 
@@ -133,7 +78,7 @@ class Learner:
         self.round = 0  # how many were taken
         self.found: list[Any] = []  # metrics and alarms since they were asked for
         self._acting, self._exploring = (
-            _fold_in(self.members.keys, stream) for stream in (ACTING, EXPLORING)
+            fold_in(self.members.keys, stream) for stream in (ACTING, EXPLORING)
         )
         self._episode = np.zeros(env.num_envs, np.int32)
         self._return = np.zeros(env.num_envs)
@@ -166,6 +111,11 @@ class Learner:
         """Reads how good the members were, by which a guide's rate may fall."""
         if self._guide:
             self._guide.evaluations = self.run.evaluations(self.step)
+
+    def take_rounds(self, most: int) -> None:
+        """Takes one round; a learner that can take several in one call takes up to `most`."""
+        del most
+        self.take_round()
 
     def take_round(self) -> None:
         """Takes a step in every environment, and learns from the one before meanwhile."""
@@ -220,8 +170,7 @@ class Learner:
         """Returns the actions of this round, [M * num_envs, A] float32."""
         run, plan = self.run, self.plan
         if self.round < plan.num_random_rounds:
-            rngs = [np.random.default_rng([seed, self.round]) for seed in run.seeds]
-            return np.concatenate([_random(rng, self._spec, plan.num_envs) for rng in rngs])
+            return self._random_actions(self.round)
         action, self._memory = policy.act(
             run.algo,
             self.actors(),
@@ -237,12 +186,22 @@ class Learner:
             action = policy.explore(action, self._exploring, self.round, plan.exploration, discrete)
         return np.nan_to_num(np.asarray(action)).reshape(self.env.num_envs, -1)  # of the over
 
+    def _random_actions(self, number: int) -> np.ndarray:
+        """Returns random actions for a round, [M * num_envs, A] float32."""
+        rngs = [np.random.default_rng([seed, number]) for seed in self.run.seeds]
+        return np.concatenate([_random(rng, self._spec, self.plan.num_envs) for rng in rngs])
+
+    @property
+    def _chosen(self) -> np.ndarray | bool:
+        """Whether the last round is to be learned from, where not all are [M, num_envs]."""
+        is_random = self.round <= self.plan.num_random_rounds
+        return self._guide.acted if self._guide and not is_random else True
+
     def _learn(self) -> None:
         """Stores the last round and makes the updates that it pays for, on the device."""
         if self._last is None:
             return
-        run, plan, taken = self.run, self.plan, self.round - 1
-        number = taken - plan.num_idle_rounds
+        run, plan, number = self.run, self.plan, self.round - 1 - self.plan.num_idle_rounds
         num_updates = round(plan.updates_per_round) if number >= 0 else 0
         first_step = max(number, 0) * num_updates
         states, self.replays, *found = learn(
@@ -257,7 +216,7 @@ class Learner:
             self.offline,
             self.normalizer,
             self._last,
-            self._guide.acted if self._guide and taken >= plan.num_random_rounds else True,
+            self._chosen,
             jnp.int32(first_step),
             self._offline_share,
         )
@@ -394,4 +353,4 @@ def _random(rng: np.random.Generator, spec: Spec, num_envs: int) -> np.ndarray:
     return rng.uniform(-1, 1, (num_envs, spec.action_dim)).astype(np.float32)
 
 
-_fold_in = jax.jit(jax.vmap(jax.random.fold_in, in_axes=(0, None)))
+fold_in = jax.jit(jax.vmap(jax.random.fold_in, in_axes=(0, None)))

@@ -10,6 +10,7 @@ from rlp.envs import VectorEnv
 from rlp.runs import Run
 from rlp.runs.metrics import MetricsLog
 from rlp.system.signals import stop_requests
+from rlp.training.device_learner import DeviceLearner, fits
 from rlp.training.guide import NO_GUIDE, Guidance
 from rlp.training.learner import Learner
 from rlp.training.offline import Ended, evaluate_members
@@ -41,8 +42,9 @@ def fit(
     Returns:
         How it ended; it can be resumed either way.
     """
+    made = DeviceLearner if fits(env, watch, run.origin) else Learner
     watch = watch or Watch()
-    learner = Learner(run, plan, env, start, watch, terminal, guidance)
+    learner = made(run, plan, env, start, watch, terminal, guidance)
     if learner.step:
         terminal.say(f"going on from step {learner.step:,}")
     end = plan.num_rounds * plan.num_envs
@@ -57,8 +59,8 @@ def fit(
         while not rounds.is_over and not received:
             if learner.round in (plan.num_random_rounds, plan.num_idle_rounds):
                 move(learner.step, COMPILING)
-            learner.take_round()
-            rounds.after_one(is_last=bool(received))
+            learner.take_rounds(rounds.until_due)
+            rounds.after_some(is_last=bool(received))
             move(learner.step, rounds.note)
     return Ended(0 if rounds.is_over else received[0], learner.diverged)
 
@@ -100,7 +102,15 @@ class _Rounds:
         learner.heed_evaluations()
         self._start_clock()
 
-    def after_one(self, is_last: bool) -> None:
+    @property
+    def until_due(self) -> int:
+        """How many rounds there are until something is due, with the one behind which it is."""
+        plan, step = self._plan, self._learner.step
+        every = (plan.log_every, plan.eval_every, plan.checkpoint_every)
+        nearest = min(self._end, *(-(-(step + 1) // each) * each for each in every))
+        return -(-(nearest - step) // plan.num_envs)
+
+    def after_some(self, is_last: bool) -> None:
         """Logs, saves and evaluates, where it is due, or the round was the last before a stop."""
         plan = self._plan
         saves = self._is_due(plan.checkpoint_every) or is_last

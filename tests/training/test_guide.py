@@ -43,7 +43,7 @@ def _count(config: Any, params: Any, memory: Any, *others: Any) -> tuple[jax.Arr
 COUNTER = Player(Acting(lambda *_: jnp.int32(0), _count))
 
 
-def _find(name: str, env: Any, where: str) -> Playing:
+def find_counter(name: str, env: Any, where: str) -> Playing:
     del name, where
     nothing = Policy(jnp.zeros(1), jnp.zeros(1), unit_normalizer(env.observation_dim))
     return Playing(COUNTER, nothing, 0.0)
@@ -62,20 +62,20 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(envs, "make", maker(Walk()))
     with monkeypatch.context() as patch:
-        patch.setattr(guide, "find", _find)
+        patch.setattr(guide, "find", find_counter)
         yield
 
 
-def progress(name: str, chooses: bool = False) -> learner.Progress:
-    """Returns what a run's last checkpoint has beside the states."""
+def progress(name: str, chooses: bool = False, is_guided: bool = True) -> learner.Progress:
+    """Returns what a run's last checkpoint has besides the states."""
     run = runs.load(Path("runs", name))
     like = learner.Progress(
-        empty_replay(layout(2, 64, 6), run.spec, 2, chooses),
+        empty_replay(layout(2, run.record["plan"]["num_steps"], 6), run.spec, 2, chooses),
         learner._no_transitions(2, 2, run.spec),
         np.zeros(4, bool),
         np.zeros(4, np.int32),
         np.zeros(4),
-        guide=(np.zeros((2, 2), bool), np.zeros((2, 2), np.int32)),
+        guide=(np.zeros((2, 2), bool), np.zeros((2, 2), np.int32)) if is_guided else None,
     )
     step = checkpoint.latest_step(run.directory / "replays")
     assert step is not None
