@@ -1,9 +1,9 @@
-"""rlp's own format: one npz file a data set, as the bundled ones.
+"""rlp's own format: one npz file per data set, used for the bundled ones.
 
-All episodes one after the other: observation [sum(T + 1), O], action [sum(T), A] taken AT the
-observation of the same row of its episode, reward [sum(T)], and for each episode length [E] and
+All episodes are concatenated: observation [sum(T + 1), O], action [sum(T), A] taken AT the
+observation in the same row of its episode, reward [sum(T)], and for each episode length [E] and
 terminated [E]. `metadata` is a json text: env (the environment's name), discrete, source, licence,
-and the numbers of the episodes that are fragments, or that have T observations (`no_successor`).
+and the numbers of episodes that are `fragments` or have only T observations (`no_successor`).
 """
 
 import json
@@ -32,7 +32,7 @@ def matches(path: Path) -> bool:
 
 def read(path: Path, options: ReadOptions) -> Stored:
     """Returns the episodes of a packed file."""
-    del options  # the file says all of it
+    del options  # the file states everything
     where, arrays = str(path), read_npz(path, COLUMNS, ())
     observation, action, reward, _, terminated, metadata = arrays.values()
     said = json_object(str(metadata), f"{where}, its metadata")
@@ -59,7 +59,7 @@ def read(path: Path, options: ReadOptions) -> Stored:
 
 
 def _numbers(said: dict[str, Any], name: str, where: str) -> set[int]:
-    """Takes the numbers of some episodes out of the metadata."""
+    """Removes a list of episode numbers from the metadata and returns it as a set."""
     numbers = said.pop(name, [])
     if not isinstance(numbers, list) or not all(type(number) is int for number in numbers):
         raise InputError(f"{where}, its metadata: {name} is {numbers}, no list of numbers")
@@ -69,7 +69,7 @@ def _numbers(said: dict[str, Any], name: str, where: str) -> set[int]:
 def _ends(
     arrays: dict[str, np.ndarray], no_successor: set[int], where: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns behind which action and which observation each episode ends, [E] each.
+    """Returns the end of each episode among the actions and among the observations, [E] each.
 
     Raises:
         InputError: if the lengths of the episodes do not fit the other arrays.
@@ -95,7 +95,7 @@ def _ends(
 
 
 def write(path: Path, data: EpisodeSet) -> None:
-    """Writes a data set whole or not at all."""
+    """Writes a data set, completely or not at all."""
     said = {"env": data.env, **named_bounds(data.bounds), **data.metadata}
     if data.discrete:
         said["discrete"] = True
