@@ -1,4 +1,4 @@
-"""What an exported policy says of itself, for programs and for readers."""
+"""The description of an exported policy, for programs and for readers."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -63,7 +63,7 @@ def about(run: Run, number: int, step: int, member: Member, task: str) -> dict[s
     """Returns the contents of about.json.
 
     Args:
-        run: that trained the policy.
+        run: the run that trained the policy.
         number: of the member.
         step: the updates of the checkpoint.
         member: the policy.
@@ -108,7 +108,7 @@ def about(run: Run, number: int, step: int, member: Member, task: str) -> dict[s
 
 
 def _bounds(run: Run, member: Member) -> tuple[list[float] | None, list[float] | None]:
-    """Returns the lowest and the highest action, None where actions are choices."""
+    """Returns the lowest and the highest action, None if actions are discrete."""
     if run.spec.action.kind == "discrete":
         return None, None
     width = run.spec.action_dim
@@ -121,7 +121,7 @@ def _port(port: Port) -> dict[str, Any]:
 
 
 def _evaluations(run: Run, number: int, step: int, task: str) -> list[dict[str, Any]]:
-    """Returns the last returns of a member, an entry a task; none where it was not evaluated."""
+    """Returns the last returns of a member, one entry per task; empty if it was not evaluated."""
     names = {run.labels[number] + each for each in run.tasks if not task or each == f" {task}"}
     last = {entry["member"]: entry for entry in run.evaluations(step) if entry["member"] in names}
     return [
@@ -137,7 +137,7 @@ def _evaluations(run: Run, number: int, step: int, task: str) -> list[dict[str, 
 
 
 def readme(said: dict[str, Any], formats: Sequence[str]) -> str:
-    """Returns README.md for what about.json says, and the formats that are there."""
+    """Returns README.md for the contents of about.json and the exported formats."""
     calls = CALLS_WITH_MEMORY if said["memory"] else CALLS
     uses = "\n".join(USES[each] + calls.get(each, "") for each in formats)
     lines = [
