@@ -1,4 +1,4 @@
-"""Online learning: rounds of steps and updates, and what happens between them."""
+"""Online learning: rounds of steps and updates, with logs, evaluations and checkpoints."""
 
 import time
 from contextlib import closing
@@ -26,20 +26,20 @@ def fit(
     watch: Watch | None = None,
     guidance: Guidance = NO_GUIDE,
 ) -> Ended:
-    """Learns to the end of the plan, from the last checkpoint where there is one.
+    """Learns to the end of the plan, from the last checkpoint if there is one.
 
     Args:
         run: the run.
         plan: of its learning.
         env: the environments of all members, member by member.
-        eval_env: as many for each member.
-        start: what the members begin with, where there is no checkpoint.
-        terminal: shows how it goes.
-        watch: is called as it goes on.
+        eval_env: environments for evaluation, the same number for each member.
+        start: the members' initial state, used if there is no checkpoint.
+        terminal: shows the progress.
+        watch: hooks that are called during learning.
         guidance: who acts at first.
 
     Returns:
-        How it ended; it can be resumed either way.
+        How it ended; the run can be resumed either way.
     """
     watch = watch or Watch()
     learner = Learner(run, plan, env, start, watch, terminal, guidance)
@@ -64,7 +64,7 @@ def fit(
 
 
 class _Rounds:
-    """What is due after a round."""
+    """The work that is due after a round."""
 
     def __init__(
         self,
@@ -84,13 +84,13 @@ class _Rounds:
         self._start_clock()
 
     def misses_evaluation(self, evaluates_first: bool) -> bool:
-        """Returns whether the first is due, or the process ended between a checkpoint and one."""
+        """Returns whether the first evaluation is due, or the last checkpoint's is missing."""
         step = self._learner.step
         is_due = self._is_due(self._plan.eval_every) if step else evaluates_first
         return is_due and not self._run.is_evaluated(step)
 
     def evaluate(self) -> None:
-        """Evaluates the policies as they are."""
+        """Evaluates the current policies."""
         learner = self._learner
         self._watch.evaluate(learner.step, learner.actors())
         evaluate_members(
@@ -101,7 +101,7 @@ class _Rounds:
         self._start_clock()
 
     def after_one(self, is_last: bool) -> None:
-        """Logs, saves and evaluates, where it is due, or the round was the last before a stop."""
+        """Logs, saves and evaluates if that is due, or if the round is the last before a stop."""
         plan = self._plan
         saves = self._is_due(plan.checkpoint_every) or is_last
         evaluates = self._is_due(plan.eval_every)
@@ -118,7 +118,7 @@ class _Rounds:
             self._start_clock()
 
     def _start_clock(self) -> None:
-        """Begins to measure speed."""
+        """Starts to measure the speed."""
         self._began, self._before = time.perf_counter(), self._learner.step
 
     def _is_due(self, every: int) -> bool:
@@ -141,7 +141,7 @@ class _Rounds:
 
 
 def _note(speed: float, metrics: dict[str, np.ndarray], num_members: int) -> str:
-    """Returns speed, return and losses, as a line has them."""
+    """Returns speed, return and losses as text for one line."""
     parts = [f"{speed:>7,.0f} steps/s{' in all' if num_members > 1 else ''}"]
     shown = [name for name in metrics if name.endswith("_loss") or name == "q"]
     for name in ["collected_return", *shown]:
