@@ -26,10 +26,11 @@ from rlp.system import files
 from rlp.training import start
 from rlp.training.offline import Schedule
 
-LEGEND = """A member counts by the mean of its episodes, and n is the number of members. ± is half
-of Student's 95 % interval of their mean (by the standard error, over n - 1). An episode that earns
-less than a fifth of the data's best is a fall: a walker on the ground."""
-SUCCESS = "The environment says which episodes were a success: the share is of all episodes."
+LEGEND = """Each member is one value, the mean of its episodes; n is the number of members. ± is
+half of Student's 95 % interval of their mean (from the standard error, with n - 1 degrees of
+freedom). A fall is an episode with less than a fifth of the return of the data's best: a walker on
+the ground."""
+SUCCESS = "The environment reports which episodes were a success; the share is over all episodes."
 
 Rows = Mapping[str, tuple[str, Mapping[str, str]]]  # name -> algorithm and its flags
 ALGORITHMS: Rows = {  # light presets: 5 seeds take about half an hour on 2 cores
