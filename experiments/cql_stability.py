@@ -1,4 +1,4 @@
-"""Does Q explode? CQL-SAC for 100,000 updates on rewards as they are: Q against its bound.
+"""Does Q explode? CQL-SAC for 100,000 updates on unscaled rewards: Q against its bound.
 
     python experiments/cql_stability.py    # the missing settings; resumes if interrupted
     python experiments/cql_stability.py --settings=light

@@ -79,7 +79,7 @@ class Settings:
     """The cells."""
 
     rows: str = ""  # which, separated by commas (default: all)
-    tasks: str = "walker-run"  # in which environments, separated by commas
+    tasks: str = "walker-run"  # which environments, separated by commas
     runs: str = "runs/finetuning"  # folder of the runs
     quiet: bool = False  # print only the results
 

@@ -185,7 +185,7 @@ def _resume(given: cli.Given, held: ExitStack) -> Ready:
     refuse_others(given, ("env",))
     ready = online_start.go_on(Path(given["resume"]), held, KIND)
     if given["env"] != ready.run.record["env"]:
-        raise InputError(f"{given['env']}: a run goes on in {ready.run.record['env']}")
+        raise InputError(f"{given['env']}: the run is in {ready.run.record['env']}")
     return ready
 
 
@@ -277,7 +277,7 @@ def _folder(settings: Settings, name: str) -> Path:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command line."""
-    doc = "Learns a task online and writes data sets of it, or with --policy=FILE one of a policy."
+    doc = "Learns a task online and writes data sets, or with --policy=FILE a data set of a policy."
     flags = (Settings, Plan, Learning, Handling, demonstrate.Flags)
 
     def run(given: cli.Given) -> None:

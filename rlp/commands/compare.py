@@ -48,7 +48,7 @@ def compare_runs(given: cli.Given) -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command line."""
-    doc = "Compares runs by what they have earned: a page, csv and pictures."
+    doc = "Compares runs by their returns: a page, csv and pictures."
     cli.main("python -m rlp.compare", cli.Command(compare_runs, (Settings,), doc), argv)
 
 

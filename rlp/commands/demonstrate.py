@@ -105,7 +105,7 @@ def _step(
         raise InputError(f"--num_envs={settings.num_envs}: fewer than there are policies")
     env = envs.make(env_name, settings.num_envs, _bounds(paths))
     if isinstance(env.action_space, Choices):
-        raise InputError(f"{env_name}: its actions are discrete, which --policy plays in JAX only")
+        raise InputError(f"{env_name}: its actions are discrete, which --policy plays only in JAX")
     acts = [_read(path, settings, env, env_name) for path in paths]
     with terminal.bar("playing", settings.num_steps) as show:
         return _play(acts, env, settings, show), env.action_space
@@ -142,7 +142,7 @@ def _of_run(path: Path, settings: Settings, env: VectorEnv, env_name: str) -> Ac
     run = runs.load(path)
     if run.algo.policy.init_memory(run.configs[0], run.spec, np.float32(0)) != ():
         raise InputError(
-            f"{path}: {run.record['algo']} remembers its episode; it cannot take turns"
+            f"{path}: {run.record['algo']} has memory and cannot take turns with other policies"
         )
     envs.check_widths(env, env_name, run.spec.observation_dim, run.spec.action_dim, str(path))
     policy, _ = restore.load_policy(run)

@@ -43,7 +43,7 @@ def parts(text: str) -> list[Part]:
     try:
         found = [Part(name, float(share)) for name, _, share in given]
     except ValueError:
-        raise InputError(f"--policy={text}: behind each : must be a share of the steps") from None
+        raise InputError(f"--policy={text}: after each : must be a share of the steps") from None
     total = sum(part.share for part in found)
     if not abs(total - 1) < 1e-6 or min(part.share for part in found) <= 0:
         raise InputError(f"--policy={text}: the shares must be positive and add up to 1")

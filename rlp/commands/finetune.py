@@ -44,7 +44,7 @@ def finetune(given: cli.Given) -> Run:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command line."""
-    doc = "Goes on online with the members of an offline run, on its data and what they collect."
+    doc = "Fine-tunes the members of an offline run online, on its data and what they collect."
     flags = (Source, FineTuning, FineTuningPlan, Guidance, Handling)
     cli.main("python -m rlp.finetune", cli.Command(finetune, flags, doc), argv)
 

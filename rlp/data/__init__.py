@@ -1,4 +1,4 @@
-"""Data: names and paths to episodes, episodes to replay arrays on the device."""
+"""Loads data sets by name or path, or makes them from arrays in Python."""
 
 import os
 import re

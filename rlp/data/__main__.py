@@ -151,7 +151,7 @@ def relabel(given: cli.Given) -> None:
                 if states is None or len(states) == len(episode.action):
                     raise InputError(
                         f"{settings.dataset}: episode {number} has no state after every action, "
-                        "stored or to be had from an observation, so no reward can be computed"
+                        "neither stored nor rebuilt from observations: rewards are unknown"
                     )
                 reward = np.array([env.reward_of(state) for state in states[1:]], np.float32)
                 exorl.write_episode(folder, number, episode._replace(reward=reward), stored)
@@ -179,7 +179,7 @@ def _environment(name: str, read: EpisodeSet) -> envs.VectorEnv:
 
 def _check_folder(out: Path) -> None:
     if out.suffix in {suffix for _, suffix in FILES.values()}:
-        raise InputError(f"{out}: a folder will be made, and this is the name of a file")
+        raise InputError(f"{out}: a folder will be made, but this is the name of a file")
 
 
 def _evenly_spaced(data_set: EpisodeSet, count: int) -> EpisodeSet:
@@ -202,7 +202,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     commands = {
         "info": cli.Command(info, (Info, ReadOptions), "Prints the facts of a data set."),
         "verify": cli.Command(
-            verify, (Verify, ReadOptions), "Replays steps in the simulator: were they read right?"
+            verify, (Verify, ReadOptions), "Replays steps in the simulator to verify the data."
         ),
         "relabel": cli.Command(relabel, (Relabel,), "Computes the rewards of another task."),
         "convert": cli.Command(

@@ -98,7 +98,7 @@ def _space(env: str) -> tuple[Bounds | Choices | None, str]:
     except InputError as error:
         return (
             None,
-            f"actions are taken for scaled to [-1, 1], as their bounds are not known: {error}",
+            f"actions are assumed to be scaled to [-1, 1], as their bounds are not known: {error}",
         )
 
 

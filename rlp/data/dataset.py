@@ -364,7 +364,7 @@ def _segment(dataset: Dataset, start: jax.Array, length: int, delayed: bool) -> 
 
 def _transition_rows(dataset: Dataset, key: jax.Array, batch_size: int) -> jax.Array:
     if not len(dataset.transition_rows):
-        raise InputError("the data has no transition: of no step is the next observation known")
+        raise InputError("the data has no transitions: no step has a known next observation")
     rows = dataset.transition_rows
     return draw_rows(key, batch_size, rows, dataset.first, dataset.num_transitions)
 

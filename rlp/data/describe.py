@@ -40,7 +40,7 @@ def facts(data: EpisodeSet) -> dict[str, str]:
     unknown = int((~has_successors(data)).sum())
     arrays = make_dataset(data, unit_normalizer(data.episodes[0].observation.shape[1]))
     found = {
-        "environment": data.env or "not said: give --env=NAME to train",
+        "environment": data.env or "not stated: give --env=NAME to train",
         "episodes": f"{len(lengths)} of {_range(lengths)} steps, {lengths.sum():,} steps in all",
         "ends": f"{terminated} terminations, {len(lengths) - terminated - cuts} time limits"
         + (f", {cuts} cuts" if cuts else "")

@@ -134,14 +134,14 @@ class Cuts:
         if self.resets:
             found.append(
                 f"at {self.resets:,} time limits the next observation is the first of the next "
-                "episode, as an environment leaves it that resets itself, or zeros: it is left "
-                "out, so these steps are no transitions"
+                "episode, because the environment resets itself, or zeros: it is left out, so "
+                "these steps are no transitions"
             )
         if self.idle:
             found.append(
                 f"{self.idle:,} rows behind the end of an episode, with reward 0, lead from its "
                 "last observation to the first of the next one: gymnasium's vector environments "
-                "reset themselves in a step of its own. They are left out"
+                "reset themselves in a separate step. These rows are left out"
             )
         return found
 
@@ -330,7 +330,7 @@ def time_limits(terminated: np.ndarray, episode_length: int) -> tuple[np.ndarray
     if not episode_length:
         return truncated, [
             "no column says where a time limit cut an episode, so only terminations are taken for "
-            "ends; if there was a limit, give it: --episode_length=1000 (as D4RL's MuJoCo tasks)"
+            "ends; if there was a limit, give it: --episode_length=1000 (for D4RL's MuJoCo tasks)"
         ]
     starts = [0, *(np.flatnonzero(terminated) + 1).tolist()]
     for start, stop in zip(starts, [*starts[1:], len(terminated)], strict=True):

@@ -68,7 +68,7 @@ def verify(
         raise InputError(
             f"{data.name}: no state is stored, and none can be rebuilt from an observation, so "
             "nothing can be replayed (gymnasium's MuJoCo and dm_control's walker and cheetah allow "
-            "it, where observations are whole and in their own order)"
+            "it, if observations are complete and in their original order)"
         )
     with terminal.bar("replaying", len(rows)) as move:
         errors = []

@@ -98,7 +98,7 @@ class DmControl:
         numbers = list(range(self.num_envs) if which is None else which)
         envs = [self._envs[number] for number in numbers]
         for env, seed in zip(envs, seeds or (), strict=seeds is not None):
-            # As suite.load(task_kwargs={"random": seed}).
+            # The same as suite.load(task_kwargs={"random": seed}).
             env.task._random = np.random.RandomState(seed)
         self._num_taken[numbers] = 0
         self._is_invalid = self._is_invalid.copy()  # the previous outcome holds the old array

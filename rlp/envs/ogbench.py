@@ -71,7 +71,7 @@ def task_rewards(name: str, columns: Mapping[str, np.ndarray]) -> dict[str, np.n
     try:
         relabel_dataset(_gymnasium_id(name), first, filled)
     except KeyError as error:
-        raise InputError(f"no column {error.args[0]}, from which {name} has its rewards") from None
+        raise InputError(f"no column {error.args[0]}, which the rewards of {name} need") from None
     return {each: filled[each] for each in ("rewards", "masks")}
 
 

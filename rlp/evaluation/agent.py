@@ -94,7 +94,7 @@ class Agent:
         if remembers and self._step and len(rows) != self._size:
             raise InputError(
                 f"{len(rows)} observations in an episode that began with {self._size}: "
-                "call reset() where another begins"
+                "call reset() before the next one"
             )
         if self._memory is None or len(rows) != self._size:
             targets = jnp.full(len(rows), self.target_return, jnp.float32)

@@ -17,7 +17,7 @@ from rlp.evaluation import policy as policies
 from rlp.evaluation.policy import Actor, Policy
 from rlp.types import Algo, Spec
 
-EVALUATION_SEED = 1_000_000  # of the first episode's initial state, whatever the training seeds
+EVALUATION_SEED = 1_000_000  # of the first initial state, independent of training seeds
 MOST_SIMULATORS = 256  # at once; each of dm_control's takes 13 MB
 
 OnStep = Callable[[int], None]  # gets the number of steps so far

@@ -145,7 +145,7 @@ def readme(said: dict[str, Any], formats: Sequence[str]) -> str:
         "",
         f"A policy that rlp {said['versions']['rlp']} trained and exported: member "
         f"`{said['member']}` of run `{said['run']}` after {said['updates']:,} updates. It acts "
-        "without noise (temperature 0); the normaliser and the units of actions are inside.",
+        "without noise (temperature 0); the normaliser and the units of actions are included.",
         "",
         f"- observation: {_of_observation(said['observation'])}",
         f"- action: {_of_action(said['action'])}",
@@ -155,7 +155,7 @@ def readme(said: dict[str, Any], formats: Sequence[str]) -> str:
         *([f"- return that it aims for: {said['target_return']:g}"] if said["aims"] else []),
         f"- versions: {', '.join(f'{k} {v}' for k, v in said['versions'].items())}",
         "",
-        "about.json has the same for programs, and the setting, mean and std of the observations.",
+        "about.json has the same for programs, plus the setting, and mean and std of observations.",
         "",
         uses,
     ]

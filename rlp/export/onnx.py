@@ -37,8 +37,8 @@ def library() -> Any:
         import onnx.helper  # pyright: ignore[reportMissingImports]
     except ModuleNotFoundError as error:
         raise InputError(
-            f"{error.name} is not installed, with which ONNX is written: pip install onnx "
-            "(rlp's extra `onnx` has onnxruntime, too)"
+            f"{error.name}, which writes ONNX, is not installed: pip install onnx "
+            "(rlp's extra `onnx` includes onnxruntime)"
         ) from None
     return onnx
 

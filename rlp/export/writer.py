@@ -111,6 +111,6 @@ def shape_of(dims: Sequence[Any]) -> Shape:
 def unknown(what: str) -> InputError:
     """Returns the exception for something without an operation."""
     return InputError(
-        f"the policy uses {what}, for which files of numpy and ONNX have no operation: "
-        "--formats=stablehlo has all that jax has"
+        f"the policy uses {what}, which the numpy and ONNX formats do not support: "
+        "--formats=stablehlo supports all of jax"
     )

@@ -86,7 +86,7 @@ def read_policy(path: Path) -> PolicyFile:
         if array.dtype.kind not in "iuf" or not np.isfinite(array).all():
             raise InputError(f"{path}: {name} has other than finite numbers")
     if "log_std" not in arrays and not {"w_log_std", "b_log_std"} <= arrays.keys():
-        arrays["log_std"] = np.full(arrays["b_mean"].shape, -np.inf)  # it does not sample
+        arrays["log_std"] = np.full(arrays["b_mean"].shape, -np.inf)  # no sampling
     layers = [(arrays.pop(f"w{number}"), arrays.pop(f"b{number}")) for number in numbers]
     policy = PolicyFile(str(path), layers, arrays, activation, squash)
     _check_shapes(policy, path)

@@ -106,7 +106,7 @@ def members(section: Section) -> Any:
 def differences(section: Section) -> Any:
     """Returns a figure of how far each entry is behind the best, with the interval."""
     others = section.ranked[1:]
-    figure, axes = _new_rows("behind the best by, and its 95 % interval", others)
+    figure, axes = _new_rows("behind the best by (95 % interval)", others)
     axes.axvline(
         0, color="grey", linestyle="--", label=f"the best: {short(section.ranked[0].name)}"
     )
@@ -157,12 +157,12 @@ def profile(section: Section) -> Any:
 
 def selection(found: Selection) -> Any:
     """Returns a figure of the return of the policy chosen, by the number of trial episodes."""
-    figure, axes = _new("trial episodes", "return of the policy that is chosen")
+    figure, axes = _new("trial episodes", "return of the chosen policy")
     axes.plot(found.trials, found.mean, "C0", label="by a bandit")
     axes.fill_between(
         found.trials, found.low, found.high, color="C0", alpha=0.2, label="95 % of repetitions"
     )
-    axes.axhline(found.best, color="grey", linestyle=":", label="the best of those there are")
+    axes.axhline(found.best, color="grey", linestyle=":", label="the best available")
     axes.axhline(found.random, color="grey", linestyle="--", label="one at random")
     axes.set_xscale("log")
     axes.set_xlim(1, found.trials[-1])

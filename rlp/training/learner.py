@@ -354,7 +354,7 @@ class Learner:
         if (found != expected)[~self._has_ended].any():
             raise InputError(
                 f"{self.run.record['env']}: its episodes do not repeat with the same actions, so "
-                f"{self.run.directory} cannot go on where it was"
+                f"{self.run.directory} cannot be resumed"
             )
 
     def _actions_of_episodes(self) -> list[np.ndarray]:

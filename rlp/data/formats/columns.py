@@ -58,7 +58,7 @@ def unexplained(names: Sequence[str]) -> str:
     if doubled := next((given for given in found.values() if _is_doubled(given)), None):
         return f"both {' and '.join(doubled)}"
     if not found.keys() & set(ENDS):
-        return f"nothing that tells where an episode ends ({', '.join(ENDS)})"
+        return f"nothing that marks where an episode ends ({', '.join(ENDS)})"
     unknown = [name for name in names if not any(name in each for each in found.values())]
     return f"{', '.join(unknown)}, whose meaning is not known" if unknown else ""
 
@@ -158,7 +158,7 @@ def _interleaved(episodes: Sequence[Episode]) -> list[str]:
         return []
     return [
         f"{alone:,} of {len(episodes):,} episodes have one step: are rows of several environments "
-        "interleaved? Put those of each behind one another"
+        "interleaved? Put the rows of each one after the other"
     ]
 
 
@@ -240,7 +240,7 @@ def _changes(episode: np.ndarray, where: str) -> np.ndarray:
         values, counts = np.unique(episode[changes], return_counts=True)
         twice = values[np.argmax(counts)]
         raise InputError(
-            f"{where}: the rows of an episode are not together, as those of {twice:g}: sort them "
-            "by episode, or number them on where files were put together"
+            f"{where}: the rows of an episode are not together, such as those of {twice:g}: sort "
+            "them by episode, or use new numbers in each file that was joined"
         )
     return changes

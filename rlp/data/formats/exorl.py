@@ -117,7 +117,7 @@ def _read_arrays(path: Path) -> Arrays:
     rows = {array.shape[:1] for array in arrays.values()}
     widths = {arrays[name].shape[1:] for name in ("reward", "discount")}
     if len(rows) > 1 or widths != {(1,)}:
-        raise InputError(f"{path}: the arrays need one row an observation, but have {shapes}")
+        raise InputError(f"{path}: the arrays need one row per observation, but have {shapes}")
     if not np.isfinite(arrays["discount"]).all():
         raise InputError(f"{path}: discount has NaN or infinite values")
     if np.any(arrays["discount"][:-2] == 0):
@@ -151,7 +151,8 @@ def _are_rewards_shifted(found: Sequence[Arrays]) -> tuple[bool, list[str]]:
         return False, []
     return False, [
         "actions are in the row in which they were taken; rewards, which are 0 in the first and in "
-        "the last row of every episode, are read as led to by the action before (as RL Unplugged's)"
+        "the last row of every episode, are read as results of the previous action (as in RL "
+        "Unplugged)",
     ]
 
 

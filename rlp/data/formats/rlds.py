@@ -89,7 +89,7 @@ def _episode(features: Mapping[str, np.ndarray | list[bytes]], where: str) -> Ep
     parts = sorted((name for name in named if name.startswith("observation")), key=_place)
     observation = [_matrix(named[name], rows, f"{where}, {name}") for name in parts]
     if not observation or reward.shape[1] != 1:
-        raise InputError(f"{where}: no observation, or more than one reward a step")
+        raise InputError(f"{where}: no observation, or more than one reward per step")
     shift = 0 if is_rlds else 1
     return Episode(
         observation=np.concatenate(observation, axis=1),

@@ -57,7 +57,7 @@ def read(path: Path, options: ReadOptions) -> Stored:
         episodes += map(_without_end, found) if shared else found
     notes = cuts.notes()
     if not state.get("handle_timeout_termination"):
-        notes.append("the buffer does not tell time limits: they are read as terminations")
+        notes.append("the buffer does not mark time limits: they are read as terminations")
     actions = _action_format(columns["actions"], state.get("action_space"))
     return Stored(episodes, numbered(str(path)), actions, notes=notes)
 

@@ -136,7 +136,7 @@ def _mark_time_limits(
     return [
         f"terminal or dones is set at the end of every trajectory: {num_cut} of {limit} steps are "
         f"read as cut by a time limit, {len(lengths) - num_cut} as terminated; --episode_length "
-        "says another limit"
+        "sets another limit"
     ]
 
 
