@@ -132,12 +132,12 @@ def write(cells: Study, records: Mapping[str, dts.Record]) -> None:
     found = study.cells(cells)
     with files.whole(cells.results / "decision_transformers.png") as file:
         dts.picture(records).savefig(file, dpi=110)
-    said = [*(better(name, column) for name, column in found.items()), why(found, records)]
-    said.append(table(records))
+    sections = [*(better(name, column) for name, column in found.items()), why(found, records)]
+    sections.append(table(records))
     videos = [f"![{path.stem}]({path.name})" for path in sorted(cells.results.glob("*.gif"))]
-    parts = ["# Which performs better, and why", *said, PICTURE, *videos]
+    parts = ["# Which performs better, and why", *sections, PICTURE, *videos]
     files.write_text(cells.results / "decision_transformers.md", "\n\n".join(parts) + "\n")
-    print("\n\n" + "\n\n".join(said))
+    print("\n\n" + "\n\n".join(sections))
 
 
 PICTURE = "![loss, return achieved, reward, return to go](decision_transformers.png)"
@@ -163,11 +163,11 @@ def why(found: Mapping[str, Mapping[str, Result]], records: Mapping[str, dts.Rec
     """Returns a list of measurements of what context, targets, critics and data add."""
     lines = []
     for name, column in found.items():
-        for said, row, other in COMPARISONS:
+        for label, row, other in COMPARISONS:
             if row in column and other in column:
                 ours, theirs = (column[each].episodes.mean(axis=1) for each in (row, other))
                 less = (ours - theirs)[np.isfinite(ours - theirs)]
-                lines += [f"- {name}, {said}: {dts.text(less)}"] * bool(less.size)
+                lines += [f"- {name}, {label}: {dts.text(less)}"] * bool(less.size)
     for name, record in records.items():
         returns = dts.achieved(record)
         pairs = ", ".join(f"{asked:,.0f}: {dts.text(each)}" for asked, each in returns.items())

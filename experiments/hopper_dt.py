@@ -93,15 +93,15 @@ def write(cells: Study, records: Mapping[str, dts.Record], is_d4rl: bool) -> Non
     """Writes decision_transformers.md and its picture, and prints its text."""
     with files.whole(cells.results / "decision_transformers.png") as file:
         dts.picture(records).savefig(file, dpi=110)
-    said = [table(records, is_d4rl), delayed(cells, records)]
+    sections = [table(records, is_d4rl), delayed(cells, records)]
     title = "# The transformers: mean of the last ten evaluations, and targets"
     parts = [
         title,
-        *said,
+        *sections,
         "![loss, return achieved, reward, return to go](decision_transformers.png)",
     ]
     files.write_text(cells.results / "decision_transformers.md", "\n\n".join(parts) + "\n")
-    print("\n\n" + "\n\n".join(said))
+    print("\n\n" + "\n\n".join(sections))
 
 
 def table(records: Mapping[str, dts.Record], is_d4rl: bool) -> str:

@@ -100,16 +100,16 @@ def write(results: Path, doc: str) -> None:
     ):  # fmt: skip
         with files.whole(results / name) as file:
             figure.savefig(file, dpi=110)
-    said = [verdict(rows), table(rows), calibration(models)]
+    sections = [verdict(rows), table(rows), calibration(models)]
     title, _, text = doc.partition("\n")
     parts = [
-        f"**{said[0]}**", f"# {title}", text.strip("\n"), said[1], LEGEND,
+        f"**{sections[0]}**", f"# {title}", text.strip("\n"), sections[1], LEGEND,
         "![returns, and Q less returns](returns.png)",
         "How well transformers predict the episodes that they have not seen, mean of the seeds:",
-        said[2], "![losses of the trainings](losses.png)", "![first seeds](side_by_side.gif)",
+        sections[2], "![losses of the trainings](losses.png)", "![first seeds](side_by_side.gif)",
     ]  # fmt: skip
     files.write_text(results / "README.md", "\n\n".join(parts) + "\n")
-    print("\n\n".join(said))
+    print("\n\n".join(sections))
 
 
 def _controls(name: str) -> dict[str, str]:

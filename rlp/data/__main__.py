@@ -156,9 +156,9 @@ def relabel(given: cli.Given) -> None:
                 reward = np.array([env.reward_of(state) for state in states[1:]], np.float32)
                 exorl.write_episode(folder, number, episode._replace(reward=reward), stored)
                 move(number + 1)
-            said = _without_old(read.metadata)
-            said |= {"env": settings.env, "relabelled": f"from {read.env}"}
-            write_json(folder / "metadata.json", said)
+            metadata = _without_old(read.metadata)
+            metadata |= {"env": settings.env, "relabelled": f"from {read.env}"}
+            write_json(folder / "metadata.json", metadata)
         returns = data.load(str(out)).returns
         terminal.say(f"{out}: {len(returns)} episodes, return {spread(returns)} in {settings.env}")
 

@@ -114,14 +114,15 @@ def _are_discrete(
     Raises:
         InputError: if the evidence conflicts, or there is none and both are possible.
     """
-    said = {"the data": stored.discrete, "--discrete": options.discrete}
-    if all(said[who] is None for who in said) and all(each.dtype.kind in "biu" for each in action):
-        said["their integer type"] = True if all(_width(each) == 1 for each in action) else None
+    evidence = {"the data": stored.discrete, "--discrete": options.discrete}
+    are_integers = all(each.dtype.kind in "biu" for each in action)
+    if are_integers and all(is_so is None for is_so in evidence.values()):
+        evidence["their integer type"] = True if all(_width(each) == 1 for each in action) else None
     if options.bounds or stored.bounds:
-        said["their bounds"] = False
+        evidence["their bounds"] = False
     if space:
-        said["their environment"] = isinstance(space, Choices)
-    yes, no = ([who for who in said if said[who] is is_so] for is_so in (True, False))
+        evidence["their environment"] = isinstance(space, Choices)
+    yes, no = ([who for who in evidence if evidence[who] is is_so] for is_so in (True, False))
     if yes and no:
         raise InputError(
             f"{where}: by {' and '.join(yes)} its actions are discrete, by {' and '.join(no)} they "
@@ -129,7 +130,7 @@ def _are_discrete(
         )
     if yes or no:
         return bool(yes)
-    if "their integer type" in said or _look_discrete(action):
+    if "their integer type" in evidence or _look_discrete(action):
         raise InputError(
             f"{where}: its actions are whole numbers: are they choices (--discrete=True) or not "
             "(--discrete=False)?"
@@ -276,13 +277,13 @@ def named_bounds(bounds: Bounds | None) -> dict[str, list[float]]:
     return {LOW: bounds.low.tolist(), HIGH: bounds.high.tolist()} if bounds else {}
 
 
-def take_bounds(said: MutableMapping[str, Any], where: str) -> Bounds | None:
+def take_bounds(metadata: MutableMapping[str, Any], where: str) -> Bounds | None:
     """Removes the bounds from a file's metadata and returns them; None if there are none.
 
     Raises:
         InputError: if they are not numbers, or the lowest are not below the highest.
     """
-    given = [said.pop(name, None) for name in (LOW, HIGH)]
+    given = [metadata.pop(name, None) for name in (LOW, HIGH)]
     if given == [None, None]:
         return None
     try:

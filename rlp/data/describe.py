@@ -54,8 +54,8 @@ def facts(data: EpisodeSet) -> dict[str, str]:
     }
     if len(returns) and (score := d4rl_score(data.env, returns)) is not None:
         found["D4RL score"] = f"{score.mean():.1f} ({score.min():.1f} to {score.max():.1f})"
-    said = {name: text for name, text in data.metadata.items() if isinstance(text, str)}
-    found |= {name: text for name, text in said.items() if name not in found}
+    texts = {name: text for name, text in data.metadata.items() if isinstance(text, str)}
+    found |= {name: text for name, text in texts.items() if name not in found}
     return found | {f"note {number}": note for number, note in enumerate(data.notes, start=1)}
 
 

@@ -224,8 +224,8 @@ def join(parts: Sequence[EpisodeSet]) -> EpisodeSet:
     if len(envs) > 1:
         for part in parts:
             if not part.env or "+" in part.env:
-                said = part.env or "no environment"
-                raise InputError(f"{part.name} says {said}: it cannot be joined with other tasks")
+                stated = part.env or "no environment"
+                raise InputError(f"{part.name} says {stated}: it cannot be joined with other tasks")
         parts = [_with_task(part, envs) for part in parts]
     if len({part.discrete for part in parts}) > 1:
         raise InputError("discrete actions cannot be joined with others")

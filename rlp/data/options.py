@@ -31,12 +31,12 @@ class ReadOptions:
             value = getattr(self, name)
             if not isinstance(value, str):
                 object.__setattr__(self, name, _typed(name, value))
-        for name, kinds, said in (
+        for name, kinds, expected in (
             ("env", str, "a name"), ("columns", str, "a text"), ("episode_length", int, "a number"),
             ("clip_actions", bool, "True or False"), ("discrete", bool | None, "True or False"),
         ):  # fmt: skip
             if not isinstance(value := getattr(self, name), kinds):
-                raise InputError(f"{name}={value!r}: must be {said}")
+                raise InputError(f"{name}={value!r}: must be {expected}")
 
     @property
     def bounds(self) -> Bounds | None:

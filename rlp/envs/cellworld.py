@@ -2,7 +2,7 @@
 
 An action is a place to go to: one of the 295 open cells, with `-35` one of 35 landmarks, with
 `-continuous` any point (x, y) in the unit square. A step takes 0.25 seconds. It pays 1 at the goal
-and -1 for a capture. `rlp.envs.botevade` is the same game in JAX, about a thousand times faster.
+and -1 for a capture. `rlp.envs.botevade` is the same game in JAX, hundreds of times faster.
 
 This module corrects the package (0.0.139, game 0.0.193), which returns the same array again and
 again, takes no seed, keeps destinations, speeds and time of the previous episode, lets angles grow

@@ -207,11 +207,11 @@ class Gymnasium:
 
     def _judge(self, number: int, info: dict[str, Any]) -> None:
         """Stores whether an environment reports success."""
-        said = info.get("success", info.get("is_success"))
-        if said is not None:
+        success = info.get("success", info.get("is_success"))
+        if success is not None:
             if self._success is None:
                 self._success = np.zeros(self.num_envs, bool)
-            self._success[number] |= bool(said)
+            self._success[number] |= bool(success)
 
 
 def _make_all(name: str, num_envs: int, picture_size: tuple[int, int] | None) -> list[Any]:

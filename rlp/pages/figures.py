@@ -112,9 +112,9 @@ def differences(section: Section) -> Any:
     )
     for height, found in enumerate(section.differences):
         colour = "C0" if found.is_separable else "C1"
-        said = "separable" if found.is_separable else "not separable"
+        label = "separable" if found.is_separable else "not separable"
         axes.plot([found.low, found.high], [height] * 2, colour, linewidth=6, alpha=0.4)
-        axes.plot(found.mean, height, "o", color=colour, label=said)
+        axes.plot(found.mean, height, "o", color=colour, label=label)
     _legend(figure, axes)
     return figure
 

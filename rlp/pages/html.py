@@ -131,10 +131,10 @@ def table(
         mark = ' class="best"' if number in best else ""
         lines.append(f'<tr{mark}><th scope="row">{escape(name)}</th>{body}</tr>')
     body = "\n".join(lines)
-    said = paragraph(caption, "faint") if caption else ""
+    below = paragraph(caption, "faint") if caption else ""
     return Html(
         f'<div class="wide"><table><thead><tr>{head}</tr></thead>\n'
-        f"<tbody>\n{body}\n</tbody></table></div>{said}"
+        f"<tbody>\n{body}\n</tbody></table></div>{below}"
     )
 
 

@@ -39,12 +39,12 @@ def read(path: Path, options: ReadOptions) -> Stored:
 
 def _read_flat(file: Any, where: str) -> Stored:
     arrays = hdf5.read_arrays(file, FLAT, ("discrete_action",))
-    said = arrays.pop("discrete_action", None)
+    stored = arrays.pop("discrete_action", None)
     check_rows(arrays, where)
     observation, action, reward, *ends = arrays.values()
     terminal, ended = (flags(column, where) for column in ends)
     episodes = cut(observation, action, vector(reward), terminal, ended & ~terminal)
-    discrete = None if said is None else bool(said)
+    discrete = None if stored is None else bool(stored)
     return Stored(episodes, rows_of(episodes, where), ActionFormat(discrete=discrete))
 
 

@@ -73,8 +73,8 @@ def write(folder: Path, data: EpisodeSet) -> None:
     check_successors(data, str(folder))
     for number, episode in enumerate(data.episodes):
         write_episode(folder, number, episode)
-    said = {**data.metadata, **named_bounds(data.bounds), "env": data.env}
-    write_json(folder / "metadata.json", said)
+    metadata = {**data.metadata, **named_bounds(data.bounds), "env": data.env}
+    write_json(folder / "metadata.json", metadata)
 
 
 def write_episode(

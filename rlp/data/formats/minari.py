@@ -90,9 +90,9 @@ def read(path: Path, options: ReadOptions) -> Stored:
         )
         episodes += parts_of_it
         places += [where] * len(parts_of_it)
-    said = {k: v for k, v in metadata.items() if isinstance(v, str) and k not in SPECS}
+    texts = {k: v for k, v in metadata.items() if isinstance(v, str) and k not in SPECS}
     env = _environment(metadata, str(described))
-    return Stored(episodes, places.__getitem__, actions, env, said, notes=cuts.notes())
+    return Stored(episodes, places.__getitem__, actions, env, texts, notes=cuts.notes())
 
 
 def write(folder: Path, data: EpisodeSet) -> None:
@@ -228,8 +228,8 @@ def _action_format(space: dict[str, Any], where: str) -> ActionFormat:
             raise InputError(f"{where}: a space of {count} discrete actions from {first}")
         return ActionFormat(discrete=True, num_choices=count, first_choice=first)
     if space.get("type") != "Box" or np.shape(space.get("shape", ())) != (1,):
-        said = json.dumps({k: space.get(k) for k in ("type", "shape")})
-        raise InputError(f"{where}: actions must be vectors of numbers, not {said}")
+        found = json.dumps({k: space.get(k) for k in ("type", "shape")})
+        raise InputError(f"{where}: actions must be vectors of numbers, not {found}")
     try:
         low, high = np.array([space["low"], space["high"]], np.float64)
     except (KeyError, ValueError, TypeError) as error:

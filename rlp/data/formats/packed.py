@@ -35,12 +35,12 @@ def read(path: Path, options: ReadOptions) -> Stored:
     del options  # the file states everything
     where, arrays = str(path), read_npz(path, COLUMNS, ())
     observation, action, reward, _, terminated, metadata = arrays.values()
-    said = json_object(str(metadata), f"{where}, its metadata")
-    env, has_rewards = said.pop("env", ""), said.pop("has_rewards", True)
+    about = json_object(str(metadata), f"{where}, its metadata")
+    env, has_rewards = about.pop("env", ""), about.pop("has_rewards", True)
     if not isinstance(env, str):
         raise InputError(f"{where}, its metadata: env is {env}")
-    discrete, fragments = said.pop("discrete", False), _numbers(said, "fragments", where)
-    ends, row_ends = _ends(arrays, _numbers(said, "no_successor", where), where)
+    discrete, fragments = about.pop("discrete", False), _numbers(about, "fragments", where)
+    ends, row_ends = _ends(arrays, _numbers(about, "no_successor", where), where)
     pieces = zip(
         np.split(observation, row_ends[:-1]),
         np.split(action, ends[:-1]),
@@ -51,16 +51,16 @@ def read(path: Path, options: ReadOptions) -> Stored:
     return Stored(
         [Episode(*each, is_fragment=i in fragments) for i, each in enumerate(pieces)],
         numbered(where),
-        ActionFormat("scaled", take_bounds(said, f"{where}, its metadata"), bool(discrete)),
+        ActionFormat("scaled", take_bounds(about, f"{where}, its metadata"), bool(discrete)),
         env,
-        said,
+        about,
         bool(has_rewards),
     )
 
 
-def _numbers(said: dict[str, Any], name: str, where: str) -> set[int]:
+def _numbers(about: dict[str, Any], name: str, where: str) -> set[int]:
     """Removes a list of episode numbers from the metadata and returns it as a set."""
-    numbers = said.pop(name, [])
+    numbers = about.pop(name, [])
     if not isinstance(numbers, list) or not all(type(number) is int for number in numbers):
         raise InputError(f"{where}, its metadata: {name} is {numbers}, no list of numbers")
     return set(numbers)
@@ -96,15 +96,15 @@ def _ends(
 
 def write(path: Path, data: EpisodeSet) -> None:
     """Writes a data set, completely or not at all."""
-    said = {"env": data.env, **named_bounds(data.bounds), **data.metadata}
+    about = {"env": data.env, **named_bounds(data.bounds), **data.metadata}
     if data.discrete:
-        said["discrete"] = True
+        about["discrete"] = True
     if not data.has_rewards:
-        said["has_rewards"] = False
+        about["has_rewards"] = False
     if not data.is_whole.all():
-        said["fragments"] = np.flatnonzero(~data.is_whole).tolist()
+        about["fragments"] = np.flatnonzero(~data.is_whole).tolist()
     if not has_successors(data).all():
-        said["no_successor"] = np.flatnonzero(~has_successors(data)).tolist()
+        about["no_successor"] = np.flatnonzero(~has_successors(data)).tolist()
     with whole(path) as file:
         np.savez_compressed(
             file,
@@ -113,5 +113,5 @@ def write(path: Path, data: EpisodeSet) -> None:
             reward=np.concatenate([episode.reward for episode in data.episodes]),
             length=data.lengths,
             terminated=np.array([episode.terminated for episode in data.episodes]),
-            metadata=np.array(json.dumps(said)),
+            metadata=np.array(json.dumps(about)),
         )

@@ -66,8 +66,8 @@ def _action_format(action: np.ndarray, space: Any) -> ActionFormat:
     """Returns the format of a buffer's actions: discrete, or numbers that are scaled already."""
     if action.dtype.kind == "f":
         return ActionFormat("scaled", discrete=False)
-    said = vars(space).get("n") if isinstance(space, Inert) else None
-    count = int(said) if isinstance(said, int | np.integer) else None
+    stored = vars(space).get("n") if isinstance(space, Inert) else None
+    count = int(stored) if isinstance(stored, int | np.integer) else None
     return ActionFormat(discrete=True, num_choices=count)
 
 
