@@ -74,7 +74,7 @@ class Config:
     normalize_reward: bool = False  # rewards in units of the data's mean |r| (not the paper's)
     # SAC
     alpha: PositiveFloat = 1.0  # temperature of the entropy; its initial value if it is learned
-    learn_alpha: bool = True  # so that the entropy approaches the target
+    learn_alpha: bool = True  # learn the temperature: the entropy approaches the target
     alpha_multiplier: NonNegativeFloat = 1.0  # CORL's factor of the learned alpha
     target_entropy: float = -1.0  # per dimension of an action: -1 is -A in all
     backup_entropy: bool = False  # subtract alpha log pi in the backup, as SAC does

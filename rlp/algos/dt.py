@@ -31,7 +31,7 @@ from rlp.types import (
 
 SUPPORTS = frozenset({"continuous", "discrete"})
 NEEDS_REWARDS: bool = True
-# The dropout rate is rounded to k / 256, and 1 would drop everything. Each layer is compiled anew.
+# The dropout rate is rounded to k / 256, and 1 would drop everything. Each layer adds compile time.
 Dropout = Annotated[float, "from 0 to 0.99", lambda value: 0 <= value <= 0.99]
 Depth = Annotated[int, "from 1 to 100", lambda value: 1 <= value <= 100]
 

@@ -52,7 +52,7 @@ class Config:
     return_range: NonNegativeFloat = 0.0  # span of the data's returns after scaling; 0: unscaled
     normalize_reward: bool = False  # rewards in units of the data's mean |r| (not the paper's)
     alpha: PositiveFloat = 1.0  # temperature of the entropy; its initial value if it is learned
-    learn_alpha: bool = True  # so that the entropy approaches the target
+    learn_alpha: bool = True  # learn the temperature: the entropy approaches the target
     target_entropy: float = -1.0  # per dimension of an action: -1 is -A in all
     backup_entropy: bool = True  # subtract alpha log pi in the backup
     log_std_min: float = -20.0  # clip of the policy's log standard deviation
