@@ -1,15 +1,16 @@
-"""Planner-guided learning of BotEvade: the planner acts at first, ever more seldom, then never.
+"""Planner-guided learning of BotEvade: the planner acts at first, then less and less, then never.
 
-    python experiments/botevade_guided.py          # what is missing; goes on if stopped
+    python experiments/botevade_guided.py          # missing cells; resumes if interrupted
     python experiments/botevade_guided.py --quick  # small cells, to see that it runs
 
-QR-DQN over the 35 landmarks, 5 seeds as one program, 60,000 steps: until 40,000 the planner acts
-with a rate that falls from 1 to 0. Three ways to fall; learning from all steps or from the
-planner's alone; and two starts: 4,000 steps of the planner (`expert`) or random ones (`random`).
-`alone` has no guide. Policies then play 1,000 episodes, without the planner, from the initial
-states of evaluations; every return is in results/botevade_guided. The published one
-(hanshuo-shuo/plan_ep, discrete IQL, a DQN for the planner, 50 episodes) has 0.78 from the expert
-start and 0.64 from the random one, and reaches the goal without a capture in 78 and 74 %.
+QR-DQN over the 35 landmarks, 5 seeds as one program, 60,000 steps. Until step 40,000 the planner
+acts with a rate that falls from 1 to 0. The rows differ in how the rate falls, and in whether they
+learn from all steps or only from the planner's. There are two starts: 4,000 steps of the planner
+(`expert`) or 4,000 random steps (`random`). `alone` has no guide. Then the policies play 1,000
+episodes without the planner, from the initial states of evaluations; every return is in
+results/botevade_guided. The published study (hanshuo-shuo/plan_ep, discrete IQL, a DQN for the
+planner, 50 episodes) has a return of 0.78 from the expert start and 0.64 from the random one, and
+reaches the goal without a capture in 78 and 74 % of episodes.
 """
 
 from collections.abc import Mapping
@@ -51,11 +52,11 @@ class Settings:
     starts: str = "expert,random"  # which, separated by commas
     runs: str = "runs/botevade_guided"  # folder of the runs
     quick: bool = False  # 1,200 steps of two seeds, 20 episodes
-    quiet: bool = False  # print the results only
+    quiet: bool = False  # print only the results
 
 
 def main(given: cli.Given) -> None:
-    """Runs the cells that are missing, and prints the table."""
+    """Runs the missing cells, and prints the table."""
     settings = cli.parse(Settings, given)
     folder = Path(settings.runs) / "quick" if settings.quick else RESULTS
     lines = []
@@ -75,7 +76,7 @@ def _name(row: str, start: str) -> str:
 
 
 def _cell(row: str, start: str, settings: Settings) -> dict[str, object]:
-    """Returns the record of a cell, learned and played to its end."""
+    """Returns the record of a cell after learning and playing."""
     directory = Path(settings.runs) / ("quick" if settings.quick else ".") / _name(row, start)
     begins = {**FLAGS, **ROWS[row], **STARTS[start], "name": directory.name}
     if settings.quick:

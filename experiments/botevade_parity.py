@@ -1,4 +1,4 @@
-"""How far BotEvade in JAX agrees with the package `cellworld_gym`.
+"""How closely BotEvade in JAX agrees with the package `cellworld_gym`.
 
 python experiments/botevade_parity.py record     # plays the package, an hour on one core
 python experiments/botevade_parity.py compare    # plays the JAX game, a minute
@@ -24,12 +24,12 @@ from rlp.envs import botevade, cellworld, cellworld_resources
 from rlp.envs.botevade import MAX_SUBSTEPS, Arena, State
 from rlp.system import files
 
-GOAL = -1  # of the open cells, the last one is the goal's
-POLICY, EPISODE, CHOICE, REWARD, TERMINATED, DRAWS = range(6)  # of the numbers of a step
-DIRECTIONS, CAPTURES = slice(4, 6), -2  # of the numbers of a state
-EQUAL = 1e-6  # numbers of a state that differ by less
+GOAL = -1  # the last open cell is the goal's
+POLICY, EPISODE, CHOICE, REWARD, TERMINATED, DRAWS = range(6)  # columns of a step
+DIRECTIONS, CAPTURES = slice(4, 6), -2  # columns of a state
+EQUAL = 1e-6  # smaller differences between numbers of a state are ignored
 SEEDS = {"package": 1, "jax": 2}
-HORIZONS = {"goal": 20, "random": 20, "detour": 60}  # steps, of the policies
+HORIZONS = {"goal": 20, "random": 20, "detour": 60}  # steps of each policy
 
 
 @dataclass(frozen=True)
@@ -37,15 +37,15 @@ class Recording:
     """The package's episodes."""
 
     num_episodes: Positive = 1_000  # of each policy
-    file: str = "botevade_package.npz"  # where the steps go; too many for the repository
+    file: str = "botevade_package.npz"  # file for the steps, too large for the repository
     save_every: Positive = 50  # episodes of each policy
 
 
 def plan(policy: str, number: int, seed: int, num_cells: int, landmarks: np.ndarray) -> np.ndarray:
-    """Returns the choices [horizon] of one episode: places in the list of open cells.
+    """Returns the choices [horizon] of one episode: positions in the list of open cells.
 
-    `goal` always goes to the goal, `random` anywhere, in every step, and `detour` to one of the
-    landmarks for five steps and then to the goal.
+    `goal` always goes to the goal. `random` chooses a random cell in every step. `detour` goes to
+    one of the landmarks for five steps, then to the goal.
     """
     rng = np.random.default_rng([seed, list(HORIZONS).index(policy), number])
     goal = np.full(HORIZONS[policy], num_cells + GOAL)
@@ -57,14 +57,14 @@ def plan(policy: str, number: int, seed: int, num_cells: int, landmarks: np.ndar
 
 
 class _Draws:
-    """Stands in for the module `random` where the package draws the robot's destinations."""
+    """Replaces the module `random` where the package draws the robot's destinations."""
 
     def __init__(self, model: Any) -> None:
         self._model, self._start = model, 0
         self.cells = np.zeros(MAX_SUBSTEPS + 1, int)
 
     def renew(self, cells: np.ndarray, start: int) -> None:
-        """Takes the draws for the substeps behind the one with number `start`, and for that."""
+        """Sets the draws for the substep with number `start` and those after it."""
         self.cells, self._start = cells, start
 
     def choice(self, options: Sequence[Any]) -> Any:
@@ -72,7 +72,7 @@ class _Draws:
 
 
 def record(given: cli.Given) -> None:
-    """Plays the package's episodes and writes every step with the states around it."""
+    """Plays the package's episodes and writes every step with the states before and after it."""
     settings = cli.parse(Recording, given)
     env = envs.make("cellworld:botevade")
     assert isinstance(env, cellworld.BotEvade)
@@ -118,11 +118,11 @@ def _play(env: cellworld.BotEvade, policy: str, number: int, rows: dict[str, lis
 
 @dataclass(frozen=True)
 class Comparison:
-    """The JAX game beside them."""
+    """The comparison with the JAX game."""
 
-    file: str = "botevade_package.npz"  # what `record` wrote
-    num_envs: Positive = 2_048  # at once, where the speed is measured
-    json: str = str(Path(__file__).parent / "results" / "botevade_parity.json")  # where figures go
+    file: str = "botevade_package.npz"  # written by `record`
+    num_envs: Positive = 2_048  # games at once for measuring the speed
+    json: str = str(Path(__file__).parent / "results" / "botevade_parity.json")  # file for figures
 
 
 def compare(given: cli.Given) -> None:
@@ -139,7 +139,7 @@ def compare(given: cli.Given) -> None:
         for kind, policy in enumerate(HORIZONS)
     }
     speed = _speed(arena, settings.num_envs)
-    jax.clear_caches()  # constants of these programs are in float32
+    jax.clear_caches()  # compiled programs have float32 constants
     with jax.enable_x64(True):
         steps = _steps(step, state)
     found = {"steps": steps, "episodes": episodes, "speed": speed}
@@ -148,7 +148,7 @@ def compare(given: cli.Given) -> None:
 
 
 def _print(found: dict[str, Any]) -> None:
-    """Prints the figures as docs have them."""
+    """Prints the figures in the form of the docs."""
     steps, speed = found["steps"], found["speed"]
     print(f"{steps['equal']:,} of {steps['num']:,} steps are equal; others: {steps['others']}")
     rows = []
@@ -161,7 +161,7 @@ def _print(found: dict[str, Any]) -> None:
 
 
 def _steps(step: np.ndarray, state: np.ndarray) -> dict[str, Any]:
-    """Returns how many steps lead to the same state, and what is known of the others."""
+    """Returns how many steps lead to the same state, and the causes of the others."""
     arena = botevade.make("botevade").params
     rows = np.flatnonzero(step[:, CHOICE] >= 0)
     shapes = jax.eval_shape(botevade.reset, arena, jax.random.key(0))
@@ -183,7 +183,7 @@ def _steps(step: np.ndarray, state: np.ndarray) -> dict[str, Any]:
 def _cause(
     arena: Arena, before: State, cell: jax.Array, draws: jax.Array, expected: np.ndarray
 ) -> str:
-    """Returns why a step differs: one look, if the other outcome of it makes the step equal."""
+    """Returns why a step differs: one look, if reversing its outcome makes the step equal."""
     numbers = jnp.arange(MAX_SUBSTEPS)
     states = _with_other_looks(arena, before, cell, draws, numbers)
     is_look = not _differs(states, np.tile(expected, (MAX_SUBSTEPS, 1))).all()
@@ -195,7 +195,7 @@ def _cause(
 def _with_other_looks(
     arena: Arena, state: State, cell: jax.Array, draws: jax.Array, number: jax.Array
 ) -> State:
-    """Returns the state after a step in which the look of one substep has the other outcome."""
+    """Returns the state after a step in which the outcome of one substep's look is reversed."""
     num_substeps = arena.num_substeps[state.num_steps]
     state = state._replace(pending=state.pending.at[botevade.PREY].set(cell))
 
@@ -212,14 +212,14 @@ def _with_other_looks(
 
 
 def _state(shapes: State, numbers: jax.Array) -> State:
-    """Returns the state of its numbers [P]."""
+    """Returns the state from its numbers [P]."""
     ends = np.cumsum([math.prod(leaf.shape) for leaf in shapes])
     parts = zip(jnp.split(numbers, ends[:-1]), shapes, strict=True)
     return State(*(part.reshape(leaf.shape).astype(leaf.dtype) for part, leaf in parts))
 
 
 def _differs(states: State, numbers: np.ndarray) -> np.ndarray:
-    """Returns which states [N] have other numbers than [N, P]; directions by the way between."""
+    """Returns which states [N] differ from numbers [N, P]; directions wrap around."""
     flat = [np.asarray(leaf, float).reshape(len(numbers), -1) for leaf in states]
     errors = np.abs(np.concatenate(flat, axis=1) - numbers)
     errors[:, DIRECTIONS] = np.minimum(errors[:, DIRECTIONS], np.abs(360 - errors[:, DIRECTIONS]))
@@ -227,7 +227,7 @@ def _differs(states: State, numbers: np.ndarray) -> np.ndarray:
 
 
 def _package_episodes(step: np.ndarray, state: np.ndarray, kind: int) -> np.ndarray:
-    """Returns return, captures and success [N, 3] of the package's episodes of a policy."""
+    """Returns return, captures and success [N, 3] of the package's episodes with a policy."""
     mine = step[:, POLICY] == kind
     episode = step[mine, EPISODE].astype(int)
     values = np.bincount(episode, step[mine, REWARD])
@@ -238,7 +238,7 @@ def _package_episodes(step: np.ndarray, state: np.ndarray, kind: int) -> np.ndar
 
 
 def _jax_episodes(arena: Arena, policy: str, kind: int, step: np.ndarray) -> np.ndarray:
-    """Returns return, captures and success [N, 3] of as many episodes of the JAX game."""
+    """Returns return, captures and success [N, 3] of the same number of JAX episodes."""
     num = int(step[step[:, POLICY] == kind, EPISODE].max()) + 1
     world = cellworld_resources.read()
     landmarks = np.searchsorted(world.open_cells, world.lppo_cells)
@@ -253,14 +253,14 @@ def _jax_episodes(arena: Arena, policy: str, kind: int, step: np.ndarray) -> np.
 
 @jax.jit
 def _episodes(arena: Arena, cells: jax.Array, keys: jax.Array) -> tuple[jax.Array, ...]:
-    """Returns returns, captures and arrivals [N] of games whose prey goes to cells [T, N]."""
+    """Returns returns, captures and arrivals [N] of games with a prey that goes to cells [T, N]."""
 
     def body(carry: Any, at: tuple[jax.Array, jax.Array]) -> tuple[Any, None]:
         state, total, arrived = carry
         cells, count = at
         step_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, count)
         new, found = jax.vmap(botevade.step, (None, 0, 0, 0))(arena, state, cells, step_keys)
-        captures = jnp.where(arrived, state.captures, new.captures)  # of the episode alone
+        captures = jnp.where(arrived, state.captures, new.captures)  # only of the episode itself
         total = total + jnp.where(arrived, 0, found.reward)
         return (new._replace(captures=captures), total, arrived | found.terminated), None
 
@@ -272,14 +272,14 @@ def _episodes(arena: Arena, cells: jax.Array, keys: jax.Array) -> tuple[jax.Arra
 
 
 def _summary(outcomes: np.ndarray) -> dict[str, tuple[float, float]]:
-    """Returns mean and half of the 95 % interval of outcomes [N, 3]."""
+    """Returns the mean and half of the 95 % interval of outcomes [N, 3]."""
     half = 1.96 * outcomes.std(axis=0, ddof=1) / np.sqrt(len(outcomes))
     pairs = zip(outcomes.mean(axis=0).tolist(), half.tolist(), strict=True)
     return dict(zip(("return", "captures", "success"), pairs, strict=True))
 
 
 def _speed(arena: Arena, num_envs: int, num_steps: int = 40) -> dict[str, float]:
-    """Returns steps per second, the best of three, with random choices in one scan."""
+    """Returns steps per second with random choices in one scan, the best of three rounds."""
     rng = np.random.default_rng(0)
     cells = arena.choices[rng.integers(len(arena.choices), size=(num_steps, num_envs))]
     keys = jax.random.split(jax.random.key(0), num_envs)

@@ -1,10 +1,10 @@
-"""What BotEvade pays players that learned nothing: the planner, walking to the goal, chance.
+"""Returns of players without learning in BotEvade: the planner, walking to the goal, random.
 
     python experiments/botevade_players.py    # minutes on 2 cores; CELLWORLD_CACHE names the files
 
-1,000 episodes of `jax:botevade-35` each, from the initial states of evaluations, on which no
-version of the planner was compared with another. Success is the goal without a capture. Every
-return is in results/botevade_players.json.
+Each plays 1,000 episodes of `jax:botevade-35` from the initial states of evaluations. Versions of
+the planner were not compared on these. Success is reaching the goal without a capture. Every return
+is in results/botevade_players.json.
 """
 
 from dataclasses import dataclass

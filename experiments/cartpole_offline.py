@@ -1,10 +1,10 @@
 """Discrete actions: CartPole from d3rlpy's logged data, 5 seeds as one program.
 
-    python experiments/cartpole_offline.py      # every cell that is missing, 10 minutes on 2 cores
+    python experiments/cartpole_offline.py      # all missing cells, 10 minutes on 2 cores
 
 The data is d3rlpy's `cartpole_v1.1.0.h5` (1,582 episodes, mean 63, best 199), which must be in
 `data/`. Policies play 100 episodes each of gymnasium's CartPole-v0, which ends after 200 steps. The
-last checkpoint counts. Settings of `dqn` and `cql` were chosen on seeds 100 to 104.
+last checkpoint is evaluated. The settings of `dqn` and `cql` were chosen on seeds 100 to 104.
 """
 
 from pathlib import Path

@@ -2,9 +2,9 @@
 
     python experiments/cartpole_online.py      # 10 minutes on 2 cores
 
-100,000 steps each; the policies then play 100 episodes of CartPole-v1, which ends after 500 steps.
-Prints the table; the returns of every evaluation are in results/cartpole_online.json. Settings were
-chosen on seeds 100 to 104.
+Each learns for 100,000 steps. Then the policies play 100 episodes of CartPole-v1, which ends after
+500 steps. Prints the table; the returns of every evaluation are in results/cartpole_online.json.
+The settings were chosen on seeds 100 to 104.
 """
 
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class Settings:
     """The runs."""
 
     runs: str = "runs/cartpole_online"  # folder of the runs
-    quiet: bool = False  # print the results only
+    quiet: bool = False  # print only the results
 
 
 def main(given: cli.Given) -> None:

@@ -1,18 +1,19 @@
-"""Data sets of BotEvade, made of learned agents, a planner and others; five kinds as in the study.
+"""BotEvade data sets from learned agents, a planner and others, in the five kinds of the study.
 
-    python experiments/cellworld_data.py            # an hour or so on 2 cores; goes on if stopped
+    python experiments/cellworld_data.py            # about an hour on 2 cores; resumes if stopped
     python experiments/cellworld_data.py --quick    # small ones, to see that it runs
 
-Learns a DQN and a QR-DQN (runs/cellworld), then writes to data/cellworld what they, the planner,
-who goes to the goal and random choices do, alone and mixed. Of the mixture (`original`):
+Trains a DQN and a QR-DQN (runs/cellworld). Then writes episodes of these agents, the planner, a
+player that walks to the goal, and random choices to data/cellworld, each alone and all mixed
+(`original`). Four more sets are made from the mixture:
 
     central               episodes drawn by the share of their steps at central cells
     central-later         the same, but the first two steps of an episode do not count
-    central-augmented, central-later-augmented   those, and each episode again, its places shifted
+    central-augmented, central-later-augmented   those, plus a copy of each with shifted positions
 
-A cell is central where more is seen than around it: the study's centrality derivative, above a
-tenth of the largest. How the study augmented its data is not published: here all that is measured
-in places is measured with an error of .005 (standard deviation), a tenth of a cell.
+A cell is central if more can be seen from it than from around it: the study's centrality derivative
+exceeds a tenth of the largest. The study does not say how it augmented its data. Here all positions
+in the observation get a measurement error of 0.005 (standard deviation), a tenth of a cell.
 """
 
 from collections.abc import Sequence
@@ -36,10 +37,10 @@ from rlp.system.files import write_text
 
 AGENTS = {"dqn": "double", "qr-dqn": "quantiles"}  # name -> preset of dqn
 MIXTURE = {"dqn": 0.2, "qr-dqn": 0.2, "planner": 0.2, "goal": 0.2, "random": 0.2}
-NEIGHBOURS = 0.06  # distance between the middles of cells that touch, or a little more
-CENTRAL = 0.1  # of the largest derivative
-SHIFT = 0.005  # of the arena's width
-KINDS = {"central": 0, "central-later": 2}  # name -> steps that do not count
+NEIGHBOURS = 0.06  # slightly more than the distance between the centres of adjacent cells
+CENTRAL = 0.1  # share of the largest derivative
+SHIFT = 0.005  # in widths of the arena
+KINDS = {"central": 0, "central-later": 2}  # name -> first steps that do not count
 
 
 @dataclass(frozen=True)
@@ -49,15 +50,15 @@ class Settings:
     env: str = "jax:botevade"  # or jax:botevade-35, jax:botevade-continuous (without DQN)
     num_steps: Positive = 150_000  # of each set
     num_learning_steps: Positive = 200_000  # of DQN and QR-DQN
-    num_envs: Positive = 64  # that are stepped together
+    num_envs: Positive = 64  # stepped together
     out: str = "data/cellworld"  # folder of the sets
     runs: str = "runs/cellworld"  # folder of the runs
-    quick: bool = False  # 2,000 steps each, of agents that learned for as many
-    quiet: bool = False  # print the results only
+    quick: bool = False  # 2,000 steps each, from agents that learned for 2,000 steps
+    quiet: bool = False  # print only the results
 
 
 def make(given: cli.Given) -> None:
-    """Makes what is missing, and prints what there is."""
+    """Makes the missing sets, and prints a table of all."""
     settings = cli.parse(Settings, given)
     if settings.quick:
         settings = replace(settings, num_steps=2_000, num_learning_steps=2_000)
@@ -81,7 +82,7 @@ def make(given: cli.Given) -> None:
 
 
 def _learned(settings: Settings, name: str) -> Path:
-    """Returns the run of an agent, learned to its end."""
+    """Returns the completed run of an agent."""
     directory = Path(settings.runs) / f"{envs.plain_name(settings.env)}-{name}"
     if not (directory / "result.json").exists():
         begins = {
@@ -136,7 +137,7 @@ def central_cells(env: str) -> np.ndarray:
 def biased(
     episodes: Sequence[Episode], central: np.ndarray, num_free: int, rng: np.random.Generator
 ) -> list[Episode]:
-    """Returns episodes of as many steps, drawn by their share of steps at central cells.
+    """Returns episodes with as many steps, drawn by their share of steps at central cells.
 
     Args:
         episodes: to draw from, with replacement.
@@ -159,7 +160,7 @@ def biased(
 
 
 def shift(episode: Episode, rng: np.random.Generator) -> Episode:
-    """Returns an episode whose places, and distances, are measured with an error."""
+    """Returns an episode with measurement errors in positions and distances."""
     observation = episode.observation.copy()
     is_seen = np.any(observation[:, 3:5], axis=1, keepdims=True)
     prey, predator = SHIFT * rng.standard_normal((2, len(observation), 2))

@@ -1,14 +1,14 @@
 """BotEvade from logged data of five kinds, 5 seeds as one program.
 
     python experiments/cellworld_data.py       # makes the data first
-    python experiments/cellworld_offline.py    # every cell that is missing
+    python experiments/cellworld_offline.py    # all missing cells
 
-Rows are those of hanshuo-shuo/Cellworld_Offline (behaviour cloning, discrete CQL and IQL), and a
-Decision Transformer; the study's Dreamer-v3 is left out. `iql-100` has the study's temperature of
-100, `iql-3` that of the paper, `iql-0.5` the expectile of the mean; `cql-0.1` and `cql-5` are other
-weights than 1. Policies play 1,000 episodes each, with the mode of their actions; the study has
-100, with sampled ones, and says -17.42 for cloning, -29.06 for IQL and -150.08 for CQL. `goal` is
-data of walking straight to the goal. Settings are not tuned.
+Rows are those of hanshuo-shuo/Cellworld_Offline (behaviour cloning, discrete CQL and IQL), plus a
+Decision Transformer; the study's Dreamer-v3 is left out. `iql-100` uses the study's temperature of
+100, `iql-3` the paper's, `iql-0.5` the expectile 0.5, which is the mean; `cql-0.1` and `cql-5` use
+these weights instead of 1. Policies play 1,000 episodes each, with the mode of their actions. The
+study plays 100 with sampled actions, and reports -17.42 for cloning, -29.06 for IQL and -150.08 for
+CQL. `goal` is data of walking straight to the goal. The settings are not tuned.
 """
 
 from pathlib import Path

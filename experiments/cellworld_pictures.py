@@ -1,4 +1,4 @@
-"""Pictures of BotEvade: the arena with the ways of a data set's episodes, and an episode as a gif.
+"""Pictures of BotEvade: the arena with the paths of a data set's episodes, and one episode as gif.
 
     python experiments/cellworld_pictures.py --dataset=data/cellworld/botevade/planner.npz
 
@@ -24,17 +24,17 @@ from rlp.envs.botevade import CAPTURE_DISTANCE, GOAL, GOAL_DISTANCE, STEP
 from rlp.system import files
 
 DOCS = Path(__file__).parents[1] / "docs"
-PUFFED = 8  # number of an observation: whether the prey was captured in the step
+PUFFED = 8  # index in an observation: whether the prey was captured in the step
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What is shown."""
+    """The pictures."""
 
     dataset: str  # of BotEvade
-    num_episodes: Positive = 40  # whose ways are drawn
-    episode: int = 0  # of the gif
-    out: str = str(DOCS / "botevade")  # path of both pictures, without the ending
+    num_episodes: Positive = 40  # episodes whose paths are drawn
+    episode: int = 0  # number of the gif's episode
+    out: str = str(DOCS / "botevade")  # path of both pictures, without suffix
 
 
 def draw(given: cli.Given) -> None:
@@ -53,7 +53,7 @@ def draw(given: cli.Given) -> None:
 
 
 def ways(episodes: Sequence[Episode]) -> Figure:
-    """Returns the arena with the ways of preys, and where they were captured."""
+    """Returns the arena with the paths of preys, and the places of captures."""
     figure = Figure(figsize=(6, 5.4), layout="constrained")
     axes = _arena(figure)
     for episode in episodes:
@@ -65,7 +65,7 @@ def ways(episodes: Sequence[Episode]) -> Figure:
 
 
 def _frame(seen: np.ndarray) -> Image.Image:
-    """Returns the arena after observations [T, 11]: the way so far, and the predator if seen."""
+    """Returns the arena after observations [T, 11]: the path so far, and the predator if seen."""
     figure = Figure(figsize=(3.6, 3.2), layout="constrained")
     axes = _arena(figure)
     axes.plot(seen[:, 0], seen[:, 1], color="C0", linewidth=1)

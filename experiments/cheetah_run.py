@@ -1,14 +1,14 @@
 """Every algorithm on cheetah-run: medium, medium-replay and expert, 5 seeds as one population.
 
     python -m rlp.collect cheetah-run --num_steps=200000   # makes the data, 10 minutes on 2 cores
-    python experiments/cheetah_run.py                      # every cell that is missing: some hours
+    python experiments/cheetah_run.py                      # all missing cells: some hours
 
-The rows are the light presets, most of which were chosen on the walker, and `cqlsac-filter`, which
-clones more, but only the actions of the data that its critics prefer to the policy's, and whose
-target critics follow four times as fast. How much it clones was chosen on medium-replay and expert,
-how fast targets follow on medium-replay, with seeds 100 to 102 and other initial states. The last
-checkpoint counts, over 100 episodes of each seed from the same initial states; each row is also
-compared with cloning, seed by seed.
+The rows are the light presets, most of which were chosen on the walker, and `cqlsac-filter`. It
+clones more, but only actions of the data that its critics prefer to the policy's, and its target
+critics follow four times as fast. Its weight of cloning was chosen on medium-replay and expert, the
+speed of its targets on medium-replay, with seeds 100 to 102 and other initial states. The last
+checkpoint is evaluated over 100 episodes of each seed from the same initial states. Each row is
+also compared with cloning, seed by seed.
 """
 
 from pathlib import Path

@@ -1,15 +1,15 @@
-"""Does Q explode? CQL-SAC for 100,000 updates on rewards as they are: Q against its bound.
+"""Does Q explode? CQL-SAC for 100,000 updates on unscaled rewards: Q against its bound.
 
-    python experiments/cql_stability.py    # the settings that are missing; goes on where it was
+    python experiments/cql_stability.py    # the missing settings; resumes if interrupted
     python experiments/cql_stability.py --settings=light
 
-No value can be above max |r| / (1 - discount). Where Q passes that and goes on, the critics excite
-themselves. Trains seeds of two settings on walker data without any scaling of rewards:
+No value can exceed max |r| / (1 - discount). If Q passes this bound and keeps growing, the critics
+reinforce their own errors. Trains seeds of two settings on walker data with unscaled rewards:
 
     authors  the authors' setting, but 2 layers of 256, 4 sampled actions of each kind and the
              penalty on 64 of 256 states, so that it takes half an hour on 2 cores
-    light    the light preset, whose critics are bounded, on rewards as they are, with an actor that
-             follows Q alone and four times the weight of the penalty, on twice the states
+    light    the light preset with its bounded critics, but with unscaled rewards, an actor that
+             follows Q alone, and four times the weight of the penalty, on twice as many states
 
 Writes mean and maximum of Q over every 1,000 updates, and the returns, to
 results/cql_stability_SETTING.json, and draws them to docs/cql_stability.png.
@@ -57,11 +57,11 @@ class Settings:
     num_seeds: Positive = 3  # members
     num_updates: Positive = 100_000  # gradient updates
     runs: str = "runs"  # folder of the runs
-    quiet: bool = False  # print the result only
+    quiet: bool = False  # print only the result
 
 
 def experiment(given: cli.Given) -> None:
-    """Trains the settings that have no result yet; writes and draws Q and returns."""
+    """Trains the settings without a result; writes and draws Q and returns."""
     settings = cli.parse(Settings, given)
     shared = {k: str(v) for k, v in vars(settings).items() if k != "settings"}
     for name in cli.chosen("settings", settings.settings, SETTINGS):

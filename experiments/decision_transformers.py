@@ -1,4 +1,4 @@
-"""What the studies of Decision Transformers measure beside returns, and how they show it."""
+"""Measurements and pictures, other than returns, in the studies of Decision Transformers."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -31,17 +31,17 @@ def study_of(
     tiny: Mapping[str, str],
     runs_folder: str,
 ) -> Study:
-    """Returns a study in the folder of its results; a tiny one, of two seeds, beside its runs.
+    """Returns a study with its results in their folder, or a tiny one with them next to its runs.
 
     Args:
         name: of the folder.
         env: of every row.
-        rows: what is run.
+        rows: the rows to run.
         sets: the data sets.
-        num_seeds: of each row.
-        pairs: what rows are compared with.
-        tiny: flags of tiny sizes; none: the real ones.
-        runs_folder: of the runs.
+        num_seeds: of each row; a tiny study has two.
+        pairs: the row with which each row is compared.
+        tiny: flags of tiny sizes; empty: the real ones.
+        runs_folder: folder of the runs.
     """
     results = Path(__file__).parent / "results" / name
     if tiny:
@@ -51,14 +51,14 @@ def study_of(
 
 
 def measure(path: Path, run: Run, targets: Sequence[float], num_episodes: int, quiet: bool) -> None:
-    """Writes the record of a run: losses, speed, all returns, what is achieved of what is asked.
+    """Writes the record of a run: losses, speed, all returns, and the return for each target.
 
     Args:
-        path: of the record; what is there stays.
+        path: of the record; an existing one is kept.
         run: of a Decision Transformer.
         targets: returns to aim for.
         num_episodes: of each member and target.
-        quiet: print the results only.
+        quiet: print only the results.
     """
     if path.exists():
         return
@@ -82,7 +82,7 @@ def measure(path: Path, run: Run, targets: Sequence[float], num_episodes: int, q
 
 
 def _rewards(run: Run) -> list[float]:
-    """Returns the rewards of an episode of the first member, which aims for the usual return."""
+    """Returns the rewards of an episode in which the first member aims for its usual return."""
     policy, _ = restore.load_policy(run)
     keys = jax.random.split(jax.random.key(0), 1)
     targets = np.array(run.target_returns)
@@ -93,7 +93,7 @@ def _rewards(run: Run) -> list[float]:
 
 
 def minutes(record: Record, num_updates: int) -> float:
-    """Returns how long so many updates of one member take, at the speed of all together."""
+    """Returns the minutes that so many updates of one member take, at the speed of all together."""
     speeds = next(iter(record["updates_per_second"].values()))
     return num_updates / float(np.median([speed for _, speed in speeds])) / 60
 
@@ -106,7 +106,7 @@ def losses(record: Record) -> dict[int, float]:
 
 
 def achieved(record: Record) -> dict[float, np.ndarray]:
-    """Returns the mean return of each member [M] by the return that was asked for."""
+    """Returns the mean return of each member [M] by target return."""
     means = np.array(record["achieved"], float).mean(axis=2)
     return dict(zip(record["targets"], means, strict=True))
 
@@ -121,7 +121,7 @@ def over_last(record: Record, number: int) -> np.ndarray:
 
 
 def text(means: np.ndarray) -> str:
-    """Returns the mean of members and half its interval."""
+    """Returns the mean of members and half of its interval."""
     return f"{means.mean():,.0f} ± {statistics.mean_interval(means)[1] - means.mean():,.0f}"
 
 
@@ -154,7 +154,7 @@ def picture(records: Mapping[str, Record]) -> Figure:
 
 
 def read(folder: Path) -> dict[str, Record]:
-    """Returns the records in a folder, by their names."""
+    """Returns the records in a folder by name."""
     return {path.stem: files.read_json(path) for path in sorted(folder.glob("*.json"))}
 
 

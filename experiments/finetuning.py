@@ -1,14 +1,14 @@
-"""From offline to online: members of offline runs go on in an environment, beside SAC from nothing.
+"""From offline to online: fine-tunes offline runs in an environment; SAC from scratch to compare.
 
     python experiments/finetuning.py                    # walker-run: some hours on 2 cores
     python experiments/finetuning.py --tasks=hopper     # on data/gymnasium/hopper-medium.npz
 
 Each row trains 5 seeds on logged data (light presets) and fine-tunes them for 100,000 steps with
-one update a step, half of each batch logged data. `rlpd` learns from nothing with the data in half
-of each batch, ten critics with LayerNorm and 20 updates a step, for 20,000 steps; `sac` has no
-data. Records with every evaluation (10 episodes a seed, every 5,000 steps) are in
-results/finetuning, with the curves; a row that has its record is not run again, one that was
-interrupted goes on.
+one update per step, where half of each batch is logged data. `rlpd` learns from scratch, with
+logged data in half of each batch, ten critics with LayerNorm and 20 updates per step, for 20,000
+steps. `sac` has no data. Records with every evaluation (10 episodes per seed, every 5,000 steps)
+and the curves are in results/finetuning. Rows with a record are not run again; interrupted ones are
+resumed.
 """
 
 from collections import defaultdict
@@ -28,23 +28,23 @@ from rlp.commands.train import train
 from rlp.system import files
 
 RESULTS = Path(__file__).parent / "results" / "finetuning"
-AT_THE_CHANGE = 10_000  # steps in which a dip counts
+AT_THE_CHANGE = 10_000  # first online steps, in which the lowest return is looked for
 Flags = Mapping[str, str]
 
 
 class Task(NamedTuple):
-    """Where is learned, and from what."""
+    """The environment and the data set."""
 
     env: str
     dataset: str
 
 
 class Row(NamedTuple):
-    """How is learned."""
+    """The algorithm and its flags."""
 
     algo: str
-    offline: Flags | None  # flags of the training on logged data; None: there is none
-    online: Flags  # flags of the learning in the environment
+    offline: Flags | None  # flags of training on logged data; None: there is none
+    online: Flags  # flags of learning in the environment
 
 
 TASKS = {
@@ -79,13 +79,13 @@ class Settings:
     """The cells."""
 
     rows: str = ""  # which, separated by commas (default: all)
-    tasks: str = "walker-run"  # in which environments, separated by commas
+    tasks: str = "walker-run"  # which environments, separated by commas
     runs: str = "runs/finetuning"  # folder of the runs
-    quiet: bool = False  # print the results only
+    quiet: bool = False  # print only the results
 
 
 def main(given: cli.Given) -> None:
-    """Runs the cells that are missing, prints the tables and draws the curves."""
+    """Runs the missing cells, prints the tables and draws the curves."""
     settings = cli.parse(Settings, given)
     for task in cli.chosen("tasks", settings.tasks, TASKS):
         for row in cli.chosen("rows", settings.rows or ",".join(ROWS), ROWS):
@@ -104,7 +104,7 @@ def _record(row: str, task: str) -> Path:
 
 
 def _learn(row: str, task: str, settings: Settings) -> runs.Run:
-    """Returns the run of a cell, whole; what there is of it goes on."""
+    """Returns the completed run of a cell; resumes it if it exists."""
     env, dataset = TASKS[task]
     algo, offline, online = ROWS[row]
     folder, common = Path(settings.runs), {"quiet": str(settings.quiet)}
@@ -132,7 +132,7 @@ def _curves(row: str, task: str) -> dict[int, np.ndarray]:
 
 
 def table(found: Mapping[str, dict[int, np.ndarray]]) -> str:
-    """Returns a line a row: the return at the change, at its lowest behind it, and later.
+    """Returns a line per row: the return after offline training, the lowest soon after, and later.
 
     Args:
         found: the curves of each row.
@@ -155,7 +155,7 @@ def table(found: Mapping[str, dict[int, np.ndarray]]) -> str:
 
 
 def _text(means: np.ndarray | None) -> str:
-    """Returns the mean over seeds and half its interval."""
+    """Returns the mean over seeds and half of its interval."""
     if means is None:
         return ""
     return f"{means.mean():.0f} ± {statistics.mean_interval(means)[1] - means.mean():.0f}"

@@ -1,11 +1,11 @@
-"""Data sets of gymnasium's HalfCheetah, Hopper and Walker2d from policies that are there.
+"""Data sets of gymnasium's HalfCheetah, Hopper and Walker2d, made with existing policies.
 
     python experiments/gymnasium_data.py --policies=../shared/data/policies --num_steps=100000
 
 The policies are DLR-RM's rl-trained-agents (MIT) as arrays (`rlp/interop/policy_file.py`). Makes
-`data/gymnasium/BODY-KIND.npz` with its data card, for what is not there yet, and writes a table of
-what the sets earn by D4RL's scores, and how fast they were made, to results/gymnasium_data.json.
-`medium-expert` is a name of both, joined: `--dataset=data/gymnasium/halfcheetah-medium.npz+...`.
+the missing files `data/gymnasium/BODY-KIND.npz` with their data cards. Writes the returns of the
+sets and the time that each took to results/gymnasium_data.json, and prints a table with D4RL's
+scores. For `medium-expert` join both: `--dataset=data/gymnasium/halfcheetah-medium.npz+...`.
 """
 
 import time
@@ -50,11 +50,11 @@ class Settings:
     num_steps: Positive = 1_000_000  # of each, in whole episodes
     sets: str = ""  # which, separated by commas (default: all)
     out: str = "data/gymnasium"  # folder of the sets
-    json: str = str(Path(__file__).parent / "results" / "gymnasium_data.json")  # where figures go
+    json: str = str(Path(__file__).parent / "results" / "gymnasium_data.json")  # file for figures
 
 
 def make(given: cli.Given) -> None:
-    """Makes the sets that are missing, prints the table and writes the figures."""
+    """Makes the missing sets, prints the table and writes the figures."""
     settings = cli.parse(Settings, given)
     record = Path(settings.json)
     found: dict[str, Any] = files.read_json(record)["sets"] if record.exists() else {}
@@ -86,7 +86,7 @@ def make(given: cli.Given) -> None:
 
 
 def table(found: dict[str, Any]) -> str:
-    """Returns a line a set, in markdown."""
+    """Returns a line per set, in markdown."""
     rows = []
     for name, made in found.items():
         returns = np.array(made["returns"])

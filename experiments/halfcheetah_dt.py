@@ -1,21 +1,21 @@
-"""A Decision Transformer against cloning and critics on HalfCheetah: which performs better, why.
+"""Decision Transformer, cloning and critics on HalfCheetah: which performs better, and why?
 
     python experiments/gymnasium_data.py --policies=FOLDER    # the data
-    python experiments/halfcheetah_dt.py            # every cell that is missing
-    python experiments/halfcheetah_dt.py --quick    # the same chain on tiny sizes
+    python experiments/halfcheetah_dt.py            # all missing cells
+    python experiments/halfcheetah_dt.py --quick    # the same steps with tiny sizes
 
-Quality is varied for all rows: episodes of an expert, of a medium policy, and both joined. Size is
-varied for four of them: all episodes, or 10 % and 1 % of them from all over their order (`@`).
-`--d4rl_expert=FILE --d4rl_medium=FILE` are D4RL's own data, or Hugging Face's, instead of ours;
-their results are in a folder of their own.
+All rows vary the quality of the data: episodes of an expert, of a medium policy, and of both. Four
+rows also vary its size: all episodes, or 10 % and 1 % of them, evenly spaced (`@`).
+`--d4rl_expert=FILE --d4rl_medium=FILE` use D4RL's own data, or Hugging Face's, instead of ours;
+their results are in a separate folder.
 
 `dt-blog` has the settings of Hugging Face's blog (edbeeching/decision_transformer_gym_replay) and
-makes the 6,000 updates that its reproduction in CS188 tells of, in 40 minutes; `dt-k1` is the same
-with one step of context. `dt` and all other rows have the light presets, two layers of 256; none
-was chosen on HalfCheetah. 5 seeds are one program; the last checkpoint counts, over 100 episodes of
-each from the same initial states. What is measured of the transformers is in
-decision_transformers.md: loss, speed, the return that they achieve for the one they are asked for,
-and how reward and return to go change within an episode.
+makes 6,000 updates, like its reproduction in CS188, which took 40 minutes. `dt-k1` is the same with
+one step of context. `dt` and all other rows use the light presets with two layers of 256; none was
+chosen on HalfCheetah. 5 seeds are one program. The last checkpoint is evaluated over 100 episodes
+of each seed from the same initial states. decision_transformers.md has more about the transformers:
+loss, speed, the return that they achieve for each target, and how reward and return to go change
+within an episode.
 """
 
 from collections.abc import Mapping
@@ -52,7 +52,7 @@ WHOLE: study.Rows = {
     "cqlsac": ("cqlsac", TWO_LAYERS),
     "fql": ("fql", TWO_LAYERS),
 }
-SIZED = ("dt-blog", "bc", "iql", "rebrac")  # rows whose data varies in size, too
+SIZED = ("dt-blog", "bc", "iql", "rebrac")  # rows that also vary the size of the data
 ROWS: study.Rows = {
     **WHOLE,
     **{
@@ -62,7 +62,7 @@ ROWS: study.Rows = {
     },
 }
 PAIRS = {row: "bc" for row in WHOLE if row not in ("bc", "dt-k1")} | {"dt-k1": "dt-blog"}
-COMPARISONS = (  # by pairs of seeds: what is said, and of which row less which other
+COMPARISONS = (  # paired by seed: the text, and the rows of the difference
     ("twenty steps of context beyond one", "dt-blog", "dt-k1"),
     ("a transformer beyond cloning", "dt-blog", "bc"),
     *((f"critics beyond cloning, {row}", row, "bc")
@@ -85,12 +85,12 @@ class Settings(study.Settings):
     """The study."""
 
     d4rl_expert: str = ""  # D4RL's halfcheetah-expert-v2 or Hugging Face's, instead of ours
-    d4rl_medium: str = ""  # likewise its medium set
-    quick: bool = False  # tiny sizes, which say nothing but that the chain runs
+    d4rl_medium: str = ""  # likewise for the medium set
+    quick: bool = False  # tiny sizes, which only show that everything runs
 
 
 def main(given: cli.Given) -> None:
-    """Runs the cells that are missing, measures the transformers and writes the pages."""
+    """Runs the missing cells, measures the transformers and writes the pages."""
     settings = cli.parse(Settings, given)
     video.check(Path("x.gif"))  # before a simulator is imported
     cells = study_of(settings)
@@ -113,7 +113,7 @@ def main(given: cli.Given) -> None:
 
 
 def study_of(settings: Settings) -> Study:
-    """Returns the study of the settings."""
+    """Returns the study with these settings."""
     given = (settings.d4rl_expert, settings.d4rl_medium)
     if any(given) and not all(given):
         raise InputError("--d4rl_expert and --d4rl_medium: give both, a file each")
@@ -128,23 +128,23 @@ def study_of(settings: Settings) -> Study:
 
 
 def write(cells: Study, records: Mapping[str, dts.Record]) -> None:
-    """Writes decision_transformers.md and its picture, and prints what it says."""
+    """Writes decision_transformers.md and its picture, and prints its text."""
     found = study.cells(cells)
     with files.whole(cells.results / "decision_transformers.png") as file:
         dts.picture(records).savefig(file, dpi=110)
-    said = [*(better(name, column) for name, column in found.items()), why(found, records)]
-    said.append(table(records))
+    sections = [*(better(name, column) for name, column in found.items()), why(found, records)]
+    sections.append(table(records))
     videos = [f"![{path.stem}]({path.name})" for path in sorted(cells.results.glob("*.gif"))]
-    parts = ["# Which performs better, and why", *said, PICTURE, *videos]
+    parts = ["# Which performs better, and why", *sections, PICTURE, *videos]
     files.write_text(cells.results / "decision_transformers.md", "\n\n".join(parts) + "\n")
-    print("\n\n" + "\n\n".join(said))
+    print("\n\n" + "\n\n".join(sections))
 
 
 PICTURE = "![loss, return achieved, reward, return to go](decision_transformers.png)"
 
 
 def better(name: str, column: Mapping[str, Result]) -> str:
-    """Returns which rows on all of a data set are best, and what the transformers reach of it."""
+    """Returns the order of rows on a whole data set, and what the transformers reach."""
     means = {row: cell.members.mean() for row, cell in column.items() if "@" not in row}
     ranked = sorted(means, key=lambda row: -means[row])
     data = next(iter(column.values())).data.mean()
@@ -160,14 +160,14 @@ def better(name: str, column: Mapping[str, Result]) -> str:
 
 
 def why(found: Mapping[str, Mapping[str, Result]], records: Mapping[str, dts.Record]) -> str:
-    """Returns the measurements that tell what context, targets, critics and data add, as a list."""
+    """Returns a list of measurements of what context, targets, critics and data add."""
     lines = []
     for name, column in found.items():
-        for said, row, other in COMPARISONS:
+        for label, row, other in COMPARISONS:
             if row in column and other in column:
                 ours, theirs = (column[each].episodes.mean(axis=1) for each in (row, other))
                 less = (ours - theirs)[np.isfinite(ours - theirs)]
-                lines += [f"- {name}, {said}: {dts.text(less)}"] * bool(less.size)
+                lines += [f"- {name}, {label}: {dts.text(less)}"] * bool(less.size)
     for name, record in records.items():
         returns = dts.achieved(record)
         pairs = ", ".join(f"{asked:,.0f}: {dts.text(each)}" for asked, each in returns.items())
@@ -176,7 +176,7 @@ def why(found: Mapping[str, Mapping[str, Result]], records: Mapping[str, dts.Rec
 
 
 def table(records: Mapping[str, dts.Record]) -> str:
-    """Returns a line a transformer: its loss and how long it took, in markdown."""
+    """Returns a line per transformer: its loss and training time, in markdown."""
     lines = []
     for name, record in records.items():
         curve = dts.losses(record)

@@ -1,20 +1,21 @@
-"""The Decision Transformer on Hopper, with rewards as they come and all of them at the end.
+"""The Decision Transformer on Hopper, with immediate rewards and with all reward at the end.
 
     python experiments/gymnasium_data.py --policies=FOLDER   # the data
-    python experiments/hopper_dt.py                          # every cell that is missing
-    python experiments/hopper_dt.py --quick                  # the same chain on tiny sizes
+    python experiments/hopper_dt.py                          # all missing cells
+    python experiments/hopper_dt.py --quick                  # the same steps with tiny sizes
 
-The setting of HzcIrving/DecisionTransformer_StepbyStep (486fd19): the authors' with K = 20 and a
-warm-up of 1,000, 50 times 1,000 updates, 3 seeds as one program. It is evaluated after each
-thousand in 10 episodes, the last ten times in 100, aims for 3,600, and at the end for 1,800, too.
-Its figure is the mean of the last ten. Cloning, of all and of the best tenth, is evaluated so, too.
+The setting is that of HzcIrving/DecisionTransformer_StepbyStep (486fd19): the authors' with K = 20
+and a warm-up of 1,000, for 50 times 1,000 updates, 3 seeds as one program. It is evaluated after
+every 1,000 updates with 10 episodes, the last ten times with 100. It aims for 3,600, and at the end
+also for 1,800. The reported figure is the mean of the last ten evaluations. Cloning, of all data
+and of the best tenth, is evaluated in the same way.
 
-A row that ends in `delayed` has the whole return of an episode as the reward of its last step. The
-transformer's target then stays as it is; cloning does not see rewards. The rows with critics are
-the light presets, and count by their last checkpoint. Nothing was chosen on Hopper.
+In rows that end in `delayed`, the last step of an episode has the whole return as its reward. The
+transformer's target is then constant; cloning does not see rewards. The rows with critics use the
+light presets, and their last checkpoint is evaluated. Nothing was chosen on Hopper.
 
-`--d4rl=FILE` is D4RL's hopper-medium-v2 in any of its forms, whose results are in a folder of their
-own, beside what the study and the paper (2106.01345) report.
+`--d4rl=FILE` uses D4RL's hopper-medium-v2 in any of its forms. Its results are in a separate
+folder, next to those reported by the study and the paper (2106.01345).
 """
 
 from collections.abc import Mapping
@@ -32,9 +33,9 @@ from rlp.system import files
 
 ENV = "gym:Hopper-v4"
 TARGETS = (3_600.0, 1_800.0)
-LAST = 10  # evaluations, whose mean is the figure
+LAST = 10  # evaluations, whose mean is reported
 PUBLISHED = {"the study, mean of its last ten": "51.3", "the paper": "67.6"}  # D4RL's score
-GOAL = 0.9  # of the transformer's return, with the rewards delayed
+GOAL = 0.9  # share of the transformer's return to keep with delayed rewards
 SCHEDULE = {
     "num_updates": "50000", "eval_every": "1000", "num_episodes": "10", "final_episodes": "100",
     "final_evaluations": str(LAST),
@@ -62,11 +63,11 @@ class Settings(study.Settings):
     """The study."""
 
     d4rl: str = ""  # D4RL's hopper-medium-v2, instead of ours
-    quick: bool = False  # tiny sizes, which say nothing but that the chain runs
+    quick: bool = False  # tiny sizes, which only show that everything runs
 
 
 def main(given: cli.Given) -> None:
-    """Runs the cells that are missing, measures the transformers and writes the pages."""
+    """Runs the missing cells, measures the transformers and writes the pages."""
     settings = cli.parse(Settings, given)
     cells = study_of(settings)
     study.run(cells, __doc__ or "", settings)
@@ -80,7 +81,7 @@ def main(given: cli.Given) -> None:
 
 
 def study_of(settings: Settings) -> Study:
-    """Returns the study of the settings."""
+    """Returns the study with these settings."""
     name = "hopper_dt_d4rl" if settings.d4rl else "hopper_dt"
     chosen, tiny = (QUICK, TINY) if settings.quick else (ROWS, {})
     rows = {row: ROWS[row] for row in chosen}
@@ -89,22 +90,22 @@ def study_of(settings: Settings) -> Study:
 
 
 def write(cells: Study, records: Mapping[str, dts.Record], is_d4rl: bool) -> None:
-    """Writes decision_transformers.md and its picture, and prints what it says."""
+    """Writes decision_transformers.md and its picture, and prints its text."""
     with files.whole(cells.results / "decision_transformers.png") as file:
         dts.picture(records).savefig(file, dpi=110)
-    said = [table(records, is_d4rl), delayed(cells, records)]
+    sections = [table(records, is_d4rl), delayed(cells, records)]
     title = "# The transformers: mean of the last ten evaluations, and targets"
     parts = [
         title,
-        *said,
+        *sections,
         "![loss, return achieved, reward, return to go](decision_transformers.png)",
     ]
     files.write_text(cells.results / "decision_transformers.md", "\n\n".join(parts) + "\n")
-    print("\n\n" + "\n\n".join(said))
+    print("\n\n" + "\n\n".join(sections))
 
 
 def table(records: Mapping[str, dts.Record], is_d4rl: bool) -> str:
-    """Returns a line a transformer, and those that are published where the data is theirs."""
+    """Returns a line per transformer, and published results if the data is D4RL's."""
     lines = []
     for name, record in records.items():
         last = dts.over_last(record, LAST)
@@ -122,7 +123,7 @@ def table(records: Mapping[str, dts.Record], is_d4rl: bool) -> str:
 
 
 def delayed(cells: Study, records: Mapping[str, dts.Record]) -> str:
-    """Returns what each row keeps of its return where rewards come at the end, as a list."""
+    """Returns a list of the share of its return that each row keeps with delayed rewards."""
     column = study.cells(cells).get("medium", {})
     means = {row: cell.members for row, cell in column.items()}
     means |= {row: dts.over_last(record, LAST) for row, record in records.items()}

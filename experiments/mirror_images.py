@@ -1,9 +1,9 @@
-"""What knowing that the walker's legs are alike is worth: the walker study with mirror images.
+"""How much it helps to know that the walker's legs are alike: the walker study with mirror images.
 
-    python experiments/mirror_images.py    # every cell that is missing, and the table
+    python experiments/mirror_images.py    # all missing cells, and the table
 
-`rebrac-mirror` is `rebrac-far` of `walker_multitask.py`, whose data has the mirror image of every
-episode, too. That is knowledge of the body, which the algorithms of the study do not have.
+`rebrac-mirror` is `rebrac-far` of `walker_multitask.py` on data with the mirror image of every
+episode added. This uses knowledge of the body that the algorithms of the study do not have.
 """
 
 from pathlib import Path

@@ -3,9 +3,9 @@
     python experiments/walker_multitask.py          # trains them; then
     python experiments/off_policy_evaluation.py     # some minutes
 
-The policies of every row and seed of `walker_multitask.py` on one task, from the data that they
-learned from: how their estimated values rank them, against the returns of their last evaluation,
-100 episodes each. Nothing was chosen by these returns. Records and pictures are in
+Evaluates the policies of every row and seed of `walker_multitask.py` on one task, with the data
+that they learned from. The ranking by estimated values is compared with the returns of their last
+evaluation, 100 episodes each. Nothing was chosen by these returns. Records and pictures are in
 results/off_policy_evaluation.
 """
 
@@ -31,13 +31,13 @@ SEED = 0  # of the critics
 class Settings:
     """The policies."""
 
-    tasks: str = "walker-walk,walker-run"  # of which, separated by commas
+    tasks: str = "walker-walk,walker-run"  # which, separated by commas
     runs: str = "runs/walker_multitask"  # folder of their runs
-    quiet: bool = False  # print the results only
+    quiet: bool = False  # print only the results
 
 
 def main(given: cli.Given) -> None:
-    """Estimates, writes the records and pictures, and prints the table."""
+    """Estimates values, writes the records and pictures, and prints the table."""
     settings, lines = cli.parse(Settings, given), []
     for task in cli.chosen("tasks", settings.tasks, ("walker-walk", "walker-run")):
         paths = sorted(Path(settings.runs).glob(f"*_{task}"))
@@ -65,7 +65,7 @@ def main(given: cli.Given) -> None:
 
 
 def _picture(task: str, estimates: Estimates) -> Any:
-    """Draws returns over values, a colour a row of the study."""
+    """Draws returns against values, with a colour for each row of the study."""
     figure = Figure(figsize=(7, 5), layout="constrained")
     axes = figure.subplots()
     means = estimates.values.mean(axis=1)

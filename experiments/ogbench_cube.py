@@ -1,11 +1,11 @@
-"""OGBench's cube-single, task 1, from play data made anew: success of 5 seeds as one program.
+"""OGBench's cube-single, task 1, from regenerated play data: success of 5 seeds as one program.
 
-    python experiments/ogbench_cube.py   # makes the data, and every cell that is missing: an hour
+    python experiments/ogbench_cube.py   # makes the data and all missing cells: an hour
 
-The data is 100 episodes of 1,001 steps of OGBench's scripted oracle, a tenth of the published set
-(`rlp.interop.ogbench_play`). Where that is there, `python -m rlp.train fql
+The data is 100 episodes of 1,001 steps of OGBench's scripted oracle, a tenth of the published set's
+size (`rlp.interop.ogbench_play`). If you have the published set, `python -m rlp.train fql
 --dataset=og:cube-single-play-singletask-task1-v0 --preset=paper` trains on it. The last checkpoint
-counts, over 50 episodes of each seed.
+is evaluated over 50 episodes of each seed.
 """
 
 import sys
@@ -32,7 +32,7 @@ STUDY = study.Study(
 
 
 def make_data() -> None:
-    """Makes the data, if it is not there."""
+    """Makes the data if it is missing."""
     if not DATA.exists():
         with (
             Terminal(quiet=False) as terminal,

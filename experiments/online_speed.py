@@ -1,9 +1,9 @@
-"""How much of an update's speed is left online, where a simulator works beside it.
+"""How fast updates are online, while a simulator runs at the same time.
 
     python experiments/online_speed.py
 
-SAC (2 layers of 256, batches of 256) in gym:HalfCheetah-v4, one update a step: rounds of the online
-loop, and as many updates alone on the same replay, measured in turn. Writes
+SAC (2 layers of 256, batches of 256) in gym:HalfCheetah-v4 with one update per step. Rounds of the
+online loop, and the same number of updates alone on the same replay, are measured in turn. Writes
 results/online_speed_cpu.json.
 """
 
@@ -38,12 +38,12 @@ class Settings:
     """The measurement."""
 
     num_updates: Positive = 800  # of each member in a round
-    num_rounds: Positive = 5  # in each both take their turn; the median counts
-    json: str = str(Path(__file__).parent / "results" / "online_speed_cpu.json")  # where figures go
+    num_rounds: Positive = 5  # both are measured in each round; the median is reported
+    json: str = str(Path(__file__).parent / "results" / "online_speed_cpu.json")  # file for figures
 
 
 def measure(given: cli.Given) -> None:
-    """Measures all cases, prints updates/s of all members and writes the seconds."""
+    """Measures all cases, prints updates/s over all members and writes the seconds."""
     settings = cli.parse(Settings, given)
     found: dict[str, Any] = {}
     rows = []
@@ -71,7 +71,7 @@ def _seconds(
         learner = Learner(run, plan, env, start, Watch(), Silent())
         num_rounds = settings.num_updates // num_envs
         while learner.round < plan.num_idle_rounds + num_rounds:
-            learner.take_round()  # random actions, and what compiles
+            learner.take_round()  # random actions, and compilation
         online, alone = [], []
         states = jax.tree.map(jnp.copy, learner.members.states)
         for _ in range(settings.num_rounds):
@@ -90,7 +90,7 @@ def _seconds(
 
 
 def _train(learner: Learner, states: State, data: Dataset, num_rounds: int) -> State:
-    """Returns the states after the updates of some rounds, and nothing else."""
+    """Returns the states after only the updates of some rounds."""
     run, members, num_updates = learner.run, learner.members, learner.plan.num_envs
     for number in range(num_rounds):
         step = jnp.int32(number * num_updates)

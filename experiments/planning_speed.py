@@ -1,10 +1,10 @@
-"""How many actions a second a Trajectory Transformer plans.
+"""How many actions per second a Trajectory Transformer plans.
 
     python experiments/planning_speed.py
 
 The network is the authors' (4 layers of 128, a context of 10 transitions, 100 bins), untrained,
-with observations and actions of HalfCheetah's size. What an environment takes is left out. Writes
-results/planning_speed_cpu.json.
+with observations and actions of HalfCheetah's size. The time of an environment is not included.
+Writes results/planning_speed_cpu.json.
 """
 
 import statistics
@@ -34,11 +34,11 @@ CASES = ((16, 3), (32, 5), (128, 5))  # beam width and horizon
 class Settings:
     """The measurement."""
 
-    num_episodes: Positive = 4  # that are planned for together
-    num_plans: Positive = 5  # of each episode; the median of their times counts
+    num_episodes: Positive = 4  # planned for together
+    num_plans: Positive = 5  # of each episode; the median time is reported
     json: str = str(
         Path(__file__).parent / "results" / "planning_speed_cpu.json"
-    )  # where figures go
+    )  # file for figures
 
 
 def measure(given: cli.Given) -> None:

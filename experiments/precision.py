@@ -1,11 +1,11 @@
 """Whether `--precision=bf16` learns as well: every algorithm with float32 and with bf16 products.
 
-    python experiments/precision.py                           # every cell that is missing
+    python experiments/precision.py                           # all missing cells
     python experiments/precision.py --rows=bc,bc-bf16
 
-Seeds 0 to 3 as one population, on sets whose returns spread little. Most make fewer updates than
-in the other studies: what is compared is the two rows of an algorithm, seed by seed. The last
-checkpoint counts, over 100 episodes of each seed.
+Seeds 0 to 3 as one population, on sets with a small spread of returns. Most algorithms make fewer
+updates than in the other studies: only the two rows of an algorithm are compared, seed by seed. The
+last checkpoint is evaluated over 100 episodes of each seed.
 """
 
 from pathlib import Path

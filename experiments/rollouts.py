@@ -4,11 +4,11 @@
 
 All play the same episodes of walker-walk, with the same policy (2 layers of 256):
 
-    rlp         as every evaluation: simulators in threads, one formula and one policy call for all
+    rlp         as in evaluations: simulators in threads, one formula and one policy call for all
     in step     a loop over dm_control's environments, one policy call for all
-    one by one  a loop over episodes, a policy call a step
+    one by one  a loop over episodes, one policy call per step
 
-The policy is compiled everywhere. The first two must have the same returns to the last bit. Writes
+The policy is always compiled. The first two must have the same returns to the last bit. Writes
 results/rollouts_cpu.json.
 """
 
@@ -42,8 +42,8 @@ class Settings:
     """The measurement."""
 
     num_episodes: Positive = 16  # at once
-    num_rounds: Positive = 5  # in each all ways take their turn; the median counts
-    json: str = str(Path(__file__).parent / "results" / "rollouts_cpu.json")  # where figures go
+    num_rounds: Positive = 5  # all ways are measured in each round; the median is reported
+    json: str = str(Path(__file__).parent / "results" / "rollouts_cpu.json")  # file for figures
 
 
 def measure(given: cli.Given) -> None:
@@ -81,7 +81,7 @@ def measure(given: cli.Given) -> None:
 
 
 def _compiled(of_one: policy.Policy) -> Policy:
-    """Returns a policy as a plain loop calls it."""
+    """Returns a policy in the form that a plain loop calls."""
 
     @jax.jit
     def act(observation: jax.Array) -> jax.Array:
@@ -92,7 +92,7 @@ def _compiled(of_one: policy.Policy) -> Policy:
 
 
 def _in_step(twins: Sequence[Any], seeds: Sequence[int], act: Policy) -> np.ndarray:
-    """Returns the returns [N] of an episode of each of dm_control's environments."""
+    """Returns the returns [N] of one episode in each of dm_control's environments."""
     for twin, seed in zip(twins, seeds, strict=True):
         twin.task._random = np.random.RandomState(seed)
     taken = [twin.reset() for twin in twins]

@@ -3,7 +3,7 @@
     python -m rlp.collect walker-walk --num_steps=200000 --num_seeds=3 --name=walker-walk
     python experiments/sac_curves.py runs/walker-walk --references=REFERENCE_CURVES
 
-Our SAC has 2 layers of 256, learning rates of 1e-3 and half an update an environment step; the
+Our SAC has 2 layers of 256, learning rates of 1e-3 and half an update per environment step; the
 references (pytorch_sac, and SAC in TD-MPC2's repository) have 2 layers of 1024 and 1e-4.
 Expected at 200,000 steps over 3 seeds: at least 850 on walker-walk and 400 on walker-run. Writes
 the returns of every evaluation to results/sac_<environment>.json and the plot to
@@ -56,7 +56,7 @@ def compare(given: cli.Given) -> None:
 
 
 def _references(folder: Path, env: str, last_step: int) -> dict[str, Curve]:
-    """Returns the published curves up to a step, an evaluation each 20,000 steps at most."""
+    """Returns the published curves up to a step, with at most one evaluation per 20,000 steps."""
     pytorch_sac: Curve = defaultdict(list)
     for row in csv.DictReader((folder / "pytorch_sac.csv").open()):
         if row["env"] == env.replace("-", "_") and int(row["step"]) <= last_step:

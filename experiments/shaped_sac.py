@@ -1,14 +1,14 @@
-"""SAC with lowered rewards: towards the least that a transformer expects, or by a constant.
+"""SAC with lowered rewards: towards a transformer's pessimistic prediction, or by a constant.
 
-A causal transformer reads the last K steps, each one token of (observation, action, the reward
-before it, time), and predicts the reward of each step and the return to go, both as normal
-distributions. The bound is so many standard deviations below the predicted reward, and the critics
+A causal transformer reads the last K steps, each as one token of (observation, action, previous
+reward, time). It predicts the reward of each step and the return to go, both as normal
+distributions. The bound is `margin` standard deviations below the predicted reward. The critics
 learn
 
     r' = (1 - weight) r + weight min(r, bound) - reduction
 
-The transformer learns from logged data in the phase before the policy's. Online it stays as it is,
-or goes on learning from what the policy collects, or there is none.
+The transformer learns from logged data in a phase before the policy's. Online it is frozen, or
+continues to learn from what the policy collects, or there is none.
 """
 
 import math
@@ -38,38 +38,38 @@ from rlp.types import (
 SUPPORTS = frozenset({"continuous"})
 NEEDS_REWARDS: bool = True
 LOG_STD_MIN, LOG_STD_MAX = -5.0, 2.0  # of predictions, in standard deviations of the data
-REWARD, RETURN = 0, 1  # of what is predicted
+REWARD, RETURN = 0, 1  # indices of the predictions
 
 
 @config
 class Config:
-    """Hyperparameters; SAC's are those of `rlp.collect`, but for the number of critics."""
+    """Hyperparameters; SAC's are those of `rlp.collect`, except the number of critics."""
 
     num_updates: Positive = 50_000  # gradient updates
     batch_size: Positive = 256  # transitions in a batch
     hidden_dims: tuple[Positive, ...] = (256, 256)  # widths of the hidden layers
-    num_critics: Positive = 1  # critics, whose lowest counts
+    num_critics: Positive = 1  # critics, whose minimum is used
     learning_rate: NonNegativeFloat = 1e-3  # Adam's for actor, critics and alpha
     discount: Discount = 0.99  # gamma
     tau: Share = 0.005  # Polyak step of the target critics
-    weight: Share = 0.0  # of the bound in a reward that is above it
+    weight: Share = 0.0  # of the bound in a reward above it
     margin: NonNegativeFloat = 1.0  # standard deviations from the predicted reward to the bound
-    reduction: NonNegativeFloat = 0.0  # taken off every reward
+    reduction: NonNegativeFloat = 0.0  # subtracted from every reward
     model: Literal["none", "frozen", "learning"] = "none"  # the transformer, online
-    model_updates: int = 0  # first updates, on logged data, which are the transformer's
+    model_updates: int = 0  # first updates, on logged data, which train the transformer
     model_batch_size: Positive = 64  # histories in a batch of the transformer
     context: Positive = 8  # steps of a history (K)
     embed_dim: Positive = 64  # width of the tokens
     num_layers: Positive = 2  # of the transformer
     num_heads: Positive = 2  # of attention; divides embed_dim
-    dropout: Share = 0.1  # of embeddings, attention weights and what the layers add
+    dropout: Share = 0.1  # of embeddings, attention weights and the outputs of layers
     model_learning_rate: NonNegativeFloat = 3e-4  # AdamW's for the transformer
     weight_decay: NonNegativeFloat = 1e-2  # AdamW's
-    clip_norm: PositiveFloat = 1.0  # of the transformer's gradient
+    clip_norm: PositiveFloat = 1.0  # largest norm of the transformer's gradient
 
 
 class Model(NamedTuple):
-    """The transformer, and what its numbers are standardised by."""
+    """The transformer, and the mean and standard deviation of its inputs and targets."""
 
     network: Params
     mean: jax.Array  # [O + A + 3]: observation, action, timestep, reward, return to go
@@ -77,7 +77,7 @@ class Model(NamedTuple):
 
 
 class State(NamedTuple):
-    """What training carries."""
+    """The training state."""
 
     agent: sac.State
     model: Model | None
@@ -85,14 +85,14 @@ class State(NamedTuple):
 
 
 class History(NamedTuple):
-    """Up to K steps of one episode that follow each other, padded on the left."""
+    """Up to K consecutive steps of one episode, padded on the left."""
 
     observation: jax.Array  # [K, O]
     action: jax.Array  # [K, A] in [-1, 1]
     timestep: jax.Array  # [K] int32
     reward: jax.Array  # [K]
     return_to_go: jax.Array  # [K], or NOT_KNOWN
-    mask: jax.Array  # [K] bool, False where it is padding
+    mask: jax.Array  # [K] bool, False for padding
 
 
 class Prediction(NamedTuple):
@@ -116,7 +116,7 @@ def init(config: Config, key: jax.Array, spec: Spec, statistics: Statistics) -> 
 
 
 def _moments(data: Dataset | None, width: int) -> tuple[jax.Array, jax.Array]:
-    """Returns mean and standard deviation of the steps of data; without data, 0 and 1."""
+    """Returns mean and standard deviation of the data's steps; without data, 0 and 1."""
     if data is None:
         return jnp.zeros(width), jnp.ones(width)
     rows = jnp.concatenate(
@@ -133,7 +133,7 @@ def _moments(data: Dataset | None, width: int) -> tuple[jax.Array, jax.Array]:
 def sample(
     config: Config, key: jax.Array, state: State, sources: Sources
 ) -> tuple[Transition, History]:
-    """Returns a batch of transitions, each with the history that it is the last step of."""
+    """Returns a batch of transitions, each with the history that ends with it."""
     del state
     return sample_histories(sources, key, config.batch_size, config.context)
 
@@ -174,7 +174,7 @@ def update(
     key: jax.Array,
     batch: tuple[Transition, History],
 ) -> tuple[State, Metrics]:
-    """Returns the state after one update of the agent, and of the transformer if it goes on."""
+    """Returns the state after one update of the agent, and of the transformer if it is learning."""
     agent_key, model_key = jax.random.split(key)
     transition, history = batch
     shaped = shaped_reward(config, state.model, history, transition.reward)
@@ -193,7 +193,7 @@ def update(
 def shaped_reward(
     config: Config, model: Model | None, history: History, reward: jax.Array
 ) -> jax.Array:
-    """Returns the rewards [B] that critics learn, of the last steps of histories [B]."""
+    """Returns the rewards [B] that critics learn for the last steps of histories [B]."""
     lowered = reward - config.reduction
     if model is None:
         return lowered
@@ -230,7 +230,7 @@ def _model_loss(
 ) -> tuple[jax.Array, Metrics]:
     """Returns the negative log-likelihood of rewards and returns, in units of the data's std.
 
-    The weights [B, K, 2] are 0 where there is no step, or its return is not known.
+    The weights [B, K, 2] are 0 where there is no step, or its return is not known yet.
     """
     mean, log_std = _predict(config, model._replace(network=network), history, keys=keys)
     target = jnp.stack([history.reward, history.return_to_go], axis=-1)
@@ -245,7 +245,7 @@ def _model_loss(
 def predict(
     config: Config, model: Model, history: History, asking: slice = slice(None)
 ) -> Prediction:
-    """Returns what is expected of the steps of histories [..., K] that ask, in their own units."""
+    """Returns predictions for the steps `asking` of histories [..., K], in their own units."""
     mean, log_std = _predict(config, model, history, asking)
     unit = _of_targets(model.std, mean.ndim)
     return Prediction(mean * unit + _of_targets(model.mean, mean.ndim), jnp.exp(log_std) * unit)
@@ -265,14 +265,14 @@ def _predict(
     mean, std = (x[:-1].reshape(*shape, -1) for x in (model.mean, model.std))
     rows = (rows - mean) / std
     before = jnp.pad(rows[..., :-1, -1:], [(0, 0)] * (rows.ndim - 2) + [(1, 0), (0, 0)])
-    rows = jnp.concatenate([rows[..., :-1], before], axis=-1)  # a step sees the reward before it
+    rows = jnp.concatenate([rows[..., :-1], before], axis=-1)  # a step sees the previous reward
     output = _network(config).apply(model.network, rows, history.mask, asking, keys, config.dropout)
     mean, log_std = jnp.split(output, 2, axis=-1)
     return mean, jnp.clip(log_std, LOG_STD_MIN, LOG_STD_MAX)
 
 
 def _of_targets(moment: jax.Array, ndim: int = 3) -> jax.Array:
-    """Returns the part of a mean or std that is of reward and return, with as many axes."""
+    """Returns the part of a mean or std for reward and return, with `ndim` axes."""
     return moment[-2:].reshape(*(1,) * (ndim - 1), 2)
 
 
@@ -285,7 +285,7 @@ def _tx(config: Config) -> Any:
 
 
 def _of_agent(config: Config) -> sac.Config:
-    """Returns SAC's setting; without the entropy in backups, Q is of rewards alone."""
+    """Returns SAC's setting, without entropy in backups, so that Q contains only rewards."""
     return sac.Config(
         hidden_dims=config.hidden_dims,
         num_critics=config.num_critics,
@@ -298,21 +298,21 @@ def _of_agent(config: Config) -> sac.Config:
 
 
 def actor(config: Config, state: State) -> Params:
-    """Returns the policy, and all that its rewards and values are measured by."""
+    """Returns the policy, and the networks that measure its rewards and values."""
     del config
     model = {} if state.model is None else state.model._asdict()
     return {"actor": state.agent.actor, "critic": state.agent.critic, "model": model}
 
 
 def model_of(params: Params) -> Model | None:
-    """Returns the transformer of what leaves training."""
+    """Returns the transformer in the parameters that `actor` returns."""
     return Model(**params["model"]) if params["model"] else None
 
 
 def q_values(
     config: Config, params: Params, observation: jax.Array, action: jax.Array
 ) -> jax.Array:
-    """Returns the lowest Q [N] of the critics, of actions [N, A] in states [N, O]."""
+    """Returns the critics' minimum Q [N] for actions [N, A] in states [N, O]."""
     critics = networks.critics(config.hidden_dims, config.num_critics)
     return jnp.min(critics.apply(params["critic"], observation, action), axis=0)
 

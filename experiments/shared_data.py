@@ -1,13 +1,13 @@
-r"""What episodes of another task are worth: the walker study of one task, with the data of both.
+r"""How much episodes of another task help: the walker study of one task, with the data of both.
 
     python -m rlp.data relabel walker-run/medium+walker-run/medium-replay data/run-as-walk \
         --env=walker-walk
     python -m rlp.data relabel walker-walk/medium+walker-walk/medium-replay data/walk-as-run \
         --env=walker-run
-    python experiments/shared_data.py    # every cell that is missing, and the table
+    python experiments/shared_data.py    # all missing cells, and the table
 
-The first two commands compute the rewards that a task gives for the episodes of the other, in 15
-seconds each. `rebrac-mirror` learns from the mirror images of all episodes too, with twice the
+The first two commands compute the rewards of each task for the episodes of the other, in 15 seconds
+each. `rebrac-mirror` also learns from the mirror images of all episodes, with twice as many
 updates. Everything else is as in `walker_multitask.py`.
 """
 

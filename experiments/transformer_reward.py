@@ -1,29 +1,29 @@
-"""Do rewards that a transformer lowers help an actor-critic that overestimates? On HalfCheetah.
+"""Do rewards lowered by a transformer help an actor-critic that overestimates? On HalfCheetah.
 
-    python experiments/transformer_reward.py            # all stages that are missing
-    python experiments/transformer_reward.py --quick    # the same chain on tiny sizes
+    python experiments/transformer_reward.py            # all missing stages
+    python experiments/transformer_reward.py --quick    # the same steps with tiny sizes
 
-1. A teacher, SAC with a single critic, learns from nothing for 100 episodes; all is kept.
-2. A causal transformer learns rewards and returns to go from four fifths of a teacher's episodes,
-   as normal distributions; the others say how well it is calibrated.
-3. A new agent as the teacher learns from shaped rewards (`shaped_sac.py`), whose bound is one
-   standard deviation below what the transformer of its seed predicts, with weights 0, 0.2, 0.4, 1.
-4. The same where the transformer goes on learning from what the agent sees.
+1. A teacher, SAC with a single critic, learns from scratch for 100 episodes; all are kept.
+2. A causal transformer learns rewards and returns to go, as normal distributions, from four fifths
+   of a teacher's episodes; its calibration is measured on the others.
+3. A new agent like the teacher learns from shaped rewards (`shaped_sac.py`) with weights 0, 0.2,
+   0.4 and 1. The bound is one standard deviation below the prediction of its seed's transformer.
+4. The same, but the transformer continues to learn from what the agent sees.
 
 Controls: every reward lowered by a constant, the mean reduction of stage 3 at each weight, without
-a transformer; clipped double Q; and nothing, which is weight 0. Five seeds, paired, of the whole
+a transformer; clipped double Q; and nothing, which is weight 0. Five paired seeds of the whole
 chain; seeds and weights are members of one program for each structure. Q is compared with the
-discounted return that followed on the same states, of sampled actions as Q is of.
+discounted return that followed in the same states, with sampled actions, as Q assumes.
 
-The settings of SAC are those of `rlp.collect`; those of the transformer and the weights were fixed
-before the first run. 0.4 is that of the study which this repeats (genji970's
-online-transformer_encoder_rl-mujoco-half-cheetah-reward-change-experiment, at 247662d): it reports
-no figures, and the condition under which its code lowers rewards is never true.
+The settings of SAC are those of `rlp.collect`. The settings of the transformer and the weights were
+fixed before the first run. 0.4 is the weight of the study that this one repeats (genji970's
+online-transformer_encoder_rl-mujoco-half-cheetah-reward-change-experiment, at 247662d). That study
+reports no figures, and the condition under which its code lowers rewards is never true.
 
-It takes some three hours on 2 cores, an estimate: 3 million updates, of which those with a frozen
-transformer take 1.6 times, with one that learns 3.0 times, and with clipped double Q 1.7 times as
-long as those of a single critic. Two critics make 441 a second (docs/online.md). The record of each
-row and the page are in results/transformer_reward; what was interrupted goes on.
+It takes an estimated three hours on 2 cores: 3 million updates. Compared with a single critic,
+updates with a frozen transformer take 1.6 times as long, with a learning one 3.0 times, and with
+clipped double Q 1.7 times. Two critics make 441 updates per second (docs/online.md). The records of
+all rows and the page are in results/transformer_reward; interrupted runs are resumed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -55,28 +55,28 @@ from rlp.training.online_start import Handling
 
 ALGO = "shaped_sac"
 ENV = "gym:HalfCheetah-v4"
-HELD_OUT = 5  # every fifth episode of a teacher is kept from its transformer
+HELD_OUT = 5  # every fifth episode of a teacher is held out from its transformer
 MOST_BYTES = 1_000_000  # of the video
 VIDEO = "side_by_side.gif"
 CURVES = ("actor_loss", "critic_loss", "q", "reduction", "model_loss", "reward_loss", "to_go_loss")
 
 
 class Sizes(NamedTuple):
-    """How much of everything."""
+    """The sizes of the study."""
 
     num_seeds: int
     num_steps: int  # of each member, online
     eval_every: int  # steps between evaluations
-    num_episodes: int  # of an evaluation of each member
-    final_episodes: int  # of the last
-    value_episodes: int  # in which Q is compared with returns
+    num_episodes: int  # of each member in an evaluation
+    final_episodes: int  # in the last evaluation
+    value_episodes: int  # for comparing Q with returns
     model_updates: int
-    weights: tuple[float, ...]  # the first is nothing
-    networks: Mapping[str, str]  # flags of their sizes
+    weights: tuple[float, ...]  # the first is 0
+    networks: Mapping[str, str]  # flags for the sizes of networks
 
     @property
     def online(self) -> dict[str, str]:
-        """Flags of all that learns online."""
+        """The flags of all online learning."""
         return {
             "num_seeds": str(self.num_seeds),
             "num_steps": str(self.num_steps),
@@ -101,12 +101,12 @@ class Settings:
 
     runs: str = ""  # folder of the runs (default: runs/transformer_reward, with --quick ..._quick)
     results: str = ""  # of the records (default: results/transformer_reward, --quick: in the runs)
-    quick: bool = False  # tiny sizes, which say nothing but that the chain runs
-    quiet: bool = False  # print the results only
+    quick: bool = False  # tiny sizes, which only show that everything runs
+    quiet: bool = False  # print only the results
 
 
 class Study(NamedTuple):
-    """What is done, and where."""
+    """The sizes and folders of the study."""
 
     sizes: Sizes
     runs: Path
@@ -114,20 +114,20 @@ class Study(NamedTuple):
     quiet: bool
 
     def record(self, row: str) -> Path:
-        """Returns where the record of a row is."""
+        """Returns the path of a row's record."""
         return self.results / f"{row}.json"
 
 
 def learn(
     study: Study, row: str, flags: Mapping[str, str], models: Sequence[shaped_sac.State] = ()
 ) -> Run:
-    """Returns the run of a row, whole, and writes its record; what there is of it goes on.
+    """Returns the completed run of a row, and writes its record; resumes the run if it exists.
 
     Args:
-        study: what the row is of.
+        study: the study of the row.
         row: its name.
         flags: of its run.
-        models: states with the transformer of each seed, where it has one.
+        models: states with the transformer of each seed, if it has one.
     """
     directory = study.runs / row
     if study.record(row).exists():
@@ -159,7 +159,7 @@ def learn(
 
 
 def _with_models(start: Start, models: Sequence[shaped_sac.State]) -> Start:
-    """Returns a start whose members have the transformers of their seeds, which vary fastest."""
+    """Returns a start with the transformer of each member's seed; seeds vary fastest."""
     if not models:
         return start
     members = start.members
@@ -170,7 +170,7 @@ def _with_models(start: Start, models: Sequence[shaped_sac.State]) -> Start:
 
 
 def split_episodes(study: Study, teacher: Run, number: int) -> tuple[Path, list[Episode]]:
-    """Returns the file of a teacher's episodes that its transformer learns from, and the others."""
+    """Returns the file of a teacher's episodes for its transformer, and the held-out episodes."""
     num_envs = teacher.record["plan"]["num_envs"]
     whose = range(number * num_envs, (number + 1) * num_envs)
     paths = (teacher.directory / "episodes").glob("*.npz")
@@ -186,7 +186,7 @@ def split_episodes(study: Study, teacher: Run, number: int) -> tuple[Path, list[
 
 
 def learn_model(study: Study, file: Path, number: int) -> Run:
-    """Returns the run in which the transformer of a seed learns from a teacher's episodes."""
+    """Returns the run in which a seed's transformer learns from a teacher's episodes."""
     directory, sizes = study.runs / f"model_{number}", study.sizes
     if (directory / "result.json").exists():
         return runs.load(directory)
@@ -203,7 +203,7 @@ def learn_model(study: Study, file: Path, number: int) -> Run:
 
 
 def learn_models(study: Study, teacher: Run) -> list[shaped_sac.State]:
-    """Returns states with the transformer of each seed; writes how well they are calibrated."""
+    """Returns states with the transformer of each seed; writes their calibration."""
     states, found = [], []
     for number in range(study.sizes.num_seeds):
         file, held_out = split_episodes(study, teacher, number)
@@ -217,14 +217,14 @@ def learn_models(study: Study, teacher: Run) -> list[shaped_sac.State]:
 
 
 def reductions(run: Run) -> list[float]:
-    """Returns by how much the rewards of each setting were lowered, the mean of seeds and time."""
+    """Returns how much the rewards of each setting were lowered, averaged over seeds and time."""
     curves = run.curves()["reduction"]
     means = {label: np.mean([value for _, value in points]) for label, points in curves.items()}
     return [float(np.mean([means[label] for label in of])) for of in run.settings.values()]
 
 
 def film(study: Study, shown: Mapping[str, tuple[Run, str]]) -> None:
-    """Writes the video of members, by what stands above each: side by side, from one state."""
+    """Writes a video of members side by side, each with its label, from one initial state."""
     agents = [
         rlp.load_policy(run.directory, member, algo=shaped_sac) for run, member in shown.values()
     ]
@@ -245,18 +245,18 @@ def film(study: Study, shown: Mapping[str, tuple[Run, str]]) -> None:
 
 
 def main(given: cli.Given) -> None:
-    """Runs the stages that are missing, and writes the page, its pictures and the video."""
+    """Runs the missing stages, and writes the page, its pictures and the video."""
     settings = cli.parse(Settings, given)
     video.check(Path(VIDEO))  # before a simulator is imported
     algos.register(shaped_sac)
     study = _study(settings)
-    if not (study.results / VIDEO).exists():  # which is the last of it
+    if not (study.results / VIDEO).exists():  # the video is written last
         run_stages(study)
     page.write(study.results, __doc__ or "")
 
 
 def run_stages(study: Study) -> None:
-    """Runs the stages that are missing, writes their records and the video."""
+    """Runs the missing stages, and writes their records and the video."""
     teacher = learn(study, "teacher", {})
     models = learn_models(study, teacher)
     nothing, *weights = study.sizes.weights

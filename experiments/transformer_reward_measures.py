@@ -1,4 +1,4 @@
-"""What `transformer_reward.py` keeps and measures: episodes, Q against returns, calibration."""
+"""Measurements of `transformer_reward.py`: episodes, Q against returns, calibration."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -22,8 +22,8 @@ from rlp.runs import Run
 from rlp.system import files
 from rlp.training.online import Watch
 
-VALUE_SEED = 5_000_000  # of the initial states in which Q is compared with returns
-WITHIN = {"50 %": 0.6745, "80 %": 1.2816, "95 %": 1.96}  # standard deviations of a normal's share
+VALUE_SEED = 5_000_000  # of the initial states for comparing Q with returns
+WITHIN = {"50 %": 0.6745, "80 %": 1.2816, "95 %": 1.96}  # share of a normal -> standard deviations
 
 
 class Values(Watch):
@@ -36,14 +36,14 @@ class Values(Watch):
         self._seeds = [VALUE_SEED + i for i in range(num_episodes)] * len(run.seeds)
 
     def evaluate(self, step: int, actors: Policy) -> None:
-        """Plays sampled actions, and writes by how much Q is above what followed."""
+        """Plays sampled actions, and writes how far Q is above the returns that followed."""
         num_members = len(self._run.seeds)
         keys = jax.random.split(jax.random.key(step), num_members)
         targets = np.zeros(self._env.num_envs // num_members)
         act = rollout.actor(shaped_sac, self._run.spec, actors, targets, keys, temperature=1.0)
 
         def finite(observation: np.ndarray, reward: np.ndarray) -> np.ndarray:
-            """Returns the actions, zeros of members that diverged."""
+            """Returns the actions, zeros for members that diverged."""
             return np.nan_to_num(act(observation, reward))
 
         taken = list(rollout.steps(finite, self._env, self._seeds))
@@ -61,7 +61,7 @@ class Values(Watch):
             "gap": q - discounted(reward, discount),
             "own_gap": q - discounted(shaped, discount),
         }
-        half = len(taken) // 2  # behind these states at least so many rewards follow
+        half = len(taken) // 2  # after these states at least half of the rewards follow
         means = {
             name: dict(zip(self._run.labels, gap[..., :half].mean(axis=-1).tolist(), strict=True))
             for name, gap in found.items()
@@ -70,21 +70,21 @@ class Values(Watch):
 
 
 class Recorder(Values):
-    """Keeps all episodes of all members, too: in `episodes`, by environment and round."""
+    """Also keeps all episodes of all members in `episodes`, by environment and round."""
 
     def __init__(self, run: Run, num_episodes: int) -> None:
-        """Begins without episodes."""
+        """Starts without episodes."""
         super().__init__(run, num_episodes)
         self._taken: dict[int, list[Taken]] = defaultdict(list)
 
     def begin(self, env: VectorEnv, which: Sequence[int]) -> None:
-        """Begins the episodes of environments."""
+        """Starts the records of new episodes."""
         del env
         for number in which:
             self._taken[number] = []
 
     def take(self, env: VectorEnv, taken: Taken, number: int) -> None:
-        """Keeps a step of each, and writes the episodes that it ended; again, if it resumes."""
+        """Keeps a step of each environment, and writes ended episodes, again when resuming."""
         del env
         for place in np.flatnonzero(taken.running).tolist():
             steps, outcome = self._taken[place], taken.outcome
@@ -107,7 +107,7 @@ class Recorder(Values):
 def _q_and_shaped(
     actors: Policy, observation: jax.Array, action: jax.Array, reward: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """Returns Q and the rewards that critics learn, [M, N, T] for whole episodes [M, N, T, ...]."""
+    """Returns Q and the critics' rewards, [M, N, T] each, for whole episodes [M, N, T, ...]."""
 
     def one_member(member: Any) -> tuple[jax.Array, jax.Array]:
         config, params, observation, action, reward = member
@@ -139,7 +139,7 @@ def discounted(reward: np.ndarray, discount: float) -> np.ndarray:
 
 
 def calibration(run: Run, model: Model, episodes: Sequence[Episode]) -> dict[str, Any]:
-    """Returns how well a transformer predicts episodes that it has not seen, steps pooled."""
+    """Returns how well a transformer predicts unseen episodes, with all steps pooled."""
     config = run.configs[0]
 
     @jax.jit

@@ -1,4 +1,4 @@
-"""The page of `transformer_reward.py`: what its records say, in tables and pictures."""
+"""The page of `transformer_reward.py`: its records as tables and pictures."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from rlp import statistics
 from rlp.cli.tables import markdown
 from rlp.system import files
 
-WEIGHT = 0.4  # the study's: the one that the first line of the page is about
+WEIGHT = 0.4  # the study's, which the first line of the page reports
 GAPS = {"gap": "Q less the return", "own_gap": "Q less the return of its rewards"}
 Record = Mapping[str, Any]
 Curve = Mapping[int, np.ndarray]  # the seeds' values [S] by environment step
@@ -25,7 +25,7 @@ environment's rewards, and against those that the critics learn."""
 
 
 class Row(NamedTuple):
-    """The members of a setting, one a seed, in the record of their run."""
+    """The members of a setting, one per seed, in the record of their run."""
 
     record: Record
     labels: Sequence[str]
@@ -44,7 +44,7 @@ class Row(NamedTuple):
         return {step: np.array([of[label] for label in self.labels]) for step, of in found.items()}
 
     def values(self, name: str) -> Curve:
-        """Returns one of GAPS of each seed in every evaluation."""
+        """Returns one of GAPS for each seed in every evaluation."""
         return {
             int(step): np.array([_mean(of[name][label]) for label in self.labels])
             for step, of in self.record["values"].items()
@@ -52,18 +52,18 @@ class Row(NamedTuple):
 
     @property
     def reduction(self) -> float:
-        """By how much its rewards were lowered, the mean over seeds and time."""
+        """How much its rewards were lowered, averaged over seeds and time."""
         curves = self.record["curves"]["reduction"]
         return float(np.mean([_mean([v for _, v in curves[label]]) for label in self.labels]))
 
 
 def _mean(values: Sequence[float] | None) -> float:
-    """Returns the mean, NaN of a member that diverged."""
+    """Returns the mean, NaN for a member that diverged."""
     return float(np.mean(np.array(np.nan if values is None else values, float)))
 
 
 def read(results: Path) -> dict[str, Row]:
-    """Returns the rows of all records, by what they are called."""
+    """Returns the rows of all records by name."""
     records = {
         name: files.read_json(results / f"{name}.json")
         for name in ("teacher", "frozen", "learning", "lowered", "clipped")
@@ -85,7 +85,7 @@ def read(results: Path) -> dict[str, Row]:
 
 
 def _settings(record: Record, name: str) -> dict[float, Row]:
-    """Returns the members of each value of a hyperparameter, in their order."""
+    """Returns the members with each value of a hyperparameter, in order."""
     found: dict[float, list[str]] = defaultdict(list)
     for member, label in zip(record["members"], record["final"], strict=True):
         found[member["config"][name]].append(label)
@@ -100,27 +100,27 @@ def write(results: Path, doc: str) -> None:
     ):  # fmt: skip
         with files.whole(results / name) as file:
             figure.savefig(file, dpi=110)
-    said = [verdict(rows), table(rows), calibration(models)]
+    sections = [verdict(rows), table(rows), calibration(models)]
     title, _, text = doc.partition("\n")
     parts = [
-        f"**{said[0]}**", f"# {title}", text.strip("\n"), said[1], LEGEND,
+        f"**{sections[0]}**", f"# {title}", text.strip("\n"), sections[1], LEGEND,
         "![returns, and Q less returns](returns.png)",
         "How well transformers predict the episodes that they have not seen, mean of the seeds:",
-        said[2], "![losses of the trainings](losses.png)", "![first seeds](side_by_side.gif)",
+        sections[2], "![losses of the trainings](losses.png)", "![first seeds](side_by_side.gif)",
     ]  # fmt: skip
     files.write_text(results / "README.md", "\n\n".join(parts) + "\n")
-    print("\n\n".join(said))
+    print("\n\n".join(sections))
 
 
 def _controls(name: str) -> dict[str, str]:
-    """Returns what a row is compared with: the heading and the row."""
+    """Returns the controls of a row: heading -> row."""
     weight = name.partition(", ")[2]
     controls = {"nothing": "nothing", "clipped double Q": "clipped double Q"}
     return {"the constant": f"as much less, {weight}", **controls} if weight else controls
 
 
 def difference(rows: Mapping[str, Row], name: str, other: str) -> np.ndarray:
-    """Returns by how much a row's seeds earn more than another's, [S] of those that are left."""
+    """Returns how much more a row's seeds earn than another's, [S] without diverged ones."""
     found = rows[name].final - rows[other].final
     return found[np.isfinite(found)]
 
@@ -140,7 +140,7 @@ def verdict(rows: Mapping[str, Row]) -> str:
 
 
 def table(rows: Mapping[str, Row]) -> str:
-    """Returns a line a row, in markdown."""
+    """Returns a line per row, in markdown."""
     heads = ["the constant", "nothing", "clipped double Q"]
     lines = []
     for name, row in rows.items():
@@ -157,7 +157,7 @@ def table(rows: Mapping[str, Row]) -> str:
 
 
 def _interval(values: np.ndarray) -> str:
-    """Returns the mean of the seeds that are left, and half its interval."""
+    """Returns the mean of the seeds that have not diverged, and half of its interval."""
     left = values[np.isfinite(values)]
     if not len(left):
         return "diverged"
@@ -167,7 +167,7 @@ def _interval(values: np.ndarray) -> str:
 
 
 def calibration(models: Sequence[Record]) -> str:
-    """Returns how the transformers' distributions cover what they have not seen, in markdown."""
+    """Returns the coverage of the transformers' distributions on unseen episodes, in markdown."""
     head = ["", *(f"within {share}" for share in WITHIN), "below the bound (16 % of a normal)"]
     lines = []
     for name in ("reward", "return"):
@@ -180,7 +180,7 @@ def calibration(models: Sequence[Record]) -> str:
 
 
 def _picture(rows: Mapping[str, Row]) -> Figure:
-    """Returns the curves: quantities from above, groups of rows side by side."""
+    """Returns the curves: a row of panels per quantity, a column per group of rows."""
     groups = {
         "transformer": [name for name in rows if name.startswith("transformer,")],
         "goes on learning": [name for name in rows if name.startswith("transformer online")],
@@ -203,7 +203,7 @@ def _picture(rows: Mapping[str, Row]) -> Figure:
 
 
 def _draw(axes: Axes, curve: Curve, name: str, colour: str | None) -> None:
-    """Draws the mean of the seeds that are left, and its interval."""
+    """Draws the mean of the seeds that have not diverged, and its interval."""
     steps = sorted(curve)
     left = [curve[step][np.isfinite(curve[step])] for step in steps]
     [line] = axes.plot(
@@ -216,7 +216,7 @@ def _draw(axes: Axes, curve: Curve, name: str, colour: str | None) -> None:
 
 
 def _losses(rows: Mapping[str, Row], models: Sequence[Record]) -> Figure:
-    """Returns the losses of the three trainings, the mean of the seeds."""
+    """Returns a figure of the losses of teacher, transformer and agents, averaged over seeds."""
     figure = Figure(figsize=(13, 4), layout="constrained")
     teacher, transformer, agent = figure.subplots(1, 3)
     for name in ("critic_loss", "actor_loss"):
@@ -244,7 +244,7 @@ def _curve(row: Row, name: str) -> Curve:
 
 
 def _by_step(points: Sequence[Sequence[Sequence[float]]]) -> Curve:
-    """Returns the values of several members by step, for (step, value) of each."""
+    """Returns the values of several members by step, from each member's (step, value) pairs."""
     return {
         of_step[0][0]: np.array([value for _, value in of_step], float)
         for of_step in zip(*points, strict=True)

@@ -1,6 +1,6 @@
-"""The walker study of both tasks with rewards as they are: what `--balance_tasks` changes.
+"""The walker study of both tasks with unscaled rewards: the effect of `--balance_tasks`.
 
-    python experiments/unbalanced_tasks.py    # every cell that is missing, and the table
+    python experiments/unbalanced_tasks.py    # all missing cells, and the table
 
 Everything else is as in `walker_multitask.py`.
 """

@@ -1,10 +1,10 @@
 """The walker table: algorithms on the bundled data sets, seeds 0 to 4 as one population.
 
-    python experiments/walker.py                                  # every cell that is missing
+    python experiments/walker.py                                  # all missing cells
     python experiments/walker.py --rows=bc --sets=walker-walk/medium
 
-The last checkpoint counts, over 100 episodes of each seed from the same initial states. Prints the
-table and its details as markdown; the records are in results/walker.
+The last checkpoint is evaluated over 100 episodes of each seed from the same initial states. Prints
+the table and its details as markdown; the records are in results/walker.
 """
 
 from pathlib import Path

@@ -1,10 +1,10 @@
-"""Where the time of an update goes, of every algorithm: one member on one core of a CPU.
+"""Where the time of an update goes, for every algorithm: one member on one core of a CPU.
 
     python experiments/where_time_goes.py
 
-A profile of updates at the benchmark's work, every operation of the compiled program counted as one
-Kind; what is left of the time passes between operations. The speed of the matrix products is told
-as a share of a large one's on the same core, the benchmark's ceiling. Writes
+Profiles updates of the benchmark's workload. Every operation of the compiled program counts as one
+Kind; the rest of the time passes between operations. The speed of the matrix products is reported
+as a share of the benchmark's ceiling, the speed of a large product on the same core. Writes
 results/where_time_goes_cpu.json.
 """
 
@@ -26,13 +26,13 @@ from rlp.bench import workload
 from rlp.config import Positive
 from rlp.system import files
 
-CONTAINERS = ("while", "conditional", "call")  # whose operations are counted themselves
+CONTAINERS = ("while", "conditional", "call")  # their operations are counted individually
 INSTRUCTION = re.compile(r"\s+(?:ROOT )?%(?P<name>\S+) = .*? (?P<opcode>[a-z][a-z0-9-]*)\(")
 OF_ANOTHER = re.compile(r"calls=%([^\s,]+)")
 
 
 class Kind(StrEnum):
-    """What an operation is for."""
+    """The purpose of an operation."""
 
     PRODUCTS = "matrix products"
     REST = "activations and losses"  # and their gradients
@@ -45,7 +45,7 @@ class Settings:
     """The measurement."""
 
     algos: str = ",".join(ALGOS)  # which, separated by commas
-    num_rounds: Positive = 5  # in turn with the ceiling; the median counts
+    num_rounds: Positive = 5  # in turn with the ceiling; the median is reported
     json: str = str(Path(__file__).parent / "results" / "where_time_goes_cpu.json")  # for figures
 
 
@@ -53,7 +53,7 @@ def measure(given: cli.Given) -> None:
     """Profiles the algorithms one after the other, prints a table and writes the figures."""
     settings = cli.parse(Settings, given)
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # one core: operations never overlap
-    jax.config.update("jax_enable_compilation_cache", False)  # a kept program may lack the names
+    jax.config.update("jax_enable_compilation_cache", False)  # a cached program may lack the names
     header = ["", "ms an update", *Kind, "between operations", "products, of ceiling"]
     print(f"| {' | '.join(header)} |\n| {' | '.join(['---'] * len(header))} |")
     results = []
@@ -68,7 +68,7 @@ def measure(given: cli.Given) -> None:
 
 
 def _figures(algo_name: str, num_rounds: int) -> dict[str, Any]:
-    """Returns an algorithm's figures, medians over the rounds."""
+    """Returns an algorithm's figures as medians over the rounds."""
     training = workload.Training(algo_name)
     num_updates = training.updates_a_round(training.compiled(1))
     many_updates = training.compiled(num_updates)
@@ -121,7 +121,7 @@ def _kind(name: str, line: str, with_products: set[str]) -> Kind:
 
 
 def _busy(folder: Path, kinds: dict[str, Kind]) -> dict[Kind, float]:
-    """Returns the seconds of each kind in the profile that was written to a folder."""
+    """Returns the seconds of each kind in the profile in a folder."""
     (path,) = folder.rglob("*.xplane.pb")
     busy = dict.fromkeys(Kind, 0.0)
     for plane in jax.profiler.ProfileData.from_file(str(path)).planes:

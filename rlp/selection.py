@@ -1,8 +1,8 @@
-"""Which of several policies, given a few trial episodes? Unifloral's protocol (2504.11453).
+"""Choosing one of several policies by a few trial episodes: Unifloral's protocol (2504.11453).
 
-A bandit over the policies: each trial is an episode of the one with the highest upper confidence
-bound, and what counts is the true mean of the policy that is then believed to be the best. Returns
-are scaled to [0, 1], as the bound is made for; Unifloral takes them as they are.
+It is a bandit over the policies. Each trial is an episode of the policy with the highest upper
+confidence bound. The score is the true mean of the policy that then looks best. Returns are scaled
+to [0, 1], which the bound assumes; Unifloral does not scale them.
 """
 
 from collections.abc import Sequence
@@ -11,20 +11,20 @@ from typing import NamedTuple
 import numpy as np
 
 NUM_TRIALS = 200
-NUM_POLICIES = 8  # that one has to choose from
+NUM_POLICIES = 8  # to choose from
 NUM_REPEATS = 1000
 EXPLORATION = 2.0  # alpha of the bound: mean + sqrt(alpha log(trials) / trials of the policy)
 
 
 class Selection(NamedTuple):
-    """What the policy that is chosen earns, after each number of trials."""
+    """The return of the chosen policy after each number of trials."""
 
     trials: np.ndarray  # [T], 1 to T
     mean: np.ndarray  # [T], over the repetitions
-    low: np.ndarray  # [T], below it are 2.5 % of the repetitions
-    high: np.ndarray  # [T], above it are 2.5 % of the repetitions
-    random: float  # what a policy earns that is chosen without a trial
-    best: float  # what the best of those that one has earns, mean over the repetitions
+    low: np.ndarray  # [T], 2.5 % of the repetitions are below it
+    high: np.ndarray  # [T], 2.5 % of the repetitions are above it
+    random: float  # return of a policy chosen at random
+    best: float  # return of the best policy available, mean over the repetitions
     num_policies: int
     num_repeats: int
 
@@ -36,13 +36,13 @@ def select(
     num_repeats: int = NUM_REPEATS,
     seed: int = 0,
 ) -> Selection:
-    """Returns what choosing by trial episodes earns.
+    """Returns the result of choosing by trial episodes.
 
     Args:
-        episodes: of each policy the returns that it had, from which trials are drawn.
-        num_trials: at most.
-        num_policies: of them that one has; each repetition draws others, without replacement.
-        num_repeats: of the whole.
+        episodes: the returns of each policy, from which trials are drawn.
+        num_trials: largest number of trials.
+        num_policies: policies to choose from; each repetition draws them without replacement.
+        num_repeats: repetitions of the whole procedure.
         seed: of the draws.
     """
     rng = np.random.default_rng(seed)
@@ -58,7 +58,7 @@ def select(
     sums, pulls = np.zeros(policies.shape), np.zeros(policies.shape)
     rows, chosen = np.arange(num_repeats), []
     for trial in range(num_trials):
-        with np.errstate(divide="ignore", invalid="ignore"):  # those without a trial come first
+        with np.errstate(divide="ignore", invalid="ignore"):  # untried policies come first
             bound = sums / pulls + np.sqrt(EXPLORATION * np.log(trial + 1) / pulls)
         bound = np.where(pulls == 0, np.inf, bound)
         arm = _argmax(rng, bound)
@@ -82,6 +82,6 @@ def select(
 
 
 def _argmax(rng: np.random.Generator, values: np.ndarray) -> np.ndarray:
-    """Returns where each row of values [R, P] is highest, at random among equals."""
+    """Returns where each row of values [R, P] is highest; ties are broken at random."""
     is_highest = values == values.max(axis=1, keepdims=True)
     return np.argmax(is_highest * (1 - rng.random(values.shape)), axis=1)

@@ -1,35 +1,35 @@
 """Statistics of returns: of a few runs, and of many runs and tasks (2108.13264).
 
-A few runs have Student's interval of their mean, which covers what it says where they are about
-normal: each is itself a mean over a hundred episodes. Aggregates over runs and tasks are rliable's,
-whose generator cannot be seeded; scores are [R, T] there, a run's mean return in each task, and
-runs of different tasks are independent.
+A few runs get Student's interval of their mean. Its coverage is right if they are about normal,
+which is plausible because each is itself a mean over a hundred episodes. Aggregates over runs and
+tasks are rliable's, whose generator cannot be seeded. There scores are [R, T], a run's mean return
+in each task, and runs of different tasks are independent.
 """
 
 from collections.abc import Callable
 
 import numpy as np
-import scipy  # loads scipy.stats when it is used: half a second
+import scipy  # loads scipy.stats, which takes half a second, on first use
 
 NUM_RESAMPLES = 2000
-FALL = 0.2  # of the data's best return: a walker that earns less lies on the ground
+FALL = 0.2  # share of the data's best return; a walker that earns less is on the ground
 SUMMARY = ("mean", "std", "median", "min", "max")
 Statistic = Callable[..., float]  # from scores [R, T], one array or two
 
 
 def summary(values: np.ndarray) -> list[float]:
-    """Returns the SUMMARY of values [N]; the standard deviation is over N - 1, NaN of one."""
+    """Returns the SUMMARY of values [N]; the standard deviation divides by N - 1, NaN if N is 1."""
     std = values.std(ddof=1) if values.size > 1 else np.nan
     return [values.mean(), std, np.median(values), values.min(), values.max()]
 
 
 def mean_interval(values: np.ndarray, confidence: float = 0.95) -> tuple[float, float]:
-    """Returns Student's interval of the mean of values [N], NaN of one alone.
+    """Returns Student's interval of the mean of values [N], NaN if N is 1.
 
-    Of differences between runs of the same seeds it is the paired interval. It covers the mean as
-    often as it says of normal values, and of means over many episodes of which a few are falls; of
-    runs that fall each as often as it likes (shares of falls from an exponential distribution) in
-    88 % where it says 95, with four or five of them.
+    For differences between runs of the same seeds it is the paired interval. Its coverage is right
+    for normal values, and for means over many episodes with a few falls. If the share of falls
+    varies between runs (drawn from an exponential distribution), a 95 % interval of four or five
+    runs covers the mean in 88 % of cases.
     """
     if values.size < 2:
         return np.nan, np.nan
@@ -41,9 +41,9 @@ def mean_interval(values: np.ndarray, confidence: float = 0.95) -> tuple[float, 
 def difference_interval(
     x: np.ndarray, y: np.ndarray, confidence: float = 0.95
 ) -> tuple[float, float]:
-    """Returns Welch's interval of the mean of values x [N] less that of y [M], NaN of one alone.
+    """Returns Welch's interval of the mean of x [N] minus the mean of y [M], NaN if N or M is 1.
 
-    Of runs of the same seeds the paired one is narrower: `mean_interval(x - y)`.
+    For runs of the same seeds the paired interval is narrower: `mean_interval(x - y)`.
     """
     if min(x.size, y.size) < 2:
         return np.nan, np.nan
@@ -60,24 +60,24 @@ def falls(returns: np.ndarray, best: float) -> float:
     """Returns the share of episodes below a fifth of the data's best, NaN if that is not above 0.
 
     Args:
-        returns: of any shape, one an episode.
+        returns: one per episode, of any shape.
         best: the return of the data's best episode.
     """
     return float((returns < FALL * best).mean()) if best > 0 else np.nan
 
 
 def mean(scores: np.ndarray) -> float:
-    """Returns the mean of all runs and tasks."""
+    """Returns the mean over all runs and tasks."""
     return float(np.mean(scores))
 
 
 def iqm(scores: np.ndarray) -> float:
-    """Returns the interquartile mean: of the middle half of all runs and tasks pooled."""
+    """Returns the interquartile mean: the mean of the middle half of all runs and tasks, pooled."""
     return float(scipy.stats.trim_mean(scores.ravel(), 0.25))
 
 
 def probability_of_improvement(x: np.ndarray, y: np.ndarray) -> float:
-    """Returns P(x > y) + P(x = y) / 2 of runs x [R, T] and y [S, T], the mean over tasks."""
+    """Returns P(x > y) + P(x = y) / 2 for runs x [R, T] and y [S, T], averaged over tasks."""
     num_x, num_y = len(x), len(y)
     ranks = scipy.stats.rankdata(np.concatenate([x, y]), axis=0)[:num_x]  # Mann and Whitney's U
     wins = ranks.sum(axis=0) - num_x * (num_x + 1) / 2
@@ -93,14 +93,14 @@ def interval(
 ) -> tuple[float, float]:
     """Returns a stratified bootstrap percentile interval of a statistic.
 
-    In every resample, the runs of each task are drawn with replacement on their own. Of few runs it
-    is too narrow: an interval of 95 % of the mean of four covers it in 80 %, see `mean_interval`.
+    In every resample, the runs of each task are drawn separately, with replacement. For few runs it
+    is too narrow: a 95 % interval of the mean of four covers it in 80 %, see `mean_interval`.
 
     Args:
         statistic: a function of as many arrays as there are scores.
         *scores: [R, T] each; R may differ.
         seed: of the resamples.
-        num_resamples: how many.
+        num_resamples: number of resamples.
         confidence: the share of resamples between the limits.
     """
     rng = np.random.default_rng(seed)
@@ -114,7 +114,7 @@ def percentile_interval(
     indices: list[np.ndarray],
     confidence: float = 0.95,
 ) -> tuple[float, float]:
-    """Returns the interval given the runs drawn: `indices` [K, R, T] for each of the scores."""
+    """Returns the interval for given draws of runs: `indices` [K, R, T] for each of the scores."""
     resampled = [
         statistic(*(np.take_along_axis(x, i, axis=0) for x, i in zip(scores, drawn, strict=True)))
         for drawn in zip(*indices, strict=True)

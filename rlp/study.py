@@ -1,9 +1,9 @@
-"""A study: algorithms by data sets, the seeds of a cell as one population, shown as tables.
+"""A study: tables of algorithms by data sets, with the seeds of a cell as one population.
 
-A cell is a run of `rlp.train`, in RUNS/STUDY/ROW_SET: one that was interrupted goes on. Its record,
-with the return of every episode after the last update, is written to RESULTS/ROW_SET.json as soon
-as it is done, and a cell that has its record is not run again: where the study has other settings
-by now, it says so. RESULTS/README.md has the tables of all records, and RESULTS/returns.png a
+A cell is a run of `rlp.train` in RUNS/STUDY/ROW_SET; an interrupted run is resumed. As soon as it
+is done, its record, with the return of every episode after the last update, is written to
+RESULTS/ROW_SET.json. A cell with a record is not run again; if its settings have changed since, the
+study reports that. RESULTS/README.md has the tables of all records, and RESULTS/returns.png a
 picture.
 """
 
@@ -26,34 +26,35 @@ from rlp.system import files
 from rlp.training import start
 from rlp.training.offline import Schedule
 
-LEGEND = """A member counts by the mean of its episodes, and n is the number of members. ± is half
-of Student's 95 % interval of their mean (by the standard error, over n - 1). An episode that earns
-less than a fifth of the data's best is a fall: a walker on the ground."""
-SUCCESS = "The environment says which episodes were a success: the share is of all episodes."
+LEGEND = """Each member is one value, the mean of its episodes; n is the number of members. ± is
+half of Student's 95 % interval of their mean (from the standard error, with n - 1 degrees of
+freedom). A fall is an episode with less than a fifth of the return of the data's best: a walker on
+the ground."""
+SUCCESS = "The environment reports which episodes were a success; the share is over all episodes."
 
 Rows = Mapping[str, tuple[str, Mapping[str, str]]]  # name -> algorithm and its flags
-ALGORITHMS: Rows = {  # light presets: 5 seeds take half an hour on 2 cores or so
+ALGORITHMS: Rows = {  # light presets: 5 seeds take about half an hour on 2 cores
     "bc": ("bc", {}),
     "bc-10%": ("bc", {"top_fraction": "0.1"}),
     "td3bc": ("td3bc", {}),
     "iql": ("iql", {}),
     "rebrac": ("rebrac", {}),
-    "rebrac-far": ("rebrac", {"actor_penalty": "0.01"}),  # for data of all kinds of episodes
+    "rebrac-far": ("rebrac", {"actor_penalty": "0.01"}),  # for data with all kinds of episodes
     "cqlsac": ("cqlsac", {}),
-    # clones more, but only what its critics prefer, and targets follow four times as fast
+    # clones more, but only actions that its critics prefer; targets follow four times as fast
     "cqlsac-filter": ("cqlsac", {"q_filter": "True", "actor_bc": "1.5", "tau": "0.02"}),
     "dt": ("dt", {}),
 }
 
 
 class Study(NamedTuple):
-    """What is run, and where the results are."""
+    """The cells to run, and the place of the results."""
 
     results: Path
     rows: Rows
     sets: Mapping[str, str]  # name -> data set
     num_seeds: int
-    pairs: Mapping[str, str] = MappingProxyType({})  # rows, and what each is compared with
+    pairs: Mapping[str, str] = MappingProxyType({})  # row -> row to compare it with
     decimals: int = 0  # of returns in the tables
 
 
@@ -64,16 +65,16 @@ class Settings:
     rows: str = ""  # which, separated by commas (default: all)
     sets: str = ""  # on which data sets, separated by commas (default: all)
     runs: str = "runs"  # folder of the runs
-    quiet: bool = False  # print the results only
+    quiet: bool = False  # print only the results
 
 
 def main(prog: str, doc: str, study: Study, argv: Sequence[str] | None = None) -> None:
-    """The command line of a study: runs the cells that are missing, tells and draws all there are.
+    """The command line of a study: runs the missing cells, and writes all results.
 
     Args:
         prog: the command.
-        doc: what the study is; its first line is the help's and the page's title.
-        study: what is run.
+        doc: the study's description; its first line is the title of the help and of the page.
+        study: the study.
         argv: the flags (None: the process's).
     """
 
@@ -84,7 +85,7 @@ def main(prog: str, doc: str, study: Study, argv: Sequence[str] | None = None) -
 
 
 def run(study: Study, doc: str, settings: Settings) -> None:
-    """Runs the cells that are missing, tells and draws all there are."""
+    """Runs the missing cells, and writes all results as tables and a picture."""
     for name in cli.chosen("sets", settings.sets or ",".join(study.sets), study.sets):
         for row in cli.chosen("rows", settings.rows or ",".join(study.rows), study.rows):
             if not _path(study, row, name).exists():
@@ -114,7 +115,7 @@ def _changes(study: Study, row: str, name: str, run: runs.Run) -> list[str]:
     was = {**run.record.get("schedule", {}), **run.record["settings"]}
     was |= config.to_dict(run.configs[0])
     now = {**schedule, **asdict(settings), **config.to_dict(configs[0])}
-    elsewhere = ("name", "runs", "batch_devices", "preset")  # hyperparameters tell of the preset
+    elsewhere = ("name", "runs", "batch_devices", "preset")  # hyperparameters show the preset
     compared = [k for k in now if k in was and k not in elsewhere]
     return [f"{k} was {was[k]}, is {now[k]}" for k in compared if was[k] != now[k]]
 
@@ -156,7 +157,7 @@ def _write_page(study: Study, doc: str) -> None:
 
 
 def cells(study: Study) -> dict[str, dict[str, Result]]:
-    """Returns all results so far: columns, which are data sets or tasks of one, of rows."""
+    """Returns all results so far, by column (a data set or one of its tasks) and row."""
     found: dict[str, dict[str, Result]] = {}
     for name in study.sets:
         for row in study.rows:
@@ -173,7 +174,7 @@ def cells(study: Study) -> dict[str, dict[str, Result]]:
 
 
 def page(study: Study, doc: str) -> str:
-    """Returns what `doc` says of the study, and all its results so far, in markdown."""
+    """Returns the description `doc` of the study and all results so far, in markdown."""
     title, _, text = doc.partition("\n")
     parts = [
         f"# {title.rstrip('.')}",
@@ -188,7 +189,7 @@ def page(study: Study, doc: str) -> str:
 
 
 def table(study: Study) -> str:
-    """Returns the mean over the members of all cells, its interval, and falls, in markdown."""
+    """Returns the mean over the members of each cell, its interval, and falls, in markdown."""
     found = cells(study)
     lines = [["random policy"], ["data"], *([row] for row in _rows(study, found))]
     for column in found.values():
@@ -202,7 +203,7 @@ def table(study: Study) -> str:
 
 
 def details(study: Study) -> str:
-    """Returns a line a cell: statistics of the members, and of all their episodes."""
+    """Returns a line per cell: statistics of the members, and of all their episodes."""
     header = ["", "data", "n", "mean", "standard error", "95 % from", "to", "min", "max"]
     header += ["episodes", "their median", "falls", "above the data's best"]
     lines = []
@@ -223,9 +224,9 @@ def details(study: Study) -> str:
 
 
 def differences(study: Study) -> str:
-    """Returns a line for each cell of a pair: how much its members earn beyond their partners.
+    """Returns a line for each pair of cells: how much more the first's members earn.
 
-    Members of one seed are partners: they see the same batches and the same initial states.
+    Members with the same seed are compared: they see the same batches and initial states.
     """
     header = ["", "less", "data", "n", "difference", "95 % from", "to", "of the latter's mean"]
     lines = []
@@ -244,8 +245,8 @@ def differences(study: Study) -> str:
 
 
 def picture(study: Study) -> Any:
-    """Returns a figure with a panel a column: members of all rows, and intervals of their mean."""
-    from matplotlib.figure import Figure  # a second that start-up need not wait
+    """Returns a figure with a panel per column: members of all rows and intervals of means."""
+    from matplotlib.figure import Figure  # imported late: it takes a second
 
     found = cells(study)
     rows = _rows(study, found)
@@ -271,10 +272,10 @@ def picture(study: Study) -> Any:
 
 
 def _rows(study: Study, found: Mapping[str, Mapping[str, Result]]) -> list[str]:
-    """Returns the rows that have results, in their order."""
+    """Returns the rows that have results, in order."""
     return [row for row in study.rows if any(row in column for column in found.values())]
 
 
 def _of_whole_data(column: Mapping[str, Result]) -> Result:
-    """Returns a cell that has all data of a column; some learn from the best of it only."""
+    """Returns a cell with all data of a column; some cells learn only from the best part."""
     return max(column.values(), key=lambda cell: len(cell.data))

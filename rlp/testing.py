@@ -1,4 +1,4 @@
-"""What every algorithm must do, for the tests of one's own.
+"""Checks that every algorithm must pass, for tests of your own.
 
     import pytest
     import rlp.testing
@@ -8,8 +8,8 @@
     def test_contract(check):
         check(my_algorithm, my_algorithm.Config(batch_size=8, hidden_dims=(16,)))
 
-A check takes the algorithm and a small setting of it, and raises AssertionError where it fails. The
-data are steps of an observation of 4 numbers and an action of 2.
+A check takes the algorithm and a small setting of it, and raises AssertionError if it fails. The
+data has observations of 4 numbers and actions of 2.
 """
 
 import dataclasses
@@ -31,14 +31,14 @@ SPEC = vectors(observation_dim=4, action_dim=2, max_episode_steps=12)
 
 
 def spec_for(algo: Algo) -> Spec:
-    """Returns the problem: with actions of two numbers, or for others of two choices."""
+    """Returns the problem, with continuous actions of two numbers if supported, or two choices."""
     if "continuous" in algo.SUPPORTS:
         return SPEC
     return SPEC._replace(action=Space((2,), num_choices=2))
 
 
 def dataset(spec: Spec = SPEC) -> Dataset:
-    """Returns five episodes of 12 steps of noise, the third of which terminates."""
+    """Returns five episodes of 12 steps of noise; the third terminates."""
     rng = np.random.default_rng(0)
     length = SPEC.max_episode_steps
     made = [
@@ -81,7 +81,7 @@ def check_an_update_keeps_structure_shapes_and_dtypes(algo: Algo, config: Any) -
 
 
 def check_an_update_moves_the_actor(algo: Algo, config: Any) -> None:
-    """What acts is what learns."""
+    """The parameters that act are those that learn."""
     before, after, _ = updated(algo, config, jax.random.key(0), dataset(spec_for(algo)))
     actors = (algo.actor(config, state) for state in (before, after))
     moved = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), *actors)
@@ -98,7 +98,7 @@ def check_the_same_key_gives_the_same_and_another_differs(algo: Algo, config: An
 
 
 def check_actions_are_in_bounds_and_the_mode_needs_no_key(algo: Algo, config: Any) -> None:
-    """Actions are in [-1, 1] whatever is observed, and of temperature 0 there is one."""
+    """Actions are in [-1, 1] for any observation, and at temperature 0 the key has no effect."""
     spec = spec_for(algo)
     data = dataset(spec)
     params = algo.actor(config, updated(algo, config, jax.random.key(0), data)[0])
@@ -117,7 +117,7 @@ def check_actions_are_in_bounds_and_the_mode_needs_no_key(algo: Algo, config: An
 
 
 def check_critics_value_each_row_by_itself(algo: Algo, config: Any) -> None:
-    """Q of several rows are those of each alone, and depend on the action; of what has critics."""
+    """Q of several rows equals Q of each alone, and depends on the action; only with critics."""
     q_of, spec = critics(algo), spec_for(algo)
     if q_of is None:
         return
@@ -147,7 +147,7 @@ def check_other_floats_do_not_trace_again(algo: Algo, config: Any) -> None:
 
 
 def check_a_member_alone_equals_the_same_member_in_a_population(algo: Algo, config: Any) -> None:
-    """Members do not touch each other."""
+    """Members do not affect each other."""
     spec = spec_for(algo)
     data = dataset(spec)
 

@@ -1,4 +1,4 @@
-"""The algorithms: one file each, one line here; and those of others, by their modules."""
+"""The algorithms: one file and one line here for each; algorithms of others load by module name."""
 
 import importlib
 from importlib.metadata import entry_points
@@ -20,22 +20,22 @@ ALGOS: dict[str, Algo] = {
     "tt": trajectory_transformer,
     "dqn": dqn,
 }
-GROUP = "rlp.algorithms"  # of entry points
+GROUP = "rlp.algorithms"  # group of entry points
 PARTS = (
     "Config", "SUPPORTS", "NEEDS_REWARDS", "policy", "init", "sample", "update", "limits", "actor",
 )  # fmt: skip
 
 
 def presets(algo: Algo) -> dict[str, dict[str, Any]]:
-    """Returns an algorithm's named settings, as changes of its defaults; the first is the usual."""
+    """Returns an algorithm's named settings as changes to its defaults, the usual one first."""
     return getattr(algo, "PRESETS", {"paper": {}})
 
 
 def register(algo: Any, name: str = "") -> str:
-    """Makes an algorithm known by its module's name, or another, and returns that.
+    """Registers an algorithm under its module's name, or another, and returns that name.
 
     Raises:
-        InputError: if it has not all that `rlp.types.Algo` asks for, or the name is taken.
+        InputError: if it lacks a part of `rlp.types.Algo`, or the name is taken.
     """
     name = name or str(getattr(algo, "__name__", type(algo).__name__))
     missing = [part for part in PARTS if not hasattr(algo, part)]
@@ -51,12 +51,12 @@ def register(algo: Any, name: str = "") -> str:
 
 
 def load(name: str) -> str:
-    """Imports the algorithm of a module, or of an entry point `rlp.algorithms`, and registers it.
+    """Imports an algorithm from a module, or an entry point `rlp.algorithms`, and registers it.
 
-    Only a name that the user has given may come here, none from a file: it runs code.
+    It runs code, so the name must come from the user, never from a file.
 
     Raises:
-        InputError: if there is no such module, or it is no algorithm.
+        InputError: if there is no such module, or it is not an algorithm.
     """
     if name in ALGOS:
         return name

@@ -1,9 +1,9 @@
 """Behaviour cloning: supervised learning of the actions in the data.
 
-The deterministic head minimises the squared error of tanh(mean), as CORL's `any_percent_bc.py`; the
-stochastic head maximises the likelihood of a tanh-squashed normal, the categorical head that of
-discrete actions. %BC (2106.01345, section 5.1) is this algorithm on the best episodes:
-`--top_fraction=0.1`.
+The deterministic head minimises the squared error of tanh(mean), as in CORL's `any_percent_bc.py`.
+The stochastic head maximises the likelihood of a tanh-squashed normal; the categorical head
+maximises the likelihood of discrete actions. %BC (2106.01345, section 5.1) is this algorithm on the
+best episodes: `--top_fraction=0.1`.
 """
 
 from typing import Any, Literal, NamedTuple
@@ -48,14 +48,14 @@ class Config:
 
 
 class State(NamedTuple):
-    """What training carries."""
+    """The training state."""
 
     actor: Params
     opt_state: Any
 
 
 class Noise(NamedTuple):
-    """All randomness of one update."""
+    """All random numbers of one update."""
 
     observation: jax.Array  # [B, O], standard normal
 
@@ -64,7 +64,7 @@ def init(config: Config, key: jax.Array, spec: Spec, statistics: Statistics) -> 
     """Returns the state before the first update.
 
     Raises:
-        InputError: if the head is not one of such actions.
+        InputError: if the head does not fit the kind of actions.
     """
     del statistics
     check_head(config.head, spec, "deterministic or stochastic")
@@ -75,7 +75,7 @@ def init(config: Config, key: jax.Array, spec: Spec, statistics: Statistics) -> 
 
 
 def sample(config: Config, key: jax.Array, state: State, sources: Sources) -> Step:
-    """Returns a batch of states and actions, also those without a known successor."""
+    """Returns a batch of states and actions, including those without a known successor."""
     del state
     return sample_steps(sources, key, config.batch_size)
 
@@ -127,7 +127,7 @@ def _output(config: Config, actor: Params, observation: jax.Array) -> jax.Array:
 def _act(
     config: Config, params: Params, observation: jax.Array, key: jax.Array, temperature: jax.Array
 ) -> jax.Array:
-    """Returns an action [A], of choices a one-hot; the deterministic head has no temperature."""
+    """Returns an action [A], or a one-hot choice; the deterministic head ignores temperature."""
     chex.assert_rank(observation, 1)
     if config.head == "categorical":
         return choose(_output(config, params, observation), key, temperature)

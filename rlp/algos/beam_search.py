@@ -1,11 +1,12 @@
-"""Planning by beam search in a model of sequences: 2106.02039, section 3.2.
+"""Planning by beam search in a sequence model: 2106.02039, section 3.2.
 
-As `beam_plan` of jannerm/trajectory-transformer: of every sequence several are made that go on with
-other actions, and those stay whose rewards, together with the value behind them, are the largest.
-Actions are drawn, all else is the likeliest; rewards and values count as what is expected of them.
+As in `beam_plan` of jannerm/trajectory-transformer: each sequence is expanded several times with
+different actions, and the sequences with the largest rewards plus final value are kept. Actions are
+sampled, all other tokens are the likeliest; rewards and values are scored by their expectations.
 
-The model reads each token once: what its layers saw of it is kept, of the prefix once for all
-sequences. Within a plan the context does not slide, so nothing of it changes.
+The model reads each token once: the keys and values of its layers are cached, and those of the
+prefix are shared by all sequences. Within a plan the context does not slide, so the cache stays
+valid.
 """
 
 from collections.abc import Callable
@@ -16,40 +17,40 @@ import jax.numpy as jnp
 
 from rlp.nn.transformers import Seen
 
-Read = Callable[..., tuple[jax.Array, Seen]]  # tokens, positions, ... -> logits, what it saw
+Read = Callable[..., tuple[jax.Array, Seen]]  # tokens, positions, ... -> logits, keys and values
 
 
 class Search(NamedTuple):
-    """What to look for."""
+    """The settings of a search."""
 
-    horizon: int  # transitions of a plan (H), the current one included
-    beam_width: int  # sequences that stay after each of them (S)
-    num_expansions: int  # that are made of each sequence
-    action_cut: jax.Array | float  # of an action token's mass, the least likely part to leave out
+    horizon: int  # transitions in a plan (H), including the current one
+    beam_width: int  # sequences kept after each transition (S)
+    num_expansions: int  # copies of each sequence before its next action
+    action_cut: jax.Array | float  # share of probability cut from an action token's tail
     discount: jax.Array | float  # of rewards
 
 
 class Prefix(NamedTuple):
-    """What a plan begins with: past transitions and the current observation, padded on the left."""
+    """The start of a plan: past transitions and the current observation, padded on the left."""
 
     token: jax.Array  # [P] int32
-    padding: jax.Array  # [] int32, tokens that are none
+    padding: jax.Array  # [] int32, number of padding tokens
 
 
 class Plan(NamedTuple):
-    """The best sequence that was found."""
+    """The best sequence found."""
 
-    token: jax.Array  # [L] int32, what follows on the prefix: L = H D - O
-    value: jax.Array  # [], the discounted rewards that are expected of it and behind it
+    token: jax.Array  # [L] int32, tokens after the prefix: L = H D - O
+    value: jax.Array  # [], expected discounted rewards of the plan and after it
 
 
 class _Beams(NamedTuple):
-    """Sequences that go on from the prefix by up to L tokens."""
+    """Sequences that continue the prefix by up to L tokens."""
 
     token: jax.Array  # [S, L] int32
-    seen: Seen  # of these tokens, [S, H, L, W / H] in each layer
+    seen: Seen  # keys and values of these tokens, [S, H, L, W / H] in each layer
     logits: jax.Array  # [S, num_bins + 1] of the next token
-    collected: jax.Array  # [S], discounted rewards that are expected so far
+    collected: jax.Array  # [S], expected discounted rewards so far
 
 
 class _Model(NamedTuple):
@@ -58,9 +59,9 @@ class _Model(NamedTuple):
     read: Read
     centers: jax.Array  # [D, num_bins] of the tokens' values
     observation_dim: int
-    past: Seen  # of the prefix, [H, P, W / H] in each layer
+    past: Seen  # keys and values of the prefix, [H, P, W / H] in each layer
     position: jax.Array  # [P + L] of all tokens
-    shown: jax.Array  # [P + L] bool: later tokens may look at it
+    shown: jax.Array  # [P + L] bool: later tokens may attend to it
 
     @property
     def num_past(self) -> int:
@@ -72,9 +73,10 @@ class _Model(NamedTuple):
 
 
 def visible(num_tokens: int, transition_dim: int) -> jax.Array:
-    """Returns which tokens each of those of whole transitions may look at, [L, L] bool.
+    """Returns which tokens each token of whole transitions may attend to, [L, L] bool.
 
-    All up to itself but values: they tell of what came after. A value does not even look at itself.
+    A token attends to all tokens up to itself, except values, which reveal the future. A value does
+    not attend even to itself.
     """
     place = jnp.arange(num_tokens)
     return (place[None] <= place[:, None]) & (place % transition_dim < transition_dim - 1)[None]
@@ -87,12 +89,12 @@ def plan(
     """Returns the best sequence.
 
     Args:
-        search: what to look for.
-        read: the model, as `rlp.nn.transformers.trajectory_transformer` without its parameters.
+        search: the settings.
+        read: the model, `rlp.nn.transformers.trajectory_transformer` with its parameters bound.
         centers: of the bins, [D, num_bins].
         observation_dim: O, the first of the D dimensions; action, reward and value follow.
-        prefix: what came before.
-        key: of the actions that are drawn.
+        prefix: the start of the plan.
+        key: for sampling actions.
     """
     dim = len(centers)
     model, logits = _begin(search, read, centers, observation_dim, prefix)
@@ -136,7 +138,7 @@ def _begin(
 def _decide(
     search: Search, model: _Model, beams: _Beams, time: jax.Array, key: jax.Array
 ) -> tuple[_Beams, jax.Array]:
-    """Returns the best sequences after one more action, reward and value, and what the best has."""
+    """Returns the best sequences after one more action, reward and value, and the best score."""
     dim, first = model.transition_dim, time * model.transition_dim
     num_tokens = dim - model.observation_dim
     beams = _chosen(beams, jnp.tile(jnp.arange(search.beam_width), search.num_expansions))
@@ -170,7 +172,7 @@ def _observe(model: _Model, beams: _Beams, time: jax.Array) -> _Beams:
 
 
 def _append(model: _Model, beams: _Beams, token: jax.Array, number: jax.Array) -> _Beams:
-    """Returns the sequences with a token [S] more, at place `number` behind the prefix."""
+    """Returns the sequences with one more token [S], at place `number` after the prefix."""
     now = model.num_past + number
     before = model.shown & (jnp.arange(len(model.shown)) < now)
     looks_at = jnp.append(before, model.shown[now])
@@ -193,7 +195,7 @@ def _append(model: _Model, beams: _Beams, token: jax.Array, number: jax.Array) -
 
 
 def _chosen(beams: _Beams, which: jax.Array) -> _Beams:
-    """Returns the sequences of these numbers."""
+    """Returns the sequences with these numbers."""
     return jax.tree.map(lambda each: each[which], beams)
 
 

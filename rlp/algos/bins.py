@@ -1,7 +1,7 @@
-"""Numbers as tokens: of each dimension, the number of the bin that a value is in.
+"""Numbers as tokens: for each dimension, the number of the bin that contains a value.
 
-All bins of a dimension have as many of the data's values, as the quantile discretizer of
-jannerm/trajectory-transformer has it.
+All bins of a dimension contain equally many values of the data, as in the quantile discretizer of
+jannerm/trajectory-transformer.
 """
 
 import jax
@@ -14,7 +14,7 @@ def quantile_edges(columns: jax.Array, counts: jax.Array, num_bins: int) -> jax.
     Args:
         columns: the values of all rows, [N, D].
         counts: which rows count, [N] bool; at least one.
-        num_bins: of each dimension.
+        num_bins: bins per dimension.
     """
     ordered = jnp.sort(jnp.where(counts[:, None], columns, jnp.inf), axis=0)
     num_rows = jnp.sum(counts)
@@ -24,7 +24,7 @@ def quantile_edges(columns: jax.Array, counts: jax.Array, num_bins: int) -> jax.
 
 
 def tokens(edges: jax.Array, values: jax.Array) -> jax.Array:
-    """Returns the bins [D] int32 of values [D]; beyond the edges [D, num_bins + 1], the nearest."""
+    """Returns the bins [D] int32 of values [D]; outside edges [D, num_bins + 1], the nearest."""
     at_or_below = jnp.sum(edges <= values[:, None], axis=1)
     return jnp.clip(at_or_below - 1, 0, edges.shape[1] - 2).astype(jnp.int32)
 

@@ -1,7 +1,7 @@
 """The penalty of CQL(H): equation 4 of 2006.04779, and the multiplier of its weight (equation 30).
 
-A critic pays for high values of actions that are not the data's: uniform ones, and the policy's at
-s and at s'. All are scored at s and weighed by importance.
+It penalises high values of actions outside the data: uniform ones, and the policy's at s and at s'.
+All are scored at s and weighted by importance.
 """
 
 import math
@@ -23,11 +23,11 @@ ALPHA_PRIME_MAX = 1e6
 def sampled_actions(
     uniform: jax.Array, heads: Sequence[Head], noises: Sequence[jax.Array]
 ) -> tuple[jax.Array, jax.Array]:
-    """Returns actions to be scored in each state, and their log-densities [B, 3N].
+    """Returns actions to score in each state, and their log-densities [B, 3N].
 
     Args:
         uniform: [B, N, A], actions in [-1, 1].
-        heads: the policy's at s and at s'.
+        heads: of the policy at s and at s'.
         noises: standard normal, [B, N, A] for each head.
 
     Returns:
@@ -48,8 +48,8 @@ def gap(config: Any, q_data: jax.Array, q: jax.Array, log_probs: jax.Array) -> j
 
     Args:
         config: the setting.
-        q_data: [E, B], of the actions in the data.
-        q: [E, B, 3N], of the sampled actions.
+        q_data: [E, B], for the actions in the data.
+        q: [E, B, 3N], for the sampled actions.
         log_probs: [B, 3N], their log-densities: no gradient flows through them.
     """
     chex.assert_rank([q_data, q, log_probs], [2, 3, 2])
@@ -62,7 +62,7 @@ def gap(config: Any, q_data: jax.Array, q: jax.Array, log_probs: jax.Array) -> j
 
 
 def penalty(config: Any, alpha_prime: jax.Array, gap: jax.Array) -> jax.Array:
-    """Returns the weighted gap, less the target where the weight is learned."""
+    """Returns the weighted gap, minus the target gap if the weight is learned."""
     if config.lagrange:
         return alpha_prime * (config.cql_weight * gap - config.target_gap)
     return config.cql_weight * gap
@@ -71,7 +71,7 @@ def penalty(config: Any, alpha_prime: jax.Array, gap: jax.Array) -> jax.Array:
 def step_multiplier(
     config: Any, state: Any, alpha_prime: jax.Array, gap: jax.Array
 ) -> tuple[Any, Metrics]:
-    """Returns the state after a step of alpha', where it is learned (equation 30)."""
+    """Returns the state after a step of alpha', if it is learned (equation 30)."""
     if not config.lagrange:
         return state, {}
     loss, grad = jax.value_and_grad(_multiplier_loss)(state.log_alpha_prime, config, gap)
@@ -84,16 +84,16 @@ def step_multiplier(
 
 
 def multiplier(log_alpha_prime: jax.Array) -> jax.Array:
-    """Returns alpha', the weight that is learned."""
+    """Returns alpha', the learned weight."""
     return jnp.clip(jnp.exp(log_alpha_prime), 0, ALPHA_PRIME_MAX)
 
 
 def open_below(config: Any, limits: Limits) -> Limits:
-    """Returns bounds on Q and its backup without the low ones, where the penalty has weight.
+    """Returns the bounds on Q and its backup without the lower ones, if the penalty has weight.
 
-    It lowers Q of actions outside the data, and by the backup all others, without end (theorem
-    3.1). What is tolerated above the high one is a fifth of the larger of both, as everywhere:
-    where rewards are costs that is the low one, which is gone then.
+    The penalty lowers Q of actions outside the data without limit, and through the backup all
+    others (theorem 3.1). The tolerance above the upper bound stays a fifth of the larger bound. If
+    rewards are costs, that is the lower bound, so its tolerance is added here before it is removed.
     """
 
     def opened(low: jax.Array, high: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -1,15 +1,15 @@
 """Conservative Q-learning on SAC: CQL(H) of 2006.04779 (equation 4), on 1812.05905.
 
-"CQL" is several losses in public code. This is the authors' (aviralkumar2907/CQL, `min_q_version`
+Public code has several losses named CQL. This is the authors' (aviralkumar2907/CQL, `min_q_version`
 3): per critic, logsumexp over uniform actions and the policy's actions at s and s', all scored at s
-and weighed by importance, minus Q of the action in the data. Each other choice is a field below.
-All losses are evaluated with the parameters from before the update, as CORL does; the authors step
-alpha first and use the new one. With `num_actions=0` nothing is conservative, and this is SAC. In
-the first `bc_updates` the actor clones, as the authors' does.
+and weighted by importance, minus Q of the action in the data. Other choices are fields below. All
+losses use the parameters from before the update, as in CORL; the authors step alpha first and use
+the new one. With `num_actions=0` there is no penalty, and this is SAC. During the first
+`bc_updates` the actor clones, as in the authors' code.
 
-The actor need not follow Q alone: with `actor_bc` it stays near the data as TD3+BC's (2106.06860)
-does. The light preset's critics are right about the data and wrong off it, where the authors' loss
-takes the actor.
+The actor need not follow Q alone: with `actor_bc` it stays near the data, as in TD3+BC
+(2106.06860). The critics of the light preset are right about the data and wrong outside it, which
+is where the authors' actor loss leads the actor.
 """
 
 from typing import Any, NamedTuple
@@ -52,9 +52,9 @@ NEEDS_REWARDS: bool = True
 class Config:
     """Hyperparameters of CQL-SAC; the defaults are the authors'.
 
-    They are those of d4rl/examples/cql_mujoco_new.py and d4rl/rlkit/torch (networks.py,
+    They come from d4rl/examples/cql_mujoco_new.py and d4rl/rlkit/torch (networks.py,
     sac/policies.py, sac/cql.py) of aviralkumar2907/CQL (d67dbe9), with the flags that its README
-    gives for MuJoCo: no Lagrange multiplier and a weight of 5. Its observations are not normalised.
+    gives for MuJoCo: no Lagrange multiplier and a weight of 5. It does not normalise observations.
     """
 
     num_updates: Positive = 1_000_000  # gradient updates
@@ -70,13 +70,13 @@ class Config:
     tau: Share = 0.005  # Polyak step of the target critics
     actor_tau: Share = 1.0  # Polyak step of the actor that acts (not in the paper); 1: no average
     reward_scale: PositiveFloat = 1.0  # factor of the rewards
-    return_range: NonNegativeFloat = 0.0  # that the data's returns are to have; 0: as they are
+    return_range: NonNegativeFloat = 0.0  # span of the data's returns after scaling; 0: unscaled
     normalize_reward: bool = False  # rewards in units of the data's mean |r| (not the paper's)
     # SAC
-    alpha: PositiveFloat = 1.0  # temperature of the entropy, at the start where it is learned
-    learn_alpha: bool = True  # towards the target entropy
+    alpha: PositiveFloat = 1.0  # temperature of the entropy; its initial value if it is learned
+    learn_alpha: bool = True  # learn the temperature: the entropy approaches the target
     alpha_multiplier: NonNegativeFloat = 1.0  # CORL's factor of the learned alpha
-    target_entropy: float = -1.0  # of an action, per dimension: -1 is -A, 0 is 0
+    target_entropy: float = -1.0  # per dimension of an action: -1 is -A in all
     backup_entropy: bool = False  # subtract alpha log pi in the backup, as SAC does
     log_std_min: float = -5.0  # clip of the policy's log standard deviation
     log_std_max: float = 2.0  # clip of the policy's log standard deviation
@@ -84,21 +84,21 @@ class Config:
     log_std_multiplier: NonNegativeFloat = 1.0  # CORL's factor of the network's log std
     log_std_offset: float = 0.0  # CORL's summand of the network's log std (-1 there)
     # CQL
-    num_actions: int = 10  # sampled actions of each kind a state (N); 0: no penalty, plain SAC
-    num_penalised: int = 0  # states of a batch that have the penalty; 0: all
+    num_actions: int = 10  # sampled actions of each kind per state (N); 0: no penalty, plain SAC
+    num_penalised: int = 0  # states in a batch that get the penalty; 0: all
     cql_weight: NonNegativeFloat = 5.0  # of the penalty (alpha in equation 4; 5 or 10 on MuJoCo)
     cql_temperature: PositiveFloat = 1.0  # T of T logsumexp(Q / T)
     importance_sampling: bool = True  # False: CQL(rho), the data action joins the logsumexp
     max_target_backup: bool = False  # max over N next actions in the backup
-    lagrange: bool = False  # learn the weight alpha' so that the weighted gap is `target_gap`
+    lagrange: bool = False  # learn the weight alpha' so that the weighted gap reaches `target_gap`
     target_gap: float = 10.0  # tau of equation 30; CORL's `cql_target_action_gap` times the weight
-    bound_q: bool = False  # critics bend to stay within max |r| / (1 - discount) (not the paper's)
-    calibrate: bool = False  # Cal-QL: the policy's actions never count less than the data's return
+    bound_q: bool = False  # clip Q softly to max |r| / (1 - discount) (not the paper's)
+    calibrate: bool = False  # Cal-QL: Q of the policy's actions counts as the data's return or more
     clip_gap_min: float = -1e9  # clip of logsumexp - Q, for each state
     clip_gap_max: float = 1e9  # clip of logsumexp - Q, for each state
     bc_updates: int = 40_000  # first updates, in which the actor clones instead of maximising Q
-    actor_bc: NonNegativeFloat = 0.0  # cloning's weight against Q (not the authors'; TD3+BC's: 0.4)
-    q_filter: bool = False  # clone only where Q of the data's action is above the policy's
+    actor_bc: NonNegativeFloat = 0.0  # weight of cloning against Q (not the authors'; TD3+BC: 0.4)
+    q_filter: bool = False  # clone only where Q of the data's action exceeds the policy's
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -127,10 +127,10 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 class State(NamedTuple):
-    """What training carries."""
+    """The training state."""
 
     actor: Params
-    average_actor: Params  # which acts
+    average_actor: Params  # the one that acts
     critic: Params  # [E]
     target_critic: Params  # [E]
     log_alpha: jax.Array
@@ -142,15 +142,15 @@ class State(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What an update learns from."""
+    """The data of one update."""
 
     transition: Transition  # [B]
-    bound: jax.Array  # [], on any Q
-    floor: jax.Array  # [B], what the data's own policy gets from there on, at least
+    bound: jax.Array  # [], on any |Q|
+    floor: jax.Array  # [B], a lower bound on the return of the data's own policy from there
 
 
 class Noise(NamedTuple):
-    """All randomness of one update: standard normal, but for the uniform actions."""
+    """All random numbers of one update: standard normal, except the uniform actions."""
 
     policy: jax.Array  # [B, A]
     backup: jax.Array  # [B, A], or [B, N, A] with max_target_backup
@@ -163,8 +163,8 @@ def init(config: Config, key: jax.Array, spec: Spec, statistics: Statistics) -> 
     """Returns the state before the first update.
 
     Raises:
-        InputError: if what is asked for needs sampled actions, and there are none, or if the actor
-            would clone to the end.
+        InputError: if a setting needs sampled actions and there are none, or if the actor would
+            clone until the end.
     """
     del statistics
     if config.bc_updates >= config.num_updates:
@@ -200,7 +200,7 @@ def init(config: Config, key: jax.Array, spec: Spec, statistics: Statistics) -> 
 
 
 def sample(config: Config, key: jax.Array, state: State, sources: Sources) -> Batch:
-    """Returns a batch of transitions, and the bound that the data set on Q."""
+    """Returns a batch of transitions with their `floor`, and the bound on Q."""
     del state
     statistics = statistics_of(sources)
     batch, floor = sample_floored(sources, key, config.batch_size)
@@ -297,7 +297,7 @@ def _backup(
 def _critic_loss(
     critic: Params, config: Config, bound: jax.Array, batch: Transition, target: jax.Array
 ) -> tuple[jax.Array, Metrics]:
-    """Returns the squared Bellman error, the sum over the critics."""
+    """Returns the squared Bellman error, summed over the critics."""
     q = _q(config, critic, bound, batch.observation, batch.action[:, None])[..., 0]  # [E, B]
     loss, metrics = bellman_loss(q, target)
     return loss, {**metrics, "backup": jnp.mean(target)}
@@ -306,7 +306,7 @@ def _critic_loss(
 def _penalty_grad(
     config: Config, state: State, alpha_prime: jax.Array, batch: Batch, noise: Noise
 ) -> tuple[Params, jax.Array]:
-    """Returns the penalty's gradient and the mean gap of each critic [E], of the first P states."""
+    """Returns the penalty's gradient and each critic's mean gap [E], for the first P states."""
     penalised, floor = jax.tree.map(
         lambda x: x[: len(noise.uniform)], (batch.transition, batch.floor)
     )
@@ -334,10 +334,10 @@ def _penalty_loss(
     actions: jax.Array,
     log_probs: jax.Array,
 ) -> tuple[jax.Array, Metrics]:
-    """Returns the penalty, the sum over the critics, and the gap of each [E].
+    """Returns the penalty, summed over the critics, and the gap of each [E].
 
-    With `calibrate` no action of the policy is lowered below what the data's gets (2303.05479,
-    equation 5.1).
+    With `calibrate` the penalty does not lower Q of the policy's actions below the return of the
+    data's policy (2303.05479, equation 5.1).
     """
     scored = jnp.concatenate([batch.action[:, None], actions], axis=1)  # [B, 1 + 3N, A]
     q = _q(config, critic, bound, batch.observation, scored)  # [E, B, 1 + 3N]
@@ -358,11 +358,11 @@ def _actor_loss(
     batch: Transition,
     noise: jax.Array,
 ) -> tuple[jax.Array, Metrics]:
-    """Returns alpha log pi - min Q; where the actor clones, minus the data's log-likelihood.
+    """Returns alpha log pi - min Q, or alpha log pi - the data's log-likelihood while cloning.
 
-    With `actor_bc` the squared distance to the data's action is added, in units of mean |Q|: as
-    TD3+BC's loss (2106.06860, equation 5) times mean |Q| / 2.5 where it is 1 / 2.5. With `q_filter`
-    only actions of the data that Q prefers to the policy's count (1709.10089, equation 5).
+    `actor_bc` adds the squared distance to the data's action in units of mean |Q|. With 1 / 2.5 it
+    is TD3+BC's loss (2106.06860, equation 5) times mean |Q| / 2.5. With `q_filter` only those
+    actions of the data count that Q prefers to the policy's (1709.10089, equation 5).
     """
     head = _head(config, actor, batch.observation)
     action, log_prob = sample_actions(head, noise[:, None])
@@ -387,7 +387,7 @@ def _critics(config: Config) -> networks.Network:
 def _q(
     config: Config, critic: Params, bound: jax.Array, observation: jax.Array, action: jax.Array
 ) -> jax.Array:
-    """Returns Q [E, B, N] of N actions [B, N, A] in each state [B, O]."""
+    """Returns Q [E, B, N] for N actions [B, N, A] in each state [B, O]."""
     q = sac.q_values(_critics(config), critic, observation, action)
     return soft_clip(q, bound) if config.bound_q else q
 
@@ -413,18 +413,18 @@ def _mlp(config: Config, output_dim: int) -> networks.Network:
 
 
 def returns_discount(config: Config) -> float | None:
-    """Returns the discount of the least values in its batches; None: it does not need them."""
+    """Returns the discount of `floor` in its batches; None if they need none."""
     return float(config.discount) if config.calibrate else None
 
 
 def limits(config: Config, spec: Spec, statistics: Statistics) -> Limits:
-    """Returns the bounds on Q and its backup, SAC's; with a penalty there is no low one."""
+    """Returns SAC's bounds on Q and its backup; with a penalty there is no lower bound."""
     found = sac.limits(config, spec, statistics)
     return conservative.open_below(config, found) if config.num_actions else found
 
 
 def actor(config: Config, state: State) -> Params:
-    """Returns the averaged actor's parameters: the actor's own where `actor_tau` is 1."""
+    """Returns the averaged actor's parameters; with `actor_tau` 1 they are the actor's own."""
     del config
     return state.average_actor
 

@@ -1,12 +1,12 @@
-"""Deep Q-learning with double targets: DQN (1312.5602), as 1509.06461 has it, of discrete actions.
+"""Deep Q-learning for discrete actions: DQN (1312.5602) with double targets (1509.06461).
 
-Two others differ from it by a loss, and are presets of this file:
+Two other algorithms differ only in the loss, and are presets of this file:
 
     quantiles   QR-DQN (1710.10044): `num_quantiles` of the return instead of its mean (algorithm 1)
-    cql         discrete CQL(H) (2006.04779, equation 4), whose logsumexp is over all actions here
+    cql         discrete CQL(H) (2006.04779, equation 4), with the logsumexp over all actions
 
-The papers play Atari's games; the defaults are for vectors. The target moves a little in every
-update, or as in the papers is copied now and then: `--tau=1 --target_every=2500`.
+The papers play Atari games; the defaults are for vector observations. The target moves a little in
+every update. To copy it periodically, as in the papers, use `--tau=1 --target_every=2500`.
 """
 
 from typing import Any, NamedTuple
@@ -47,15 +47,15 @@ class Config:
     layer_norm: networks.NormSide = "none"  # before or after the activations
     learning_rate: NonNegativeFloat = 1e-3  # Adam's
     discount: Discount = 0.99  # gamma
-    num_steps_ahead: Positive = 1  # rewards before the target's Q, fewer where an episode ends (n)
+    num_steps_ahead: Positive = 1  # rewards before the target's Q (n); fewer near an episode's end
     tau: Share = 0.01  # Polyak step of the target
-    target_every: Positive = 1  # updates for one such step
+    target_every: Positive = 1  # updates between such steps
     double: bool = True  # the network chooses the next action, its target only scores it
     num_quantiles: Positive = 1  # of the return; 1: its mean
     cql_weight: NonNegativeFloat = 0.0  # of logsumexp Q - Q of the data's action
-    huber: PositiveFloat = 1.0  # error from which on the loss is linear
+    huber: PositiveFloat = 1.0  # error above which the loss is linear
     reward_scale: PositiveFloat = 1.0  # factor of the rewards
-    return_range: NonNegativeFloat = 0.0  # that the data's returns are to have; 0: as they are
+    return_range: NonNegativeFloat = 0.0  # span of the data's returns after scaling; 0: unscaled
     normalize_reward: bool = False  # rewards in units of the data's mean |r|
 
 
@@ -72,7 +72,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 class State(NamedTuple):
-    """What training carries."""
+    """The training state."""
 
     critic: Params
     target_critic: Params
@@ -98,7 +98,7 @@ def sample(config: Config, key: jax.Array, state: State, sources: Sources) -> Tr
 def update(
     config: Config, state: State, step: jax.Array, key: jax.Array, batch: Transition
 ) -> tuple[State, Metrics]:
-    """Returns the state after one update of the network, and of its target when due."""
+    """Returns the state after one update of the network, and of its target if it is due."""
     del key
     backup = _backup(config, state, batch)
     grads, metrics = optim.grad(
@@ -112,7 +112,7 @@ def update(
 
 
 def _backup(config: Config, state: State, batch: Transition) -> jax.Array:
-    """Returns r + gamma Z(s', a*) [B, quantiles], a* the action of the highest mean."""
+    """Returns r + gamma Z(s', a*) [B, quantiles], with a* the action of the highest mean."""
     target = _quantiles(config, state.target_critic, batch.next_observation)  # [B, A, quantiles]
     chooser = target
     if config.double:
@@ -125,9 +125,9 @@ def _backup(config: Config, state: State, batch: Transition) -> jax.Array:
 def _loss(
     critic: Params, config: Config, batch: Transition, backup: jax.Array
 ) -> tuple[jax.Array, Metrics]:
-    """Returns the Huber loss of quantiles (1710.10044, equation 10), and CQL's penalty.
+    """Returns the Huber loss of quantiles (1710.10044, equation 10) plus CQL's penalty.
 
-    Of one quantile it is half of the plain Huber loss.
+    With one quantile it is half of the plain Huber loss.
     """
     quantiles = _quantiles(config, critic, batch.observation)
     taken = jnp.sum(batch.action[..., None] * quantiles, axis=1)  # [B, quantiles]
@@ -151,7 +151,7 @@ def _loss(
 
 
 def _quantiles(config: Config, critic: Params, observation: jax.Array) -> jax.Array:
-    """Returns the quantiles of the return of every action, [..., A, quantiles]."""
+    """Returns the quantiles of the return for every action, [..., A, quantiles]."""
     output = _network(config, networks.output_dim(critic)).apply(critic, observation)
     return output.reshape(*output.shape[:-1], -1, config.num_quantiles)
 
@@ -171,7 +171,7 @@ def _network(config: Config, output_dim: int) -> networks.Network:
 
 
 def limits(config: Config, spec: Spec, statistics: Statistics) -> Limits:
-    """Returns the bounds on Q and its backup; a penalty lowers them without end."""
+    """Returns the bounds on Q and its backup; with a penalty there is no lower bound."""
     return conservative.open_below(config, q_limits(config, spec, statistics))
 
 
@@ -184,7 +184,7 @@ def actor(config: Config, state: State) -> Params:
 def _act(
     config: Config, params: Params, observation: jax.Array, key: jax.Array, temperature: jax.Array
 ) -> jax.Array:
-    """Returns the choice of the highest mean [A], a one-hot, whatever the temperature."""
+    """Returns the choice with the highest mean as a one-hot [A], whatever the temperature."""
     del key, temperature
     chex.assert_rank(observation, 1)
     q = jnp.mean(_quantiles(config, params, observation), axis=-1)

@@ -1,8 +1,8 @@
-"""Decision Transformer: 2106.01345, as the authors' code (kzl/decision-transformer, gym).
+"""Decision Transformer: 2106.01345, as in the authors' code (kzl/decision-transformer, gym).
 
-A GPT reads the last K steps as tokens (return to go, observation, action) and is trained to predict
-the data's action from the observation's token: supervised learning. Acting asks for a return, and
-what is still missing of it is the return to go.
+A GPT reads the last K steps as tokens (return to go, observation, action). It learns, supervised,
+to predict the data's action from the observation's token. To act, it is given a target return; the
+part that is still missing is the return to go.
 """
 
 from typing import Annotated, Any, Literal, NamedTuple
@@ -31,7 +31,7 @@ from rlp.types import (
 
 SUPPORTS = frozenset({"continuous", "discrete"})
 NEEDS_REWARDS: bool = True
-# The rate is rounded to k / 256, and 1 would leave nothing; layers are compiled one by one.
+# The dropout rate is rounded to k / 256, and 1 would drop everything. Each layer adds compile time.
 Dropout = Annotated[float, "from 0 to 0.99", lambda value: 0 <= value <= 0.99]
 Depth = Annotated[int, "from 1 to 100", lambda value: 1 <= value <= 100]
 
@@ -40,24 +40,24 @@ Depth = Annotated[int, "from 1 to 100", lambda value: 1 <= value <= 100]
 class Config:
     """Hyperparameters of the Decision Transformer; the defaults are the authors' for gym.
 
-    They are those of gym/experiment.py of kzl/decision-transformer (e2d82e6), whose observations
-    are normalised; weights are drawn as its GPT-2's and torch's layers are.
+    They come from gym/experiment.py of kzl/decision-transformer (e2d82e6), which normalises
+    observations. Weights are drawn as in its GPT-2 and in torch's layers.
     """
 
     num_updates: Positive = 100_000  # gradient updates
     batch_size: Positive = 64  # segments in a batch
-    context: Positive = 20  # steps of a segment (K)
+    context: Positive = 20  # steps in a segment (K)
     embed_dim: Positive = 128  # width of the tokens
     num_layers: Depth = 3  # of the transformer
     num_heads: Positive = 1  # of attention; divides embed_dim
     head: Literal["deterministic", "categorical"] = "deterministic"  # of the actions
     mode: Literal["normal", "delayed"] = "normal"  # delayed: all reward in an episode's last step
-    return_scale: PositiveFloat = 1000.0  # by which returns to go are divided
+    return_scale: PositiveFloat = 1000.0  # divisor of returns to go
     learning_rate: NonNegativeFloat = 1e-4  # AdamW's
     weight_decay: NonNegativeFloat = 1e-4  # AdamW's
-    warmup_updates: Positive = 10_000  # over which the rate grows from 0
-    clip_norm: PositiveFloat = 0.25  # of the gradient
-    dropout: Dropout = 0.1  # of embeddings, attention weights and what the layers add
+    warmup_updates: Positive = 10_000  # updates in which the learning rate grows from 0
+    clip_norm: PositiveFloat = 0.25  # largest norm of the gradient
+    dropout: Dropout = 0.1  # of embeddings, attention weights and the outputs of layers
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -72,17 +72,17 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 class State(NamedTuple):
-    """What training carries."""
+    """The training state."""
 
     actor: Params
     opt_state: Any
 
 
 class Memory(NamedTuple):
-    """What acting remembers."""
+    """The memory for acting."""
 
     segment: Segment  # the last K steps
-    missing: jax.Array  # [], return to go, unscaled
+    missing: jax.Array  # [], return to go, not scaled
     timestep: jax.Array  # [] int32, of the next step
 
 
@@ -90,8 +90,8 @@ def init(config: Config, key: jax.Array, spec: Spec, statistics: Statistics) -> 
     """Returns the state before the first update.
 
     Raises:
-        InputError: if a segment is longer than every episode, the heads of attention do not share
-            the width, or that of the actions is not one of such actions.
+        InputError: if a segment is longer than every episode, `num_heads` does not divide the
+            width, or the head does not fit the kind of actions.
     """
     del statistics
     check_head(config.head, spec, "deterministic")
@@ -117,7 +117,7 @@ def update(
     config: Config, state: State, step: jax.Array, key: jax.Array, batch: Segment
 ) -> tuple[State, Metrics]:
     """Returns the state after one update of the transformer."""
-    num_steps = jnp.maximum(jnp.sum(batch.mask), 1)  # a replay may have no whole episode yet
+    num_steps = jnp.maximum(jnp.sum(batch.mask), 1)  # a replay may have no complete episode yet
     weight = batch.mask * (batch.mask.shape[0] / num_steps)
     keys = jax.random.split(key, len(weight))
     grads, metrics = optim.grad(
@@ -140,8 +140,8 @@ def _loss(
 ) -> tuple[jax.Array, Metrics]:
     """Returns the squared error of the actions, or their negative log-likelihood, and metrics.
 
-    The weights [B, K] are 0 for padding, and such that the mean is one over the real steps of the
-    batch. The keys [B] are those of dropout.
+    The weights [B, K] are 0 for padding and make the loss a mean over the real steps of the batch.
+    The keys [B] are for dropout.
     """
     predicted = _predict(config, actor, batch, keys)
     if config.head == "categorical":
@@ -155,9 +155,9 @@ def _loss(
 def _predict(
     config: Config, actor: Params, segment: Segment, keys: jax.Array | None = None
 ) -> jax.Array:
-    """Returns the actions [..., K, A] before their tanh, or the logits of choices.
+    """Returns the actions [..., K, A] before the tanh, or the logits of choices.
 
-    Without keys [B] there is no dropout.
+    There is no dropout without keys [B].
     """
     num_timesteps = len(actor["embed_timestep"]["embedding"])
     network = _network(config, actor["action"]["bias"].shape[-1], num_timesteps)
@@ -172,7 +172,7 @@ def _network(config: Config, action_dim: int, num_timesteps: int) -> Network:
 
 
 def _init_memory(config: Config, spec: Spec, target: jax.Array) -> Memory:
-    """Returns the memory of no step, and the return to aim for."""
+    """Returns the memory before the first step, with the return to aim for."""
     return Memory(_empty(config, spec), target, jnp.int32(0))
 
 
@@ -185,15 +185,15 @@ def _act(
     key: jax.Array,
     temperature: jax.Array,
 ) -> tuple[jax.Array, Memory]:
-    """Returns an action [A], of choices a one-hot; the memory has one more step.
+    """Returns an action [A], or a one-hot choice, and the memory with one more step.
 
-    The deterministic head has no temperature.
+    The deterministic head ignores temperature.
     """
     chex.assert_rank(observation, 1)
     missing = memory.missing - reward if config.mode == "normal" else memory.missing
     new = Segment(
         observation=observation,
-        action=jnp.zeros_like(memory.segment.action[0]),  # not seen by its own prediction
+        action=jnp.zeros_like(memory.segment.action[0]),  # its prediction does not attend to it
         return_to_go=missing,
         timestep=memory.timestep,
         mask=jnp.asarray(True),

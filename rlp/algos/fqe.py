@@ -1,8 +1,8 @@
-"""Fitted Q evaluation: what a policy that is given would earn, from logged data (1903.08738).
+"""Fitted Q evaluation: estimates the return of a given policy from logged data (1903.08738).
 
-Temporal differences towards the Q of a fixed policy: its actions in the rows of the data are in
-`Sources.policy_action`, so it may be of any algorithm, and remember its episode. Nothing acts here.
-Critics, their targets and a bound on Q are those of the other algorithms.
+It learns Q of a fixed policy by temporal differences. The policy's actions in the rows of the data
+are in `Sources.policy_action`, so it may come from any algorithm and may have memory. Nothing acts
+here. Critics, targets and the bound on Q work as in the other algorithms.
 """
 
 from typing import Any, NamedTuple
@@ -24,19 +24,19 @@ class Config:
     num_updates: Positive = 20_000  # gradient updates
     batch_size: Positive = 256  # transitions in a batch
     hidden_dims: tuple[Positive, ...] = (256, 256)  # widths of the hidden layers
-    num_critics: Positive = 2  # critics, whose mean counts
+    num_critics: Positive = 2  # critics, whose mean is used
     init: networks.Init = "flax"  # how weights are drawn
     layer_norm: networks.NormSide = "after"  # in the critics, before or after the activations
     learning_rate: NonNegativeFloat = 3e-4  # Adam's
     discount: Discount = 0.99  # gamma
     tau: Share = 0.005  # Polyak step of the target critics
     reward_scale: PositiveFloat = 1.0  # factor of the rewards
-    return_range: NonNegativeFloat = 0.0  # that the data's returns are to have; 0: as they are
+    return_range: NonNegativeFloat = 0.0  # span of the data's returns after scaling; 0: unscaled
     normalize_reward: bool = True  # rewards in units of the data's mean |r|
 
 
 class State(NamedTuple):
-    """What training carries."""
+    """The training state."""
 
     critic: Params  # [E]
     target_critic: Params  # [E]
@@ -44,10 +44,10 @@ class State(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What an update learns from."""
+    """The data of one update."""
 
-    sarsa: Sarsa  # [B], whose next action is the policy's
-    bound: jax.Array  # [], on any Q
+    sarsa: Sarsa  # [B], with the policy's next actions
+    bound: jax.Array  # [], on any |Q|
 
 
 def init(config: Config, key: jax.Array, spec: Spec, statistics: Statistics) -> State:
@@ -59,7 +59,7 @@ def init(config: Config, key: jax.Array, spec: Spec, statistics: Statistics) -> 
 
 
 def sample(config: Config, key: jax.Array, state: State, sources: Sources) -> Batch:
-    """Returns transitions, what the policy does after them, and the bound on Q."""
+    """Returns transitions, the policy's actions after them, and the bound on Q."""
     del state
     statistics = statistics_of(sources)
     sarsa = sample_policy_sarsa(sources, key, config.batch_size)
@@ -94,14 +94,14 @@ def _critic_loss(
     action: jax.Array,
     backup: jax.Array,
 ) -> tuple[jax.Array, Metrics]:
-    """Returns the squared Bellman error, the sum over the critics."""
+    """Returns the squared Bellman error, summed over the critics."""
     return bellman_loss(q_values(config, critic, bound, observation, action), backup)
 
 
 def q_values(
     config: Config, critic: Params, bound: jax.Array, observation: jax.Array, action: jax.Array
 ) -> jax.Array:
-    """Returns Q [E, B] in the units of the rewards that are learned, within the bound."""
+    """Returns Q [E, B] within the bound, in the units of the scaled rewards."""
     return soft_clip(_critics(config).apply(critic, observation, action), bound)
 
 

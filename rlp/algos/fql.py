@@ -1,10 +1,11 @@
-"""Flow Q-learning: 2502.02538, as the authors' code (seohongpark/fql).
+"""Flow Q-learning: 2502.02538, as in the authors' code (seohongpark/fql).
 
-A flow is trained to turn noise into the data's actions (flow matching, equation 2). A policy of one
-step is distilled from it and maximises Q beside (equation 8): it has the flow's many modes without
-its many steps, through which no gradient of Q flows. The critics' mean counts, not the lowest.
+A flow is trained to turn noise into the data's actions (flow matching, equation 2). A one-step
+policy is distilled from the flow and also maximises Q (equation 8). It keeps the flow's modes, but
+the gradient of Q need not pass through the flow's many steps. The critics' mean is used, not their
+minimum.
 
-Where the temperature is 0 the policy acts on noise of 0; the authors evaluate on sampled noise.
+At temperature 0 the policy acts on zero noise; the authors evaluate with sampled noise.
 """
 
 from typing import Any, NamedTuple
@@ -35,8 +36,8 @@ NEEDS_REWARDS: bool = True
 class Config:
     """Hyperparameters of FQL; the defaults are the authors'.
 
-    They are those of agents/fql.py of seohongpark/fql (719d044), whose observations are not
-    normalised. `alpha` is theirs for OGBench; they tune it for each data set.
+    They come from agents/fql.py of seohongpark/fql (719d044), which does not normalise
+    observations. `alpha` is the authors' for OGBench; they tune it for each data set.
     """
 
     num_updates: Positive = 1_000_000  # gradient updates
@@ -51,7 +52,7 @@ class Config:
     num_flow_steps: Positive = 10  # of Euler's method, from noise to an action
     normalize_q: bool = False  # divide the actor's Q by its mean magnitude
     reward_scale: PositiveFloat = 1.0  # factor of the rewards
-    return_range: NonNegativeFloat = 0.0  # that the data's returns are to have; 0: as they are
+    return_range: NonNegativeFloat = 0.0  # span of the data's returns after scaling; 0: unscaled
     normalize_reward: bool = False  # rewards in units of the data's mean |r| (not the paper's)
 
 
@@ -67,7 +68,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 class State(NamedTuple):
-    """What training carries."""
+    """The training state."""
 
     actor: Params  # the one-step policy
     flow: Params
@@ -79,12 +80,12 @@ class State(NamedTuple):
 
 
 class Noise(NamedTuple):
-    """All randomness of one update, standard normal, but for the time in [0, 1]."""
+    """All random numbers of one update: standard normal, except the time in [0, 1]."""
 
-    following: jax.Array  # [B, A], of the action at s'
-    start: jax.Array  # [B, A], where the flow begins
+    following: jax.Array  # [B, A], for the action at s'
+    start: jax.Array  # [B, A], start of the flow
     time: jax.Array  # [B, 1]
-    action: jax.Array  # [B, A], that the policy and the flow turn into an action
+    action: jax.Array  # [B, A], which the policy and the flow turn into actions
 
 
 def init(config: Config, key: jax.Array, spec: Spec, statistics: Statistics) -> State:
@@ -138,7 +139,7 @@ def _update(config: Config, state: State, batch: Transition, noise: Noise) -> tu
 def _flow_loss(
     flow: Params, config: Config, batch: Transition, start: jax.Array, time: jax.Array
 ) -> tuple[jax.Array, Metrics]:
-    """Returns the squared error of the velocity on the way from noise to the data's action."""
+    """Returns the squared error of the velocity on the path from noise to the data's action."""
     there = (1 - time) * start + time * batch.action
     velocity = _velocity(config, flow, batch.observation, there, time)
     loss = jnp.mean(jnp.square(velocity - (batch.action - start)))
@@ -148,7 +149,7 @@ def _flow_loss(
 def _flow_action(
     config: Config, flow: Params, observation: jax.Array, noise: jax.Array
 ) -> jax.Array:
-    """Returns the actions [B, A] that the flow turns noise into, by Euler's method."""
+    """Returns the actions [B, A] that the flow makes from noise, by Euler's method."""
     action, steps = noise, config.num_flow_steps
     for number in range(steps):
         time = jnp.full((len(noise), 1), number / steps)
@@ -164,7 +165,7 @@ def _actor_loss(
     noise: jax.Array,
     flow_action: jax.Array,
 ) -> tuple[jax.Array, Metrics]:
-    """Returns alpha (pi(s, z) - flow(s, z))^2 - Q, in units of mean |Q| where that is asked for."""
+    """Returns alpha (pi(s, z) - flow(s, z))^2 - Q; with `normalize_q`, Q is divided by mean |Q|."""
     action = _one_step(config, actor, batch.observation, noise)
     distance = jnp.mean(jnp.square(action - flow_action))
     q = jnp.mean(_q(config, critic, batch.observation, jnp.clip(action, -1, 1)), axis=0)
@@ -174,7 +175,7 @@ def _actor_loss(
 
 
 def _backup(config: Config, state: State, batch: Transition, noise: jax.Array) -> jax.Array:
-    """Returns r + gamma mean Q(s', pi(s', z)) [B], the mean over the target critics."""
+    """Returns r + gamma Q(s', pi(s', z)) [B], with the mean Q of the target critics."""
     following = batch.next_observation
     action = jnp.clip(_one_step(config, state.actor, following, noise), -1, 1)
     next_q = jnp.mean(_q(config, state.target_critic, following, action), axis=0)
@@ -184,7 +185,7 @@ def _backup(config: Config, state: State, batch: Transition, noise: jax.Array) -
 def _critic_loss(
     critic: Params, config: Config, batch: Transition, backup: jax.Array
 ) -> tuple[jax.Array, Metrics]:
-    """Returns the squared Bellman error, the mean over the critics."""
+    """Returns the squared Bellman error, averaged over the critics."""
     loss, metrics = bellman_loss(_q(config, critic, batch.observation, batch.action), backup)
     loss = loss / NUM_CRITICS
     return loss, {**metrics, "critic_loss": loss}

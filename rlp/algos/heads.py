@@ -1,4 +1,4 @@
-"""Policies over choices: what the algorithms that have such a head share."""
+"""Policies over discrete actions: code shared by algorithms with a categorical head."""
 
 import jax
 import jax.numpy as jnp
@@ -10,15 +10,15 @@ CATEGORICAL = "categorical"
 
 
 def check_head(head: str, spec: Spec, others: str) -> None:
-    """Checks that a head is one of such actions.
+    """Checks that a head fits the kind of actions.
 
     Args:
-        head: the head that is asked for.
+        head: the requested head.
         spec: of the problem.
-        others: the heads of actions that are numbers, in words.
+        others: the heads for continuous actions, in words.
 
     Raises:
-        InputError: if it is not.
+        InputError: if it does not.
     """
     if (head == CATEGORICAL) != (spec.action.kind == "discrete"):
         fitting = f"discrete: --head={CATEGORICAL} learns them"
@@ -28,11 +28,11 @@ def check_head(head: str, spec: Spec, others: str) -> None:
 
 
 def choice_log_prob(logits: jax.Array, action: jax.Array) -> jax.Array:
-    """Returns the log-likelihood [...] in nats of choices [..., A], one-hots."""
+    """Returns the log-likelihood [...] in nats of one-hot choices [..., A]."""
     return jnp.sum(action * jax.nn.log_softmax(logits), axis=-1)
 
 
 def choose(logits: jax.Array, key: jax.Array, temperature: jax.Array | float) -> jax.Array:
-    """Returns a choice [A], a one-hot, for logits [A]; of temperature 0 the likeliest."""
+    """Returns a one-hot choice [A] for logits [A]; at temperature 0 the likeliest."""
     noise = jax.random.gumbel(key, logits.shape)
     return jax.nn.one_hot(jnp.argmax(logits + temperature * noise), len(logits))

@@ -1,9 +1,9 @@
-"""Implicit Q-learning: 2110.06169, as the authors' code (ikostrikov/implicit_q_learning).
+"""Implicit Q-learning: 2110.06169, as in the authors' code (ikostrikov/implicit_q_learning).
 
-An expectile of Q over the data's actions stands for the maximum over actions, so nothing outside
-the data is ever scored (equations 5 and 6); the policy is regression on the data's actions, each
-weighed by exp(temperature * advantage) (equation 7). The order is the authors': value, then actor
-and critics with the new value, then targets. Discrete actions come to the critics as one-hots.
+An expectile of Q over the data's actions replaces the maximum over actions, so actions outside the
+data are never scored (equations 5 and 6). The policy is a regression on the data's actions,
+weighted by exp(temperature * advantage) (equation 7). The order is the authors': value, then actor
+and critics with the new value, then targets. Critics get discrete actions as one-hots.
 """
 
 from typing import Any, Literal, NamedTuple
@@ -37,8 +37,8 @@ NEEDS_REWARDS: bool = True
 class Config:
     """Hyperparameters of IQL; the defaults are the authors' for locomotion.
 
-    They are those of configs/mujoco_config.py, train_offline.py, policy.py and common.py of
-    ikostrikov/implicit_q_learning (09d7002), whose observations are not normalised.
+    They come from configs/mujoco_config.py, train_offline.py, policy.py and common.py of
+    ikostrikov/implicit_q_learning (09d7002), which does not normalise observations.
     """
 
     num_updates: Positive = 1_000_000  # gradient updates
@@ -50,14 +50,14 @@ class Config:
     actor_learning_rate: NonNegativeFloat = 3e-4  # Adam's
     value_learning_rate: NonNegativeFloat = 3e-4  # Adam's
     critic_learning_rate: NonNegativeFloat = 3e-4  # Adam's
-    decay_actor_learning_rate: bool = True  # by a cosine, to 0 at the last update
+    decay_actor_learning_rate: bool = True  # along a cosine, to 0 at the last update
     discount: Discount = 0.99  # gamma
     tau: Share = 0.005  # Polyak step of the target critics (alpha in the paper)
-    expectile: Share = 0.7  # of Q over actions that V is (tau in the paper)
+    expectile: Share = 0.7  # V is this expectile of Q over actions (tau in the paper)
     temperature: NonNegativeFloat = 3.0  # inverse: weights are exp(temperature * advantage), beta
-    weight_max: PositiveFloat = 100.0  # clip of the weights
+    weight_max: PositiveFloat = 100.0  # upper limit of the weights
     reward_scale: PositiveFloat = 1.0  # factor of the rewards
-    return_range: NonNegativeFloat = 0.0  # that the data's returns are to have; 0: as they are
+    return_range: NonNegativeFloat = 0.0  # span of the data's returns after scaling; 0: unscaled
     normalize_reward: bool = False  # rewards in units of the data's mean |r| (not the paper's)
 
 
@@ -71,7 +71,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 class State(NamedTuple):
-    """What training carries."""
+    """The training state."""
 
     actor: Params
     value: Params
@@ -86,7 +86,7 @@ def init(config: Config, key: jax.Array, spec: Spec, statistics: Statistics) -> 
     """Returns the state before the first update.
 
     Raises:
-        InputError: if the head is not one of such actions.
+        InputError: if the head does not fit the kind of actions.
     """
     del statistics
     check_head(config.head, spec, "normal")
@@ -187,7 +187,7 @@ def _weight(config: Config, advantage: jax.Array) -> jax.Array:
 def _critic_loss(
     critic: Params, config: Config, batch: Transition, backup: jax.Array
 ) -> tuple[jax.Array, Metrics]:
-    """Returns the squared Bellman error, the sum over the critics."""
+    """Returns the squared Bellman error, summed over the critics."""
     return bellman_loss(_q(config, critic, batch), backup)
 
 
@@ -196,7 +196,7 @@ def _critics(config: Config) -> networks.Network:
 
 
 def _q(config: Config, critic: Params, batch: Transition) -> jax.Array:
-    """Returns Q [E, B] of the actions in the data."""
+    """Returns Q [E, B] for the actions in the data."""
     return _critics(config).apply(critic, batch.observation, batch.action)
 
 
@@ -214,14 +214,14 @@ def _value(config: Config, value: Params, observation: jax.Array) -> jax.Array:
 
 
 def _head(config: Config, actor: Params, observation: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Returns mean and log standard deviation [..., A] of a normal that is not squashed."""
+    """Returns mean and log standard deviation [..., A] of a normal without squashing."""
     mean = jnp.tanh(_output(config, actor, observation))
     log_std = jnp.clip(actor["log_std"], LOG_STD_MIN, LOG_STD_MAX)
     return mean, jnp.broadcast_to(log_std, mean.shape)
 
 
 def _output(config: Config, actor: Params, observation: jax.Array) -> jax.Array:
-    """Returns the mean before its tanh, or the logits of the choices, [..., A]."""
+    """Returns the mean before the tanh, or the logits of the choices, [..., A]."""
     network = _mlp(config, networks.output_dim(actor["mlp"]))
     return network.apply(actor["mlp"], observation)
 
@@ -233,7 +233,7 @@ def _mlp(config: Config, output_dim: int) -> networks.Network:
 def _act(
     config: Config, params: Params, observation: jax.Array, key: jax.Array, temperature: jax.Array
 ) -> jax.Array:
-    """Returns an action [A], of choices a one-hot."""
+    """Returns an action [A], or a one-hot choice."""
     chex.assert_rank(observation, 1)
     if config.head == "categorical":
         return choose(_output(config, params, observation), key, temperature)

@@ -1,9 +1,9 @@
-"""Soft actor-critic: 1801.01290 and 1812.05905, with the lowest of its critics.
+"""Soft actor-critic: 1801.01290 and 1812.05905, with the minimum over its critics.
 
-The policy maximises reward and entropy, whose temperature is learned so that the entropy is near a
-target. It learns online (`rlp.collect`); offline nothing keeps it near the data but many critics,
-whose lowest counts: SAC-N and, where the critics are kept unlike each other, EDAC (2110.01548; as
-snu-mllab/EDAC, 198d570, and CORL's edac.py). CQL builds on this file.
+The policy maximises reward and entropy. The temperature of the entropy is learned so that the
+entropy stays near a target. SAC learns online (`rlp.collect`). Offline, only the minimum over many
+critics keeps it near the data: SAC-N and, with a term that keeps the critics diverse, EDAC
+(2110.01548; as in snu-mllab/EDAC, 198d570, and CORL's edac.py). CQL builds on this file.
 """
 
 import math
@@ -49,16 +49,16 @@ class Config:
     discount: Discount = 0.99  # gamma
     tau: Share = 0.005  # Polyak step of the target critics
     reward_scale: PositiveFloat = 1.0  # factor of the rewards
-    return_range: NonNegativeFloat = 0.0  # that the data's returns are to have; 0: as they are
+    return_range: NonNegativeFloat = 0.0  # span of the data's returns after scaling; 0: unscaled
     normalize_reward: bool = False  # rewards in units of the data's mean |r| (not the paper's)
-    alpha: PositiveFloat = 1.0  # temperature of the entropy, at the start where it is learned
-    learn_alpha: bool = True  # towards the target entropy
-    target_entropy: float = -1.0  # of an action, per dimension: -1 is -A, 0 is 0
+    alpha: PositiveFloat = 1.0  # temperature of the entropy; its initial value if it is learned
+    learn_alpha: bool = True  # learn the temperature: the entropy approaches the target
+    target_entropy: float = -1.0  # per dimension of an action: -1 is -A in all
     backup_entropy: bool = True  # subtract alpha log pi in the backup
     log_std_min: float = -20.0  # clip of the policy's log standard deviation
     log_std_max: float = 2.0  # clip of the policy's log standard deviation
-    diversify: bool = False  # EDAC: keep the critics unlike each other, by `diversity`
-    diversity: NonNegativeFloat = 1.0  # weight of how alike their slopes are (eta; 0 to 5 there)
+    diversify: bool = False  # EDAC: keep the critics diverse, with weight `diversity`
+    diversity: NonNegativeFloat = 1.0  # weight of the similarity of their gradients (eta, 0 to 5)
 
 
 _SAC_N: dict[str, Any] = {
@@ -66,7 +66,7 @@ _SAC_N: dict[str, Any] = {
     "hidden_dims": (256, 256, 256),
     "init": "edac",
     "log_std_min": -5.0,
-    "num_critics": 10,  # 10 to 500 there, by task
+    "num_critics": 10,  # 10 to 500 in the paper, depending on the task
     "normalize": False,
 }
 PRESETS: dict[str, dict[str, Any]] = {
@@ -77,7 +77,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 class State(NamedTuple):
-    """What training carries."""
+    """The training state."""
 
     actor: Params
     critic: Params  # [E]
@@ -89,7 +89,7 @@ class State(NamedTuple):
 
 
 class Noise(NamedTuple):
-    """All randomness of one update, standard normal."""
+    """All random numbers of one update, standard normal."""
 
     policy: jax.Array  # [B, A]
     backup: jax.Array  # [B, A]
@@ -99,7 +99,7 @@ def init(config: Config, key: jax.Array, spec: Spec, statistics: Statistics) -> 
     """Returns the state before the first update.
 
     Raises:
-        InputError: if one critic is to be unlike others.
+        InputError: if a single critic should be diverse.
     """
     del statistics
     if config.diversify and config.num_critics == 1:
@@ -122,7 +122,7 @@ def init(config: Config, key: jax.Array, spec: Spec, statistics: Statistics) -> 
 
 
 def log_of(alpha: jax.Array | float) -> jax.Array:
-    """Returns the logarithm of a temperature; that of 0 is as low as a finite one can be."""
+    """Returns the logarithm of a temperature; for 0 that of the smallest normal float32."""
     return jnp.log(jnp.maximum(alpha, jnp.finfo(jnp.float32).tiny))
 
 
@@ -161,7 +161,7 @@ def _update(config: Config, state: State, batch: Transition, noise: Noise) -> tu
 
 
 def sample_actions(head: Head, noise: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Returns N actions of each state, [B, N, A] as the noise, and their log-densities [B, N]."""
+    """Returns N actions per state [B, N, A] for noise [B, N, A], and their log-densities [B, N]."""
     mean, log_std = (jnp.broadcast_to(x[:, None], noise.shape) for x in head)
     return tanh_normal_sample(mean, log_std, noise)
 
@@ -169,7 +169,7 @@ def sample_actions(head: Head, noise: jax.Array) -> tuple[jax.Array, jax.Array]:
 def backup(
     config: Any, alpha: jax.Array, batch: Transition, next_q: jax.Array, log_prob: jax.Array
 ) -> jax.Array:
-    """Returns r + gamma Q(s', a') [B], the minimum over critics, the maximum over actions.
+    """Returns r + gamma Q(s', a') [B], with the minimum over critics, the maximum over actions.
 
     Args:
         config: the setting.
@@ -189,7 +189,7 @@ def backup(
 def _critic_loss(
     critic: Params, config: Config, batch: Transition, target: jax.Array
 ) -> tuple[jax.Array, Metrics]:
-    """Returns the squared Bellman error, the sum over the critics, and what keeps them apart."""
+    """Returns the squared Bellman error, summed over the critics, plus EDAC's diversity term."""
     q = _q(config, critic, batch.observation, batch.action[:, None])[..., 0]  # [E, B]
     loss, metrics = bellman_loss(q, target)
     metrics["backup"] = jnp.mean(target)
@@ -200,14 +200,14 @@ def _critic_loss(
 
 
 def _likeness(config: Config, critic: Params, batch: Transition) -> jax.Array:
-    """Returns how alike the slopes of the critics in the data's actions are.
+    """Returns how similar the critics' gradients with respect to the data's actions are.
 
-    That is the cosine of the angle between two of them, summed over all pairs and divided by E - 1:
-    E at most, where all are the same (2110.01548, equation 6).
+    It is the cosine between two gradients, summed over all ordered pairs and divided by E - 1. The
+    maximum E means that all are equal (2110.01548, equation 6).
     """
 
     def slope(one: Params) -> jax.Array:
-        """Returns the gradient [B, A] of one critic [1] in the actions."""
+        """Returns the gradient [B, A] of one critic [1] with respect to the actions."""
         return jax.grad(
             lambda action: jnp.sum(_q(config, one, batch.observation, action[:, None]))
         )(batch.action)
@@ -235,7 +235,7 @@ def _actor_loss(
 
 
 def step_networks(config: Any, state: Any, actor_grads: Params, critic_grads: Params) -> Any:
-    """Returns a state, SAC's or one with more, after a step of actor, critics and their targets."""
+    """Returns a state, SAC's or an extension, after a step of actor, critics and targets."""
     actor_tx, critic_tx = optimizers(config)
     actor, actor_opt = optim.step(actor_tx, actor_grads, state.actor_opt, state.actor)
     critic, critic_opt = optim.step(critic_tx, critic_grads, state.critic_opt, state.critic)
@@ -251,7 +251,7 @@ def step_networks(config: Any, state: Any, actor_grads: Params, critic_grads: Pa
 def step_alpha(
     config: Any, state: Any, log_prob: jax.Array, action_dim: int
 ) -> tuple[Any, Metrics]:
-    """Returns a state after a step of alpha towards the target entropy, where it is learned."""
+    """Returns a state after a step of alpha towards the target entropy, if it is learned."""
     if not config.learn_alpha:
         return state, {}
 
@@ -275,7 +275,7 @@ def _q(config: Config, critic: Params, observation: jax.Array, action: jax.Array
 def q_values(
     network: networks.Network, critic: Params, observation: jax.Array, action: jax.Array
 ) -> jax.Array:
-    """Returns Q [E, B, N] of N actions [B, N, A] in each state [B, O]."""
+    """Returns Q [E, B, N] for N actions [B, N, A] in each state [B, O]."""
     shape = (*action.shape[:2], observation.shape[-1])  # [B, N, O]
     return network.apply(critic, jnp.broadcast_to(observation[:, None], shape), action)
 
@@ -301,9 +301,10 @@ def _mlp(config: Config, output_dim: int) -> networks.Network:
 def limits(config: Any, spec: Spec, statistics: Statistics) -> Limits:
     """Returns the bounds on Q and its backup.
 
-    With `backup_entropy` a backup adds alpha times the policy's entropy: of actions in [-1, 1]
-    that is at most log 2 a dimension, and about that of the narrowest normal at least. A learned
-    alpha counts as at the start: while the entropy is above its target, it only falls.
+    With `backup_entropy` a backup adds alpha times the policy's entropy. For actions in [-1, 1] the
+    entropy is at most log 2 per dimension, and at least about that of the narrowest normal. A
+    learned alpha enters with its initial value: while the entropy is above its target, it only
+    falls.
     """
     alpha = config.alpha * spec.action_dim if config.backup_entropy else 0.0
     narrowest = config.log_std_min + 0.5 * math.log(2 * math.pi * math.e)
@@ -318,7 +319,7 @@ def _act(
 
 
 def act(head: Head, key: jax.Array, temperature: jax.Array) -> jax.Array:
-    """Returns the action [A] of a head in one state."""
+    """Returns an action [A] from a head in one state."""
     chex.assert_rank(head, 1)
     mean, log_std = head
     action, _ = tanh_normal_sample(mean, log_std, temperature * jax.random.normal(key, mean.shape))

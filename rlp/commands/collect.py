@@ -1,13 +1,13 @@
 """Makes data sets: `python -m rlp.collect walker-walk --num_steps=300000`.
 
-An online SAC learns the task; its first member gives three data sets in ExORL's layout, each with
+An online SAC learns the task. Its first member makes three data sets in ExORL's layout, each with
 physics and a metadata.json:
 
     medium          sampled actions of the policy when its mean return first reached the threshold
-    medium-replay   all episodes that were collected until then
+    medium-replay   all episodes collected until then
     expert          sampled actions of the final policy
 
-With `--policy=FILE` there is no learner: see `rlp.commands.demonstrate`.
+With `--policy=FILE` nothing is learned: see `rlp.commands.demonstrate`.
 """
 
 import shutil
@@ -41,8 +41,8 @@ from rlp.training.online_start import Handling, Ready
 from rlp.training.plan import Plan, Watch
 from rlp.types import NEVER, UNKNOWN
 
-THRESHOLDS = {"walker-walk": 930.0, "walker-run": 250.0}  # of `medium`; others: half the final
-DATA_SEED = 2_000_000  # of the initial states of medium and expert, apart from evaluation's
+THRESHOLDS = {"walker-walk": 930.0, "walker-run": 250.0}  # of `medium`; else half the final return
+DATA_SEED = 2_000_000  # of the initial states of medium and expert; differ from evaluation's
 SETS = ("medium", "medium-replay", "expert")
 KIND = "collection"
 
@@ -51,9 +51,9 @@ KIND = "collection"
 class Settings:
     """The collection."""
 
-    env: str  # environment, as walker-walk
-    seed: int = 0  # the first seed; its member gives the data
-    num_seeds: Positive = 1  # members: learners that show the spread
+    env: str  # environment, such as walker-walk
+    seed: int = 0  # the first seed; its member makes the data
+    num_seeds: Positive = 1  # members: further learners show the spread
     num_data_episodes: Positive = 50  # episodes of medium and of expert
     out: str = ""  # folder of the data sets (default: data/ENV)
     name: Name = ""  # of the run (default: collect-<environment>-<date-time>)
@@ -71,9 +71,9 @@ class Learning:
 
 
 class Recorder(Watch):
-    """Keeps the first member's episodes in `replay/`, and its policies in `snapshots/`.
+    """Keeps the first member's episodes in `replay/`, and the policies in `snapshots/`.
 
-    An episode has the number of the round and the environment that it ended in.
+    An episode's number combines the round and the environment in which it ended.
     """
 
     def __init__(self, run: Run, num_envs: int) -> None:
@@ -83,14 +83,14 @@ class Recorder(Watch):
         self._physics: dict[int, list[np.ndarray]] = defaultdict(list)
 
     def begin(self, env: VectorEnv, which: Sequence[int]) -> None:
-        """Begins the episodes of environments."""
+        """Starts the records of new episodes."""
         if ours := [number for number in which if number < self._num_envs]:
             physics = env.physics()
             for number in ours:
                 self._taken[number], self._physics[number] = [], [physics[number : number + 1]]
 
     def take(self, env: VectorEnv, taken: Taken, number: int) -> None:
-        """Keeps a step of each, and writes the episodes that it ended."""
+        """Keeps a step of each environment, and writes the episodes that ended."""
         physics = env.physics()
         for place in np.flatnonzero(taken.running[: self._num_envs]).tolist():
             self._taken[place].append(_only(taken, place))
@@ -103,7 +103,7 @@ class Recorder(Watch):
                 exorl.write_episode(folder, count, ended.episode, ended.physics)
 
     def resume(self, step: int, evaluated: int) -> None:
-        """Forgets what comes after; it is made again."""
+        """Deletes what was made after the checkpoint; it will be made again."""
         checkpoint.forget_after(self._run.directory / "snapshots", evaluated)
         for number, path in _numbered(self._run):
             if number >= step:
@@ -114,7 +114,7 @@ class Recorder(Watch):
         checkpoint.save(self._run.directory / "snapshots", step, actors, keep=None)
 
     def is_over(self, diverged: np.ndarray) -> bool:
-        """Returns whether the member that gives the data is over."""
+        """Returns whether the member that makes the data has diverged."""
         return bool(diverged[0] != NEVER)
 
 
@@ -132,7 +132,7 @@ def _only(taken: Taken, place: int) -> Taken:
 
 
 def collect(given: cli.Given) -> Run:
-    """Collects with the flags as typed, writes the data sets and returns the run."""
+    """Collects with the given flags, writes the data sets and returns the run."""
     handling = cli.parse(Handling, given)
     with ExitStack() as held:  # the lock of the run
         ready = _resume(given, held) if handling.resume else _begin(given, held)
@@ -166,7 +166,7 @@ def _begin(given: cli.Given, held: ExitStack) -> Ready:
 
 
 def _check_room(settings: Settings) -> None:
-    """Checks that the data to be made fits the machine.
+    """Checks that the new data fits in the machine's memory.
 
     Raises:
         InputError: if it does not.
@@ -185,12 +185,12 @@ def _resume(given: cli.Given, held: ExitStack) -> Ready:
     refuse_others(given, ("env",))
     ready = online_start.go_on(Path(given["resume"]), held, KIND)
     if given["env"] != ready.run.record["env"]:
-        raise InputError(f"{given['env']}: a run goes on in {ready.run.record['env']}")
+        raise InputError(f"{given['env']}: the run is in {ready.run.record['env']}")
     return ready
 
 
 def _write_data(run: Run, settings: Settings, terminal: Terminal) -> dict[str, np.ndarray]:
-    """Writes the data sets that are not there yet; returns each one's returns."""
+    """Writes the data sets that do not exist yet; returns the returns of each."""
     scores = {e["step"]: np.mean(e["returns"]) for e in _first_member(run)}
     final = max(scores)
     threshold = THRESHOLDS.get(settings.env, scores[final] / 2)
@@ -232,13 +232,13 @@ def _replay_files(run: Run, step: int) -> list[Path]:
 
 
 def _numbered(run: Run) -> list[tuple[int, Path]]:
-    """Returns the first member's episodes and their numbers, in their order."""
+    """Returns the first member's episodes and their numbers, in order."""
     files = (run.directory / "replay").glob("*.npz")
     return sorted((int(path.name.split("_")[1]), path) for path in files)
 
 
 def _sampled(run: Run, env: envs.VectorEnv, step: int, show: OnStep) -> list[Recorded]:
-    """Returns an episode of each environment, of sampled actions of the first member's policy."""
+    """Returns an episode from each environment with sampled actions of the first member."""
     new = population.init(run.algo, run.configs, run.seeds, run.spec, UNKNOWN)
     normalizer = unit_normalizer(run.spec.observation_dim)
     like = policy.from_states(run.algo, new.configs, new.states, normalizer, run.origin)
@@ -277,7 +277,7 @@ def _folder(settings: Settings, name: str) -> Path:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command line."""
-    doc = "Learns a task online and writes data sets of it, or with --policy=FILE one of a policy."
+    doc = "Learns a task online and writes data sets, or with --policy=FILE a data set of a policy."
     flags = (Settings, Plan, Learning, Handling, demonstrate.Flags)
 
     def run(given: cli.Given) -> None:

@@ -1,4 +1,4 @@
-"""Runs side by side, as a page: `python -m rlp.compare runs/*`."""
+"""Compares runs on a page: `python -m rlp.compare runs/*`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Settings:
 
     runs: tuple[str, ...]  # folders of runs, or of a study's records; or a record, a json file
     out: str = "comparison"  # a new folder: index.html, csv, pictures as svg and pdf
-    algo: str = ""  # module of the runs' algorithm, where it is your own
+    algo: str = ""  # module of the runs' algorithm, if it is your own
 
 
 def compare_runs(given: cli.Given) -> None:
@@ -48,7 +48,7 @@ def compare_runs(given: cli.Given) -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command line."""
-    doc = "Compares runs by what they have earned: a page, csv and pictures."
+    doc = "Compares runs by their returns: a page, csv and pictures."
     cli.main("python -m rlp.compare", cli.Command(compare_runs, (Settings,), doc), argv)
 
 

@@ -1,6 +1,6 @@
-"""Data sets of a policy that is there: `python -m rlp.collect gym:Hopper-v4 --policy=FILE`.
+"""Makes data sets with an existing policy: `python -m rlp.collect gym:Hopper-v4 --policy=FILE`.
 
-Those of environments in JAX: see `rlp.commands.demonstrate_jax`.
+For environments in JAX see `rlp.commands.demonstrate_jax`.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,33 +24,33 @@ from rlp.interop.policy_file import read_policy
 from rlp.system.files import write_text
 from rlp.training import restore
 
-FIRST_SEED = 3_000_000  # of the initial states, apart from those of evaluation and of SAC's sets
+FIRST_SEED = 3_000_000  # of the initial states; differ from evaluation's and from SAC's data sets'
 Act = Callable[[np.ndarray], np.ndarray]  # observations [N, O] to actions [N, A] in [-1, 1]
 
 
 @dataclass(frozen=True)
 class Flags:
-    """A policy that is there, instead of a learner: --num_steps of it, in one file --out."""
+    """An existing policy instead of a learner: plays --num_steps, written to one file --out."""
 
     policy: str = ""  # a file (.npz) or a run; several, joined by commas, take turns; in JAX RUN:.5
     temperature: NonNegativeFloat = 1.0  # 1: sampled actions, 0: the mode
-    noise: NonNegativeFloat = 0.0  # standard deviation of noise on the actions; of choices, a share
+    noise: NonNegativeFloat = 0.0  # standard deviation of action noise; if discrete, random share
     licence: str = ""  # of the policies, for the data card
 
 
 @dataclass(frozen=True)
 class Settings(Flags):
-    """The data set: those, and what other flags of the command say of it."""
+    """The data set: these flags, and others of the command that describe it."""
 
     num_steps: Positive = 300_000  # at least, in whole episodes
     num_envs: Positive = 8  # stepped together
-    seed: int = 0  # of all randomness
+    seed: int = 0  # of all random numbers
     out: str = ""  # the new file (default: data/ENV/POLICY.npz)
-    quiet: bool = False  # print the result only
+    quiet: bool = False  # print only the result
 
 
 def demonstrate(env_name: str, given: cli.Given) -> None:
-    """Plays the policies of the flags as typed, and writes what they did with its data card."""
+    """Plays the policies in the given flags, and writes the data set and its data card."""
     if other := sorted(given.keys() - {"env", *Settings.__dataclass_fields__}):
         flags = ", ".join(f"--{name}" for name in other)
         raise InputError(f"{flags}: of a learner; --policy=... has none")
@@ -84,10 +84,10 @@ def demonstrate(env_name: str, given: cli.Given) -> None:
 
 
 def _new_file(name: str) -> Path:
-    """Returns the path of a data set to come.
+    """Returns the path of a new data set.
 
     Raises:
-        InputError: if it has another ending, or is there.
+        InputError: if it does not end in .npz, or exists.
     """
     out = Path(name)
     if out.suffix != ".npz":
@@ -100,12 +100,12 @@ def _new_file(name: str) -> Path:
 def _step(
     settings: Settings, paths: Sequence[Path], env_name: str, terminal: Terminal
 ) -> tuple[list[Episode], Bounds]:
-    """Returns the episodes of policies that take turns in simulators, and the actions' bounds."""
+    """Returns episodes of policies that share the simulators, and the bounds of the actions."""
     if settings.num_envs < len(paths):
         raise InputError(f"--num_envs={settings.num_envs}: fewer than there are policies")
     env = envs.make(env_name, settings.num_envs, _bounds(paths))
     if isinstance(env.action_space, Choices):
-        raise InputError(f"{env_name}: its actions are discrete, which --policy plays in JAX only")
+        raise InputError(f"{env_name}: its actions are discrete, which --policy plays only in JAX")
     acts = [_read(path, settings, env, env_name) for path in paths]
     with terminal.bar("playing", settings.num_steps) as show:
         return _play(acts, env, settings, show), env.action_space
@@ -120,7 +120,7 @@ def _files(paths: Sequence[Path]) -> list[str]:
 
 
 def _bounds(paths: Sequence[Path]) -> Bounds | None:
-    """Returns the actions that are -1 and 1 to the runs among the policies, which must agree."""
+    """Returns the action bounds of the runs among the policies, which must agree."""
     found = [runs.load(path).action_bounds for path in paths if path.is_dir()]
     known = [bounds for bounds in found if bounds]
     if any(not np.array_equal(bounds, known[0]) for bounds in known):
@@ -129,7 +129,7 @@ def _bounds(paths: Sequence[Path]) -> Bounds | None:
 
 
 def _read(path: Path, settings: Settings, env: VectorEnv, env_name: str) -> Act:
-    """Returns how a policy acts: one in a file, or the best member of a run."""
+    """Returns a function that acts like a policy: that of a file, or the best member of a run."""
     rng = np.random.default_rng([settings.seed, 1])
     if path.is_dir():
         return _of_run(path, settings, env, env_name)
@@ -142,7 +142,7 @@ def _of_run(path: Path, settings: Settings, env: VectorEnv, env_name: str) -> Ac
     run = runs.load(path)
     if run.algo.policy.init_memory(run.configs[0], run.spec, np.float32(0)) != ():
         raise InputError(
-            f"{path}: {run.record['algo']} remembers its episode; it cannot take turns"
+            f"{path}: {run.record['algo']} has memory and cannot take turns with other policies"
         )
     envs.check_widths(env, env_name, run.spec.observation_dim, run.spec.action_dim, str(path))
     policy, _ = restore.load_policy(run)
@@ -155,12 +155,12 @@ def _of_run(path: Path, settings: Settings, env: VectorEnv, env_name: str) -> Ac
 def _play(
     acts: Sequence[Act], env: VectorEnv, settings: Settings, show: Callable[[int], None]
 ) -> list[Episode]:
-    """Returns whole episodes of `num_steps` steps or more: all that were begun before there were.
+    """Returns whole episodes with `num_steps` steps or more: all that started before that number.
 
-    Policies act in the environments in turn, so that each has as many.
+    Policies are assigned to environments in turn, so each gets the same number.
     """
     count, rng = env.num_envs, np.random.default_rng([settings.seed, 2])
-    number = count  # of the next episode: its initial state
+    number = count  # of the next episode, which decides its initial state
     first = FIRST_SEED + settings.seed * 10_000_000
     observation = env.reset(range(first, first + count))
     running, steps = np.ones(count, bool), 0
@@ -201,7 +201,7 @@ def _play(
 
 
 def _metadata(settings: Settings, policies: Sequence[str]) -> dict[str, str]:
-    """Returns what the data says of how it was made."""
+    """Returns metadata about how the data was made."""
     how = (
         "sampled actions" if settings.temperature == 1 else f"temperature {settings.temperature:g}"
     )

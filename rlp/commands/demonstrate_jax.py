@@ -1,9 +1,10 @@
-"""Data sets of environments in JAX, from mixtures of policies, rolled out on the device.
+"""Makes data sets in JAX environments with mixtures of policies, rolled out on the device.
 
     python -m rlp.collect jax:botevade --policy=runs/NAME:0.5,planner:0.3,random:0.2
 
-A policy is a run, of which the best member acts, or one of `rlp.evaluation.players`; behind the
-colon is its share of the steps. Episodes that the last step cuts end there, as at a time limit.
+A policy is a run, whose best member acts, or a player of `rlp.evaluation.players`. The number after
+the colon is its share of the steps. Episodes that are running at the last step are cut there, as by
+a time limit.
 """
 
 from collections.abc import Sequence
@@ -20,18 +21,18 @@ from rlp.evaluation import device_rollout, players
 from rlp.evaluation.device_rollout import Steps
 from rlp.training.guide import playing
 
-FIRST_SEED = 3_000_000  # of the initial states, apart from those of evaluation
+FIRST_SEED = 3_000_000  # of the initial states; differ from evaluation's
 
 
 class Part(NamedTuple):
-    """A policy, and its share of the steps."""
+    """A policy and its share of the steps."""
 
     name: str
     share: float
 
 
 def parts(text: str) -> list[Part]:
-    """Returns the policies that are named, `runs/a:0.5,planner:0.5`; without shares all have alike.
+    """Returns the named policies, `runs/a:0.5,planner:0.5`; without shares all get the same.
 
     Raises:
         InputError: if some shares are missing, or they are not positive numbers that add up to 1.
@@ -42,7 +43,7 @@ def parts(text: str) -> list[Part]:
     try:
         found = [Part(name, float(share)) for name, _, share in given]
     except ValueError:
-        raise InputError(f"--policy={text}: behind each : must be a share of the steps") from None
+        raise InputError(f"--policy={text}: after each : must be a share of the steps") from None
     total = sum(part.share for part in found)
     if not abs(total - 1) < 1e-6 or min(part.share for part in found) <= 0:
         raise InputError(f"--policy={text}: the shares must be positive and add up to 1")
@@ -59,19 +60,19 @@ def play(
     temperature: float,
     noise: float,
 ) -> list[Episode]:
-    """Returns episodes of `num_steps` steps or a few more, of each policy its share.
+    """Returns episodes with `num_steps` steps or a few more, each policy with its share.
 
     Args:
         env: the environment.
         where: its name.
         mixture: the policies.
-        num_steps: in all.
-        num_envs: that are stepped together.
-        seed: of all randomness.
+        num_steps: steps in total.
+        num_envs: environments that are stepped together.
+        seed: of all random numbers.
         temperature: of the actions of runs.
-        noise: added to the actions of runs; of choices, the share that are others.
+        noise: added to the actions of runs; if discrete, the share of random actions.
     """
-    acting = [playing(part.name, env.spec, env, where) for part in mixture]  # before one plays
+    acting = [playing(part.name, env.spec, env, where) for part in mixture]  # checks all
     episodes = []
     for number, (part, each) in enumerate(zip(mixture, acting, strict=True)):
         first = FIRST_SEED + 10_000_000 * seed + 1_000_000 * number
@@ -88,7 +89,7 @@ def play(
 
 
 def split(steps: Steps) -> list[Episode]:
-    """Returns the episodes of steps [T, N, ...] of environments."""
+    """Returns the episodes in steps [T, N, ...] of environments."""
     ended = steps.terminated | steps.truncated
     ended[-1] = True
     episodes = []

@@ -1,7 +1,7 @@
-"""Goes on online with an offline run: `python -m rlp.finetune runs/NAME --num_steps=100000`.
+"""Fine-tunes an offline run online: `python -m rlp.finetune runs/NAME --num_steps=100000`.
 
-Members begin with their actors, critics, optimizers and statistics as they are; half of each batch
-is the data they have learned from.
+Members keep their actors, critics, optimizers and statistics. Half of each batch is the data that
+they learned from.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ class Source:
 
 
 def finetune(given: cli.Given) -> Run:
-    """Learns with the flags as typed, prints the result and returns the run."""
+    """Learns with the given flags, prints the result and returns the run."""
     handling, source = cli.parse(Handling, given), Path(cli.parse(Source, given).run)
     with ExitStack() as held:  # the lock of the run
         if handling.resume:
@@ -44,7 +44,7 @@ def finetune(given: cli.Given) -> Run:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command line."""
-    doc = "Goes on online with the members of an offline run, on its data and what they collect."
+    doc = "Fine-tunes the members of an offline run online, on its data and what they collect."
     flags = (Source, FineTuning, FineTuningPlan, Guidance, Handling)
     cli.main("python -m rlp.finetune", cli.Command(finetune, flags, doc), argv)
 

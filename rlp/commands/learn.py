@@ -26,14 +26,14 @@ KIND = "learning"
 class Where:
     """The environment."""
 
-    env: str  # as walker-walk or gym:Hopper-v4
+    env: str  # such as walker-walk or gym:Hopper-v4
 
 
 def learn(algo_name: str, given: cli.Given) -> Run:
-    """Learns with the flags as typed, prints the result and returns the run.
+    """Learns with the given flags, prints the result and returns the run.
 
     Raises:
-        SystemExit: if a signal stopped it, or no member is left.
+        SystemExit: if a signal stopped it, or all members have diverged.
     """
     handling, env_name = cli.parse(Handling, given), cli.parse(Where, given).env
     again = f"python -m rlp.learn {algo_name} {env_name}"
@@ -55,11 +55,11 @@ def finish(ready: Ready, handling: Handling, again: str, watch: Watch | None = N
     Args:
         ready: a run and what its loop needs.
         handling: of the run.
-        again: the command that goes on with it, but for `--resume`.
-        watch: is called as it goes on.
+        again: the command that resumes it, without `--resume`.
+        watch: hooks that are called during learning.
 
     Raises:
-        SystemExit: if a signal stopped it, or no member is left.
+        SystemExit: if a signal stopped it, or all members have diverged.
     """
 
     def terminal() -> Terminal:
@@ -77,7 +77,11 @@ def finish(ready: Ready, handling: Handling, again: str, watch: Watch | None = N
 
 
 def refuse_others(given: cli.Given, words: Sequence[str]) -> None:
-    """Checks that nothing is given to a run that goes on which would change it."""
+    """Checks that no flag would change a resumed run.
+
+    Raises:
+        InputError: if one would.
+    """
     if other := sorted(given.keys() - {*words, "resume", "quiet"}):
         flags = ", ".join(f"--{name}" for name in other)
         raise InputError(f"{flags}: a run goes on as it began")

@@ -23,7 +23,7 @@ def values_of(
     given: cli.Given,
     classes: Sequence[type] = (Settings, Schedule, Handling),
 ) -> dict[str, Any]:
-    """Returns the settings that flags give, by name, each of its type."""
+    """Returns the settings given by flags, by name, each with its type."""
     own = cli.parse_sweep(ALGOS[algo_name].Config, given)
     return cli.parse_values(classes, given) | {
         name: values if len(values) > 1 else values[0] for name, values in own.items()
@@ -31,10 +31,10 @@ def values_of(
 
 
 def train(algo_name: str, given: cli.Given) -> Run:
-    """Trains with the flags as typed, prints the result and returns the run.
+    """Trains with the given flags, prints the result and returns the run.
 
     Raises:
-        SystemExit: if a signal stopped it, or no member is left.
+        SystemExit: if a signal stopped it, or all members have diverged.
     """
     handling, values = cli.parse(Handling, given), values_of(algo_name, given)
     if handling.distributed:
@@ -56,7 +56,7 @@ def train(algo_name: str, given: cli.Given) -> Run:
 
 
 def _doc(algo_name: str) -> str:
-    """Returns what the algorithm is, and its presets where there is a choice."""
+    """Returns a line about the algorithm, and its presets if there are several."""
     algo = ALGOS[algo_name]
     first, *_ = (algo.__doc__ or "").splitlines()
     known = presets(algo)
@@ -70,7 +70,7 @@ def _doc(algo_name: str) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """The command line; `--algo=MODULE` instead of a name is an algorithm of one's own."""
+    """The command line; `--algo=MODULE` instead of a name loads your own algorithm."""
     words = list(sys.argv[1:] if argv is None else argv)
     if words and words[0].startswith(OWN):
         try:

@@ -1,4 +1,4 @@
-"""Data: names and paths to episodes, episodes to replay arrays on the device."""
+"""Loads data sets by name or path, or makes them from arrays in Python."""
 
 import os
 import re
@@ -22,8 +22,8 @@ from rlp.envs import OGBENCH
 from rlp.errors import DataWarning, InputError, nearest
 
 BUNDLED = Path(__file__).parent / "bundled"
-ARRAYS = ("observation", "action", "reward")  # of an episode
-MINARI = "minari:"  # before the name of a data set of theirs
+ARRAYS = ("observation", "action", "reward")  # fields of an episode that are arrays
+MINARI = "minari:"  # prefix of the name of a Minari data set
 MINARI_NAME = re.compile(r"[\w-]+(/[\w-]+)*")
 
 
@@ -33,14 +33,14 @@ def bundled_names() -> list[str]:
 
 
 def load(name_or_path: str, options: ReadOptions = AS_STORED) -> EpisodeSet:
-    """Returns the data set of a name or a path; `a+b` joins data sets.
+    """Returns the data set with this name or path; `a+b` joins data sets.
 
-    What had to be assumed, cut or left out is warned of (DataWarning), and is in its `notes`.
+    Warns (DataWarning) of whatever it had to assume, cut or leave out. `notes` lists the same.
 
     Args:
-        name_or_path: a bundled name, `minari:` and the name of a Minari data set, `og:` and that of
-            a task of OGBench, or a path.
-        options: what the data does not say itself.
+        name_or_path: a bundled name, `minari:` and the name of a Minari data set, `og:` and the
+            name of an OGBench task, or a path.
+        options: facts that the data itself does not state.
 
     Raises:
         InputError: if there is no such data set, or it cannot be read.
@@ -50,7 +50,7 @@ def load(name_or_path: str, options: ReadOptions = AS_STORED) -> EpisodeSet:
 
 
 def load_physics(name_or_path: str, options: ReadOptions = AS_STORED) -> list[np.ndarray] | None:
-    """Returns the simulator's states in each episode of what `load` gives, None if one has none."""
+    """Returns the simulator's states in each episode of `load`, None if any are missing."""
     joined: list[np.ndarray] = []
     for path in map(_find, _parts(name_or_path)):
         states = getattr(_reader(path, options), "read_physics", lambda *_: None)(path, options)
@@ -61,7 +61,7 @@ def load_physics(name_or_path: str, options: ReadOptions = AS_STORED) -> list[np
 
 
 def _finish(data: EpisodeSet, options: ReadOptions) -> EpisodeSet:
-    """Returns the set in the environment that the user says, and warns of its notes."""
+    """Returns the set with the environment that the user named, and warns of each of its notes."""
     if options.env and data.num_tasks > 1 and data.num_tasks != len(options.env.split("+")):
         raise InputError(f"--env={options.env}: {data.name} is of the tasks {data.env}")
     for note in data.notes:
@@ -81,7 +81,7 @@ def _load_one(name_or_path: str, options: ReadOptions) -> EpisodeSet:
 
 
 def _find(name_or_path: str) -> Path:
-    """Returns where a data set is."""
+    """Returns the path of a data set."""
     names = bundled_names()
     if name_or_path in names:
         return BUNDLED / f"{name_or_path}.npz"
@@ -105,7 +105,7 @@ def _find(name_or_path: str) -> Path:
 
 
 def _reader(path: Path, options: ReadOptions) -> Any:
-    """Returns the module of the one format that a path has."""
+    """Returns the module that reads the format found at a path."""
     if options.columns:
         if not is_columnar(path):
             raise InputError(
@@ -134,19 +134,19 @@ def from_episodes(
     name: str = "episodes",
     options: ReadOptions = AS_STORED,
 ) -> EpisodeSet:
-    """Returns a data set of episodes made in Python.
+    """Returns a data set from episodes made in Python.
 
     Args:
         episodes: observation [T + 1, O] (or [T, O] where the last successor is not known), action
-            [T, A] taken at the observation of the same row, reward [T], terminated. Actions are in
-            the units of the environment, or in [-1, 1] where that is not known; whole numbers [T]
-            are discrete.
-        env: the environment to evaluate in, as `walker-walk` or `gym:Hopper-v4`.
-        name: what messages call the set.
-        options: bounds of the actions, and what else cannot be seen.
+            [T, A] taken at the observation in the same row, reward [T], terminated. Actions are in
+            the units of the environment, or in [-1, 1] if the environment is not known; whole
+            numbers [T] are discrete actions.
+        env: the environment to evaluate in, such as `walker-walk` or `gym:Hopper-v4`.
+        name: the set's name in messages.
+        options: bounds of the actions, and other facts that the arrays do not show.
 
     Raises:
-        InputError: if anything cannot be right: every problem of every episode, a line each.
+        InputError: if any value is invalid; the message lists every problem, one per line.
     """
     if not isinstance(episodes, Iterable):
         raise InputError(f"{name}: not episodes but {type(episodes).__name__}")
@@ -162,10 +162,10 @@ def _check_options(options: ReadOptions) -> None:
 
 
 def _arrays(episode: Episode, where: str) -> Episode:
-    """Returns an episode with arrays for what may be lists.
+    """Returns the episode with its lists converted to arrays.
 
     Raises:
-        InputError: if it is no Episode, or something in it is no array, or no flag.
+        InputError: if it is not an Episode, or a field is not an array or a flag.
     """
     if not isinstance(episode, Episode):
         raise InputError(f"{where}: not an Episode but {type(episode).__name__}")
@@ -181,10 +181,10 @@ def _arrays(episode: Episode, where: str) -> Episode:
 
 
 def _array(values: Any, where: str) -> np.ndarray:
-    """Returns an array, or a list as one.
+    """Returns an array or a list as an array.
 
     Raises:
-        InputError: if its rows are not equally long, or some are masked.
+        InputError: if its rows differ in length, or some values are masked.
     """
     if np.ma.is_masked(values):
         raise InputError(f"{where}: some of its values are masked")
@@ -205,23 +205,23 @@ def from_arrays(
     name: str = "arrays",
     options: ReadOptions = AS_STORED,
 ) -> EpisodeSet:
-    """Returns a data set of flat columns, a row a step; episodes end where one of the flags is set.
+    """Returns a data set from flat columns, one row per step; an episode ends where a flag is set.
 
     Args:
         observation: [N, O].
-        action: [N, A], taken at the observation of the same row, in the units of the environment,
-            or in [-1, 1] where that is not known; or whole numbers [N], which are discrete.
-        reward: [N], None where there is none.
+        action: [N, A], taken at the observation in the same row, in the units of the environment,
+            or in [-1, 1] if the environment is not known; or whole numbers [N], which are discrete.
+        reward: [N], None if there are no rewards.
         terminated: [N], whether the MDP ended with that step.
-        truncated: [N], whether the episode was cut there, as by a time limit.
-        next_observation: [N, O]; without it the last step before a cut is no transition. The
-            episode is cut where it is not the next row.
+        truncated: [N], whether the episode was cut there, for example by a time limit.
+        next_observation: [N, O]; without it the last step before a cut is not a transition. The
+            episode is cut where it differs from the observation in the next row.
         env: the environment to evaluate in.
-        name: what messages call the set.
-        options: bounds of the actions, and what else cannot be seen.
+        name: the set's name in messages.
+        options: bounds of the actions, and other facts that the columns do not show.
 
     Raises:
-        InputError: if the columns differ in length, or anything in an episode cannot be right.
+        InputError: if the columns differ in length, or any value is invalid.
     """
     _check_options(options)
     for field, column in (("observation", observation), ("action", action)):

@@ -21,7 +21,7 @@ from rlp.system.files import whole_folder, write_json, write_text
 
 FILES = {"npz": (packed, ".npz"), "d4rl": (d4rl, ".hdf5")}
 FOLDERS = {"minari": minari, "exorl": exorl}
-OF_EPISODES = ("name", "returns", "fingerprint")  # what metadata says of all of them
+OF_EPISODES = ("name", "returns", "fingerprint")  # metadata that depends on all episodes
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class Info:
 
 
 def info(given: cli.Given) -> None:
-    """Prints what there is to know of a data set."""
+    """Prints the facts of a data set."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DataWarning)  # the page has all notes
+        warnings.simplefilter("ignore", DataWarning)  # the page shows all notes
         read = data.load(cli.parse(Info, given).dataset, cli.parse(ReadOptions, given))
     console().print(describe.page(read))
 
@@ -50,7 +50,7 @@ class Convert:
 
 
 def convert(given: cli.Given) -> None:
-    """Writes a data set in another format, whole or not at all, and reads it again."""
+    """Writes a data set in another format, completely or not at all, and reads it back."""
     settings = cli.parse(Convert, given)
     form, out = settings.to, Path(settings.out)
     if form in FILES and out.suffix != FILES[form][1]:
@@ -90,7 +90,7 @@ class Verify:
 
 
 def verify(given: cli.Given) -> None:
-    """Replays steps of a data set in the simulator; exit code 1 if one does not repeat."""
+    """Replays steps of a data set in the simulator; exit code 1 if one cannot be reproduced."""
     settings, options = cli.parse(Verify, given), cli.parse(ReadOptions, given)
     read = data.load(settings.dataset, options)
     name = read.env
@@ -124,16 +124,16 @@ class Relabel:
     """The data and its new task."""
 
     dataset: str  # a bundled name, minari:NAME or a path; a+b joins
-    out: str  # a new folder, in the layout of ExORL
-    env: str = "walker-run"  # the task whose rewards are wanted
+    out: str  # a new folder, in ExORL's layout
+    env: str = "walker-run"  # the task whose rewards to compute
 
 
 def relabel(given: cli.Given) -> None:
     """Writes a data set with the rewards that another task gives for its states.
 
-    These are stored ones, or are rebuilt from the observations: walker's and cheetah's can be.
+    The states are stored, or rebuilt from the observations (possible for walker and cheetah).
     """
-    from rlp.envs.dm_control import DmControl  # not where nothing is simulated
+    from rlp.envs.dm_control import DmControl  # other commands do not need the simulator
 
     settings = cli.parse(Relabel, given)
     out = Path(settings.out)
@@ -151,27 +151,27 @@ def relabel(given: cli.Given) -> None:
                 if states is None or len(states) == len(episode.action):
                     raise InputError(
                         f"{settings.dataset}: episode {number} has no state after every action, "
-                        "stored or to be had from an observation, so no reward can be computed"
+                        "neither stored nor rebuilt from observations: rewards are unknown"
                     )
                 reward = np.array([env.reward_of(state) for state in states[1:]], np.float32)
                 exorl.write_episode(folder, number, episode._replace(reward=reward), stored)
                 move(number + 1)
-            said = _without_old(read.metadata)
-            said |= {"env": settings.env, "relabelled": f"from {read.env}"}
-            write_json(folder / "metadata.json", said)
+            metadata = _without_old(read.metadata)
+            metadata |= {"env": settings.env, "relabelled": f"from {read.env}"}
+            write_json(folder / "metadata.json", metadata)
         returns = data.load(str(out)).returns
         terminal.say(f"{out}: {len(returns)} episodes, return {spread(returns)} in {settings.env}")
 
 
 def _rebuilt(env: envs.Simulator, episode: Episode) -> list[np.ndarray] | None:
-    """Returns the states of all observations of an episode, None where one tells too little."""
+    """Returns an episode's states, rebuilt from its observations; None if one cannot be."""
     states = [env.rebuild(observation) for observation in episode.observation]
     known = [state for state in states if state is not None]
     return known if len(known) == len(states) else None
 
 
 def _environment(name: str, read: EpisodeSet) -> envs.VectorEnv:
-    """Returns an environment whose observations and actions are as wide as the data's."""
+    """Returns the environment, checked to have observations and actions as wide as the data's."""
     env, first = envs.make(name, bounds=read.bounds), read.episodes[0]
     envs.check_widths(env, name, first.observation.shape[1], first.action.shape[1], read.name)
     return env
@@ -179,7 +179,7 @@ def _environment(name: str, read: EpisodeSet) -> envs.VectorEnv:
 
 def _check_folder(out: Path) -> None:
     if out.suffix in {suffix for _, suffix in FILES.values()}:
-        raise InputError(f"{out}: a folder will be made, and this is the name of a file")
+        raise InputError(f"{out}: a folder will be made, but this is the name of a file")
 
 
 def _evenly_spaced(data_set: EpisodeSet, count: int) -> EpisodeSet:
@@ -193,18 +193,16 @@ def _evenly_spaced(data_set: EpisodeSet, count: int) -> EpisodeSet:
 
 
 def _without_old(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns metadata without what is no longer so when episodes change."""
+    """Returns metadata without the entries that become wrong when episodes change."""
     return {k: v for k, v in metadata.items() if k not in OF_EPISODES}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command line."""
     commands = {
-        "info": cli.Command(
-            info, (Info, ReadOptions), "Prints what there is to know of a data set."
-        ),
+        "info": cli.Command(info, (Info, ReadOptions), "Prints the facts of a data set."),
         "verify": cli.Command(
-            verify, (Verify, ReadOptions), "Replays steps in the simulator: were they read right?"
+            verify, (Verify, ReadOptions), "Replays steps in the simulator to verify the data."
         ),
         "relabel": cli.Command(relabel, (Relabel,), "Computes the rewards of another task."),
         "convert": cli.Command(

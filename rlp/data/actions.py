@@ -1,9 +1,9 @@
-"""From actions as they are stored to rlp's: scaled to [-1, 1], or one-hots of discrete ones.
+"""Converts stored actions to rlp's: scaled to [-1, 1], or one-hots of discrete actions.
 
-Most formats store what the environment was given, in its own units: those are scaled by its bounds,
-whatever range the data happens to use. The bounds are the user's, the file's, or those of the
-environment where that is known. Nothing is clipped but what rounding put beyond a bound, unless the
-user asks for it.
+Most formats store the actions that the environment received, in its own units. They are scaled by
+its bounds, not by the range that the data happens to use. The bounds come from the user, else from
+the file, else from the environment if it is known. Only values that rounding put beyond a bound are
+clipped, unless the user asks for more.
 """
 
 from collections.abc import MutableMapping, Sequence
@@ -19,30 +19,30 @@ from rlp.envs import Bounds, Choices
 from rlp.errors import InputError
 from rlp.system import memory
 
-MAX_CHOICES = 10_000  # discrete actions; more would be a mistake, and a large one-hot
+MAX_CHOICES = 10_000  # discrete actions; more are surely a mistake, and make large one-hots
 ROUNDING = 8  # units in the last place by which rounding may put an action beyond a bound
 LOW, HIGH = "action_low", "action_high"  # names of the bounds in files that rlp writes
-WEAK = 0.5  # actions that never pass it are hardly in [-1, 1], where their bounds are not known
+WEAK = 0.5  # actions of unknown bounds that never exceed it are probably not scaled to [-1, 1]
 
 
 Units = Literal["scaled", "unit", "own"]
 
 
 class ActionFormat(NamedTuple):
-    """What a format, or a file of it, says of its actions."""
+    """What a format, or a file in it, states about its actions."""
 
     units: Units = "own"
-    """scaled: to [-1, 1], whatever the environment. unit: in [-1, 1] where no environment is known,
-    else the environment's own. own: the environment's own, known or not."""
+    """scaled: to [-1, 1], whatever the environment. unit: in [-1, 1] if no environment is known,
+    else in the environment's own units. own: always in the environment's own units."""
 
-    bounds: Bounds | None = None  # of the environment's units, where the file has them
-    discrete: bool | None = None  # None: not said
-    num_choices: int | None = None  # of discrete ones; None: as many as the largest number says
-    first_choice: int = 0  # its number
+    bounds: Bounds | None = None  # in the environment's units, if the file has them
+    discrete: bool | None = None  # None: not stated
+    num_choices: int | None = None  # of discrete actions; None: inferred from the largest number
+    first_choice: int = 0  # number of the first discrete action
 
 
 class Actions(NamedTuple):
-    """The actions of all episodes as rlp has them."""
+    """The actions of all episodes in rlp's form."""
 
     action: list[np.ndarray]  # [T, A] each, float32
     discrete: bool
@@ -57,17 +57,17 @@ def standardize(
     env: str,
     where: str,
 ) -> Actions:
-    """Returns the actions of episodes, scaled or as one-hots; those out of bounds stay so.
+    """Returns the actions of episodes, scaled or as one-hots; actions out of bounds stay so.
 
     Args:
         action: [T] or [T, A] of each episode, as stored.
-        stored: what their format says of them.
-        options: what the user says of them.
-        env: the environment's name, "" where it is not known.
-        where: what messages call the data.
+        stored: what their format states about them.
+        options: what the user states about them.
+        env: the environment's name, "" if it is not known.
+        where: the data's name in messages.
 
     Raises:
-        InputError: if they are no numbers, or it cannot be known what they mean.
+        InputError: if they are not numbers, or their meaning is ambiguous.
     """
     for number, each in enumerate(action):
         if each.dtype.kind not in "biuf" or each.ndim not in (1, 2) or 0 in each.shape[1:]:
@@ -90,7 +90,7 @@ def standardize(
 
 
 def _space(env: str) -> tuple[Bounds | Choices | None, str]:
-    """Returns the actions of an environment, None where they are not known; then a note why."""
+    """Returns an environment's action space and "", or None and a note why it is not known."""
     if not env:
         return None, ""
     try:
@@ -98,7 +98,7 @@ def _space(env: str) -> tuple[Bounds | Choices | None, str]:
     except InputError as error:
         return (
             None,
-            f"actions are taken for scaled to [-1, 1], as their bounds are not known: {error}",
+            f"actions are assumed to be scaled to [-1, 1], as their bounds are not known: {error}",
         )
 
 
@@ -109,19 +109,20 @@ def _are_discrete(
     space: Bounds | Choices | None,
     where: str,
 ) -> bool:
-    """Returns whether actions are choices, by all that says it.
+    """Returns whether actions are discrete, by all available evidence.
 
     Raises:
-        InputError: if it is said both ways, or by nothing of actions that may be either.
+        InputError: if the evidence conflicts, or there is none and both are possible.
     """
-    said = {"the data": stored.discrete, "--discrete": options.discrete}
-    if all(said[who] is None for who in said) and all(each.dtype.kind in "biu" for each in action):
-        said["their integer type"] = True if all(_width(each) == 1 for each in action) else None
+    evidence = {"the data": stored.discrete, "--discrete": options.discrete}
+    are_integers = all(each.dtype.kind in "biu" for each in action)
+    if are_integers and all(is_so is None for is_so in evidence.values()):
+        evidence["their integer type"] = True if all(_width(each) == 1 for each in action) else None
     if options.bounds or stored.bounds:
-        said["their bounds"] = False
+        evidence["their bounds"] = False
     if space:
-        said["their environment"] = isinstance(space, Choices)
-    yes, no = ([who for who in said if said[who] is is_so] for is_so in (True, False))
+        evidence["their environment"] = isinstance(space, Choices)
+    yes, no = ([who for who in evidence if evidence[who] is is_so] for is_so in (True, False))
     if yes and no:
         raise InputError(
             f"{where}: by {' and '.join(yes)} its actions are discrete, by {' and '.join(no)} they "
@@ -129,7 +130,7 @@ def _are_discrete(
         )
     if yes or no:
         return bool(yes)
-    if "their integer type" in said or _look_discrete(action):
+    if "their integer type" in evidence or _look_discrete(action):
         raise InputError(
             f"{where}: its actions are whole numbers: are they choices (--discrete=True) or not "
             "(--discrete=False)?"
@@ -141,7 +142,7 @@ def _look_discrete(action: Sequence[np.ndarray]) -> bool:
     """Returns whether actions are different whole numbers, or different one-hots."""
     first = action[0][:1]
     if all(np.array_equal(each, np.broadcast_to(first, each.shape)) for each in action):
-        return False  # an action that never changes tells nothing
+        return False  # an action that never changes is no evidence
     if all(_width(each) == 1 for each in action):
         return all(np.array_equal(each, np.round(each)) for each in action)
     return all(_are_one_hots(each) for each in action)
@@ -157,7 +158,7 @@ def _width(action: np.ndarray) -> int:
 
 
 def _one_hots(action: Sequence[np.ndarray], stored: ActionFormat, where: str) -> list[np.ndarray]:
-    """Returns choices, numbered or as one-hots already, as one-hots [T, num_choices] each."""
+    """Returns discrete actions, stored as numbers or one-hots, as one-hots [T, num_choices]."""
     is_stored_so = stored.units == "scaled" or all(_width(each) > 1 for each in action)
     if is_stored_so and all(each.ndim == 2 and _are_one_hots(each) for each in action):
         return [each.astype(np.float32, copy=False) for each in action]
@@ -172,11 +173,11 @@ def one_hot(action: np.ndarray, num_choices: int | None, where: str) -> np.ndarr
 
     Args:
         action: [T] or [T, 1].
-        num_choices: how many there are; None: as many as the largest number tells of.
-        where: what messages call them.
+        num_choices: how many there are; None: inferred from the largest number.
+        where: their name in messages.
 
     Raises:
-        InputError: if they are no such numbers.
+        InputError: if they are not such numbers.
     """
     chosen = np.asarray(action)
     if chosen.size != len(chosen) or chosen.dtype.kind not in "biuf":
@@ -226,7 +227,7 @@ def _scale(
     reach = np.max(np.maximum(np.abs(low), np.abs(high)) / half)
     scaled, num_outside = [], 0
     for each in action:
-        with np.errstate(all="ignore"):  # where NaN is, the check of its episode says
+        with np.errstate(all="ignore"):  # the check of each episode reports NaN
             values = each if is_unit else (each - center) / half
             if np.abs(values).max(initial=0) > 1:
                 slack = ROUNDING * reach * np.finfo(_coarser(each.dtype)).eps
@@ -243,15 +244,15 @@ def _scale(
 
 
 def _coarser(dtype: np.dtype) -> type[np.floating]:
-    """Returns the type whose rounding a stored action has: at best float32's, as spaces have it."""
+    """Returns the type whose rounding a stored action has: at best float32, as in action spaces."""
     return np.float16 if dtype == np.float16 else np.float32
 
 
 def known_bounds(data: EpisodeSet) -> Bounds:
-    """Returns the bounds of a set's actions: where nothing else is known, -1 and 1."""
+    """Returns the bounds of a set's actions; -1 and 1 if nothing else is known."""
     width, bounds = data.episodes[0].action.shape[1], data.bounds
     if bounds is None and data.env:
-        with suppress(InputError):  # nothing is known of the environment
+        with suppress(InputError):  # the environment's actions are not known
             space = envs.action_space(data.env)
             bounds = space if isinstance(space, Bounds) else None
     if bounds is None or len(bounds.low) not in (1, width):
@@ -262,7 +263,7 @@ def known_bounds(data: EpisodeSet) -> Bounds:
 def in_units(data: EpisodeSet) -> list[np.ndarray]:
     """Returns the actions of all episodes in the units of the environment, [T, A] each.
 
-    They are float64 where the bounds are not -1 and 1, so that reading them gives the same again.
+    They are float64 where the bounds are not -1 and 1, so that reading them back loses nothing.
     """
     low, high = known_bounds(data)
     center, half = (high + low) / 2, (high - low) / 2
@@ -272,17 +273,17 @@ def in_units(data: EpisodeSet) -> list[np.ndarray]:
 
 
 def named_bounds(bounds: Bounds | None) -> dict[str, list[float]]:
-    """Returns bounds by the names that files have for them, none where there are none."""
+    """Returns bounds under their names in files; empty if there are none."""
     return {LOW: bounds.low.tolist(), HIGH: bounds.high.tolist()} if bounds else {}
 
 
-def take_bounds(said: MutableMapping[str, Any], where: str) -> Bounds | None:
-    """Removes the bounds from what a file says, and returns them; None where it has none.
+def take_bounds(metadata: MutableMapping[str, Any], where: str) -> Bounds | None:
+    """Removes the bounds from a file's metadata and returns them; None if there are none.
 
     Raises:
-        InputError: if they are no numbers, or the lowest are not below the highest.
+        InputError: if they are not numbers, or the lowest are not below the highest.
     """
-    given = [said.pop(name, None) for name in (LOW, HIGH)]
+    given = [metadata.pop(name, None) for name in (LOW, HIGH)]
     if given == [None, None]:
         return None
     try:
@@ -295,10 +296,10 @@ def take_bounds(said: MutableMapping[str, Any], where: str) -> Bounds | None:
 
 
 def _check_range(action: Sequence[np.ndarray], where: str) -> None:
-    """Checks that actions whose bounds nobody says are not far from -1 and 1.
+    """Checks that actions of unknown bounds reach close enough to -1 and 1.
 
     Raises:
-        InputError: if they are: read as they are, they would mean other actions.
+        InputError: if they stay far inside; they probably have other units.
     """
     reach = max(float(np.abs(each[np.isfinite(each)]).max(initial=0)) for each in action)
     if 0 < reach < WEAK:

@@ -1,4 +1,4 @@
-"""Reading Arrow, Parquet and CSV files without trust: checked as a whole, and only numbers."""
+"""Reads untrusted Arrow, Parquet and CSV files: every byte is checked, only numbers are read."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,12 +10,12 @@ import numpy as np
 from rlp.data.reading import check_file, check_sizes
 from rlp.errors import InputError
 
-BATCH = 64  # rows that are read at once, where each has an episode
+BATCH = 64  # rows read at once where each row holds an episode
 
 
 @contextmanager
 def pyarrow_of(path: Path) -> Iterator[Any]:
-    """Yields pyarrow for reading a file.
+    """Yields the pyarrow module for reading a file.
 
     Raises:
         InputError: if the file is damaged, or pyarrow is not installed.
@@ -34,7 +34,7 @@ def pyarrow_of(path: Path) -> Iterator[Any]:
 
 
 def read_batches(path: Path, columns: Sequence[str], num_rows: int = BATCH) -> Iterator[Any]:
-    """Yields the record batches of an Arrow (.arrow) or Parquet file, with these columns and more.
+    """Yields the record batches of an Arrow (.arrow) or Parquet file that has these columns.
 
     Raises:
         InputError: if it is damaged or lacks a column, or pyarrow is not installed.
@@ -60,7 +60,7 @@ def read_batches(path: Path, columns: Sequence[str], num_rows: int = BATCH) -> I
             )
         for batch in batches:
             batch.validate(full=True)
-            needed = max(batch.nbytes, batch.num_rows)  # a row may be of nothing
+            needed = max(batch.nbytes, batch.num_rows)  # a row may be empty
             check_sizes({"its rows": (needed, size)}, str(path))
             yield batch
 
@@ -69,7 +69,7 @@ def cell(batch: Any, name: str, row: int, where: str) -> np.ndarray:
     """Returns the list in a row of a column as numbers, [N] or [N, W].
 
     Raises:
-        InputError: if it is no list, or not of numbers.
+        InputError: if it is not a list of numbers.
     """
     import pyarrow.types as kinds
 
@@ -80,10 +80,10 @@ def cell(batch: Any, name: str, row: int, where: str) -> np.ndarray:
 
 
 def numbers(values: Any, where: str) -> np.ndarray:
-    """Returns an Arrow array as [N] or, of lists that are equally long, as [N, W].
+    """Returns an Arrow array as [N], or as [N, W] if it holds lists of equal length.
 
     Raises:
-        InputError: if it has anything else, or nothing in some place.
+        InputError: if it holds anything but numbers, or values are missing.
     """
     import pyarrow.types as kinds
 

@@ -1,4 +1,4 @@
-"""Files of named columns, a row a step: npz, HDF5, CSV and Parquet, whatever the names are."""
+"""Files of named columns with one row per step: npz, HDF5, CSV and Parquet, with any names."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,16 +10,16 @@ from rlp.data.actions import HIGH, LOW
 from rlp.data.npz import npz_names, read_npz
 from rlp.data.table import INDEX, is_table, read_table, table_schema
 
-ABOUT = ("env", LOW, HIGH)  # of all rows: arrays of an npz file, attributes of an HDF5 file
+ABOUT = ("env", LOW, HIGH)  # apply to all rows: arrays in an npz file, attributes in an HDF5 file
 
 
 def is_columnar(path: Path) -> bool:
-    """Returns whether `path` is named as a file of columns is."""
+    """Returns whether `path` has the suffix of a file of columns."""
     return hdf5.is_hdf5(path) or is_table(path) or (path.is_file() and path.suffix == ".npz")
 
 
 def column_names(path: Path) -> list[str]:
-    """Returns the names of the columns, and of HDF5's groups.
+    """Returns the names of the columns, and of groups in HDF5.
 
     Raises:
         InputError: if the file is damaged.
@@ -36,12 +36,12 @@ def column_names(path: Path) -> list[str]:
 def open_columns(
     path: Path, wanted: Sequence[str]
 ) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Opens a file and yields the wanted columns, and what it says of all rows (`ABOUT`).
+    """Opens a file and yields the wanted columns, and the values that apply to all rows (`ABOUT`).
 
-    HDF5's columns are data sets, to be read by slices, others are arrays.
+    HDF5 columns are data sets, to be read in slices; others are arrays.
 
     Raises:
-        InputError: if the file is damaged, or a column is not there or not one of numbers.
+        InputError: if the file is damaged, or a column is missing or does not hold numbers.
     """
     if is_table(path):
         yield read_table(path, wanted), {}

@@ -1,4 +1,4 @@
-"""The replay arrays on the device, and how batches are drawn from them inside the program."""
+"""The replay arrays on the device, and functions that draw batches inside the compiled program."""
 
 import functools
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from rlp.types import Sarsa, Segment, Sources, Statistics, Step, Transition
 
 T = TypeVar("T")
 STD_FLOOR = 1e-3  # a constant feature must not explode
-NOT_KNOWN = -np.inf  # a return while its episode goes on
+NOT_KNOWN = -np.inf  # stands for the return of an episode that has not ended
 
 
 class Normalizer(NamedTuple):
@@ -32,7 +32,7 @@ def normalize(normalizer: Normalizer, observation: jax.Array) -> jax.Array:
 
 
 def hide_task(normalizer: Normalizer, num_tasks: int) -> Normalizer:
-    """Returns the statistics that make the one-hot task behind the observations zeros."""
+    """Returns statistics that turn the one-hot task at the end of observations into zeros."""
     return normalizer._replace(std=normalizer.std.at[-num_tasks:].set(jnp.inf))
 
 
@@ -40,7 +40,7 @@ class Dataset(NamedTuple):
     """All episodes in flat columns, T + 1 rows each.
 
     One row number serves every column, and the next observation is the next row, so observations
-    are stored once. An episode's last row has no action: the row lists name the rows that count.
+    are stored once. An episode's last row has no action: the row lists say which rows to draw from.
     """
 
     observation: jax.Array  # [N, O], normalised; float16 where memory is short
@@ -48,25 +48,25 @@ class Dataset(NamedTuple):
     reward: jax.Array  # [N]
     discount: jax.Array  # [N], 0 where the MDP terminated
     is_step: jax.Array  # [N] bool: an action was taken
-    has_successor: jax.Array  # [N] bool: and the state that followed is known
+    has_successor: jax.Array  # [N] bool: and the next state is known
     timestep: jax.Array  # [N] int32, 0 at the start of an episode
     return_to_go: jax.Array  # [N], rewards from here to the end, or NOT_KNOWN
     episode_return: jax.Array  # [N], rewards of the whole episode, or NOT_KNOWN
-    value_floor: jax.Array  # [N], the least that follows from here on, discounted, or NOT_KNOWN
+    value_floor: jax.Array  # [N], lower bound of the discounted return from here, or NOT_KNOWN
     transition_rows: jax.Array  # [N] int32: rows with a known successor, padded at the end
     step_rows: jax.Array  # [N] int32: rows with an action, padded at the end
-    first: jax.Array  # [] int32: where these begin to count; those of a replay go round
+    first: jax.Array  # [] int32: first valid entry of the row lists, which are rings in a replay
     num_transitions: jax.Array  # [] int32
     num_steps: jax.Array  # [] int32
     max_abs_reward: jax.Array  # [], bounds every |Q|
     sum_abs_reward: jax.Array  # []
     lowest_reward: jax.Array  # [], bounds Q from below
     highest_reward: jax.Array  # [], and from above
-    return_range: jax.Array  # [], best less worst of the whole episodes' returns; 0: not known
+    return_range: jax.Array  # [], best minus worst return of whole episodes; 0: not known
 
     @property
     def statistics(self) -> Statistics:
-        """What is known of the rewards, and the arrays themselves."""
+        """The statistics of the rewards, and the arrays themselves."""
         return Statistics(
             mean_abs_reward=self.sum_abs_reward / self.num_steps,
             max_abs_reward=self.max_abs_reward,
@@ -78,9 +78,9 @@ class Dataset(NamedTuple):
 
 
 def fit_normalizer(data: EpisodeSet) -> Normalizer:
-    """Returns mean and standard deviation of the observations in which an action was taken.
+    """Returns mean and standard deviation of the observations at which an action was taken.
 
-    Both are of observations from which the data's `origin` was subtracted.
+    The data's `origin` is subtracted from the observations first.
     """
     count = data.lengths.sum()
     mean = _sum(data, lambda rows: rows) / count
@@ -89,7 +89,7 @@ def fit_normalizer(data: EpisodeSet) -> Normalizer:
 
 
 def _sum(data: EpisodeSet, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """Returns the sum of a function of observations, episode by episode: there may be many."""
+    """Returns the sum of a function of observations, episode by episode to save memory."""
     origin = data.origin
     rows = (e.observation[: len(e.action)].astype(np.float64) - origin for e in data.episodes)
     return sum((function(each).sum(axis=0) for each in rows), start=np.zeros(()))
@@ -111,10 +111,10 @@ def make_dataset(
 
     Args:
         data: the episodes.
-        normalizer: statistics of the observations, from which the data's `origin` is subtracted.
-        dtype: what observations are kept in.
-        factors: of each task's rewards, [K]; returns to go stay as they are.
-        discount: of the least values that follow; None: they are not asked for.
+        normalizer: statistics of the observations after the data's `origin` is subtracted.
+        dtype: type in which observations are stored.
+        factors: multiply the rewards of each task, [K]; returns to go are not multiplied.
+        discount: for `value_floor`; None: it is not computed.
 
     Raises:
         InputError: if an observation is too large for `dtype`.
@@ -143,11 +143,11 @@ def make_dataset(
 
 
 def return_range(data: EpisodeSet, factors: np.ndarray) -> float:
-    """Returns the best less the worst return of the whole episodes; 0 where there is none.
+    """Returns the best minus the worst return of whole episodes; 0 if there are none.
 
     Args:
         data: the episodes.
-        factors: of each task's rewards, [K].
+        factors: multiply the rewards of each task, [K].
     """
     returns = (factors[data.tasks] * data.returns)[data.is_whole]
     return float(np.ptp(returns)) if len(returns) else 0.0
@@ -159,10 +159,10 @@ def _normalized(normalizer: Normalizer, observation: jax.Array, dtype: DTypeLike
 
 
 def _rows(data: EpisodeSet, factors: np.ndarray, discount: float | None) -> dict[str, np.ndarray]:
-    """Returns the columns, T + 1 rows an episode, and which rows have a successor.
+    """Returns the columns, T + 1 rows per episode, and which rows have a successor.
 
-    Where the last successor is not known, its row is zeros; the last step then is a transition only
-    if the MDP terminated, as a discount of 0 masks whatever follows.
+    Where the last successor is not known, its row is zeros. The last step is then a transition only
+    if the MDP terminated: a discount of 0 masks whatever follows.
     """
     num_rows, first, origin = int((data.lengths + 1).sum()), data.episodes[0], data.origin
     rows = {
@@ -185,7 +185,7 @@ def _rows(data: EpisodeSet, factors: np.ndarray, discount: float | None) -> dict
         length = len(episode.action)
         steps, end = slice(start, start + length), start + length
         observation = episode.observation
-        if observation.dtype == np.float64:  # differences of what float32 would make the same
+        if observation.dtype == np.float64:  # subtract before float32 merges different values
             observation = observation - origin
         rows["observation"][start : start + len(observation)] = observation
         rows["action"][steps] = episode.action
@@ -207,10 +207,10 @@ def _rows(data: EpisodeSet, factors: np.ndarray, discount: float | None) -> dict
 
 
 def value_floor(reward: np.ndarray, terminated: bool, discount: float, lowest: float) -> np.ndarray:
-    """Returns the least value of every row of an episode for the policy that made it, [T + 1].
+    """Returns a lower bound of every row's value for the policy that made the episode, [T + 1].
 
-    That is the discounted sum of the rewards [T], and behind a time limit the lowest reward for
-    ever, or nothing where that is less.
+    It is the discounted sum of the rewards [T]. After a time limit the lowest reward is assumed for
+    ever, or 0 if the lowest reward is positive.
     """
     tail = 0.0 if terminated else min(lowest, 0.0) / (1 - discount)
     backwards = np.append(tail, reward[::-1])
@@ -218,21 +218,21 @@ def value_floor(reward: np.ndarray, terminated: bool, discount: float, lowest: f
 
 
 def _return_to_go(reward: np.ndarray) -> np.ndarray:
-    """Returns the undiscounted sum of rewards from every row on, [T + 1] for [T]."""
+    """Returns the undiscounted sum of rewards from each row to the end, [T + 1] for [T]."""
     return np.append(np.cumsum(reward[::-1], dtype=np.float64)[::-1], 0)
 
 
 def statistics_of(sources: Sources) -> Statistics:
-    """Returns what is known of rewards: of the logged data, or where there is none, the replay."""
+    """Returns the statistics of the logged data, or of the replay if there is no logged data."""
     return (sources.replay if sources.offline is None else sources.offline).statistics
 
 
 def from_each(
     sources: Sources, key: jax.Array, batch_size: int, draw: Callable[[Dataset, jax.Array, int], T]
 ) -> T:
-    """Returns a batch of all sources that there are, each with its share of it.
+    """Returns a batch drawn from all available sources, each with its share.
 
-    Their rows are mixed, so that any part of a batch is of all of them.
+    The rows are mixed, so that every part of a batch contains rows of each source.
     """
     if sources.replay is None:
         return draw(sources.offline, key, batch_size)
@@ -272,8 +272,8 @@ def sample_n_steps(
 ) -> Transition:
     """Returns transitions over `num_steps` steps each, drawn uniformly with replacement.
 
-    Their rewards are summed, discounted by `discount` (gamma), and the discount of what follows has
-    gamma^(n - 1) in it. Where the episode ends they are over as many steps as there are.
+    The reward is the sum of their rewards, discounted by `discount` (gamma). The transition's
+    discount includes gamma^(n - 1). Near the end of an episode it spans the steps that remain.
     """
     if num_steps == 1:
         return sample_transitions(sources, key, batch_size)
@@ -303,7 +303,7 @@ def sample_n_steps(
 def sample_floored(
     sources: Sources, key: jax.Array, batch_size: int
 ) -> tuple[Transition, jax.Array]:
-    """Returns transitions as `sample_transitions` does, and `value_floor` of their states [B]."""
+    """Returns transitions as `sample_transitions` does, and `value_floor` of their states, [B]."""
 
     def draw(dataset: Dataset, key: jax.Array, size: int) -> tuple[Transition, jax.Array]:
         row = _transition_rows(dataset, key, size)
@@ -334,9 +334,9 @@ def sample_segments(
 ) -> Segment:
     """Returns segments of at most `length` steps, [B, K, ...].
 
-    They begin at steps drawn uniformly, so that episodes weigh by their length, and stop where
-    their episode stops. `delayed` moves every reward to the last step of its episode. Of an episode
-    that goes on, whose return is not known, all is padding.
+    They begin at steps drawn uniformly, so episodes are weighted by their length. They end where
+    their episode ends. `delayed` moves every reward to the last step of its episode. Segments of an
+    unfinished episode are all padding, because its return is not known yet.
     """
 
     def draw(dataset: Dataset, key: jax.Array, size: int) -> Segment:
@@ -364,7 +364,7 @@ def _segment(dataset: Dataset, start: jax.Array, length: int, delayed: bool) -> 
 
 def _transition_rows(dataset: Dataset, key: jax.Array, batch_size: int) -> jax.Array:
     if not len(dataset.transition_rows):
-        raise InputError("the data has no transition: of no step is the next observation known")
+        raise InputError("the data has no transitions: no step has a known next observation")
     rows = dataset.transition_rows
     return draw_rows(key, batch_size, rows, dataset.first, dataset.num_transitions)
 
@@ -372,9 +372,10 @@ def _transition_rows(dataset: Dataset, key: jax.Array, batch_size: int) -> jax.A
 def draw_rows(
     key: jax.Array, size: int, rows: jax.Array, first: jax.Array, number: jax.Array
 ) -> jax.Array:
-    """Returns some of the `number` rows from `first` on, [size], of equal chance.
+    """Returns rows [size] drawn uniformly from the `number` entries that start at `first`.
 
-    But for number / 2^32 of it: jax's randint draws three times, against that last bit of bias.
+    The probabilities differ by at most a share of number / 2^32. jax's randint avoids even that
+    bias, but draws more random bits for it.
     """
     bits = jax.random.bits(key, (size,))
     index = (bits % number.astype(bits.dtype)).astype(jnp.int32)

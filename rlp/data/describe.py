@@ -1,4 +1,4 @@
-"""What there is to say of a data set at a glance, on a terminal and on its data card."""
+"""A data set at a glance, on a terminal and on its data card."""
 
 import io
 
@@ -12,7 +12,7 @@ from rlp.data.dataset import make_dataset, unit_normalizer
 from rlp.data.episodes import EpisodeSet, fingerprint, has_successors
 from rlp.envs.bodies import d4rl_score
 
-SATURATED = 0.99  # an action beyond it, in magnitude, counts as at its bound
+SATURATED = 0.99  # an action of larger magnitude counts as at its bound
 
 
 def page(data: EpisodeSet) -> Group:
@@ -32,7 +32,7 @@ def card(data: EpisodeSet) -> str:
 
 
 def facts(data: EpisodeSet) -> dict[str, str]:
-    """Returns what there is to know of a set, each fact under its name."""
+    """Returns the facts of a set by name."""
     returns, lengths = data.returns[data.is_whole], data.lengths
     action, reward = (_all_steps(data, name) for name in ("action", "reward"))
     terminated = sum(episode.terminated for episode in data.episodes)
@@ -40,7 +40,7 @@ def facts(data: EpisodeSet) -> dict[str, str]:
     unknown = int((~has_successors(data)).sum())
     arrays = make_dataset(data, unit_normalizer(data.episodes[0].observation.shape[1]))
     found = {
-        "environment": data.env or "not said: give --env=NAME to train",
+        "environment": data.env or "not stated: give --env=NAME to train",
         "episodes": f"{len(lengths)} of {_range(lengths)} steps, {lengths.sum():,} steps in all",
         "ends": f"{terminated} terminations, {len(lengths) - terminated - cuts} time limits"
         + (f", {cuts} cuts" if cuts else "")
@@ -54,13 +54,13 @@ def facts(data: EpisodeSet) -> dict[str, str]:
     }
     if len(returns) and (score := d4rl_score(data.env, returns)) is not None:
         found["D4RL score"] = f"{score.mean():.1f} ({score.min():.1f} to {score.max():.1f})"
-    said = {name: text for name, text in data.metadata.items() if isinstance(text, str)}
-    found |= {name: text for name, text in said.items() if name not in found}
+    texts = {name: text for name, text in data.metadata.items() if isinstance(text, str)}
+    found |= {name: text for name, text in texts.items() if name not in found}
     return found | {f"note {number}": note for number, note in enumerate(data.notes, start=1)}
 
 
 def _returns(returns: np.ndarray, num_fragments: int) -> dict[str, str]:
-    """Returns the statistics of whole episodes' returns, and how many others there are."""
+    """Returns the statistics of the returns of whole episodes, and the number of fragments."""
     parts = f"; not known of {num_fragments} fragments" if num_fragments else ""
     if not len(returns):
         return {"return": f"not known: all episodes are fragments ({num_fragments})"}
@@ -98,7 +98,7 @@ def _columns(data: EpisodeSet) -> ScreenTable:
 
 
 def _all_steps(data: EpisodeSet, name: str) -> np.ndarray:
-    """Returns a column of all steps of all episodes, [S, ...] float64."""
+    """Returns one column over all steps of all episodes, [S, ...] float64."""
     rows = [getattr(episode, name)[: len(episode.action)] for episode in data.episodes]
     return np.concatenate(rows, dtype=np.float64)
 

@@ -1,4 +1,4 @@
-"""Episodes: what every reader yields, whatever the format. Plain numpy, checked once."""
+"""Episodes in plain numpy, checked once. Every reader yields them, whatever the format."""
 
 import hashlib
 import warnings
@@ -12,66 +12,66 @@ from rlp.data.options import ReadOptions
 from rlp.envs import Bounds
 from rlp.errors import DataWarning, InputError
 
-LARGEST = np.finfo(np.float32).max  # what is larger is infinite in float32
-MIN_RESOLUTION = 1e-5  # of a feature's range, that float32 must tell apart
+LARGEST = np.finfo(np.float32).max  # larger values become infinite in float32
+MIN_RESOLUTION = 1e-5  # share of a feature's range that float32 must be able to resolve
 
 
 class Episode(NamedTuple):
     """One episode of T steps; the action in row t was taken AT the observation in row t.
 
-    Observations are float32, or float64 where float32 would make different ones the same.
+    Observations are float32, or float64 where float32 would merge different values.
     """
 
     observation: np.ndarray  # [T + 1, O]; [T, O] where the last successor is not known
     action: np.ndarray  # [T, A] float32 in [-1, 1]
     reward: np.ndarray  # [T] float32
     terminated: bool  # the MDP ended here: no bootstrap. A time limit does not terminate
-    is_fragment: bool = False  # it begins or ends where no episode does: its return is of a part
+    is_fragment: bool = False  # only part of an episode, so the rewards do not sum to its return
 
 
 @dataclass(frozen=True)
 class EpisodeSet:
-    """Episodes, with the names they are known by.
+    """Episodes, and what is known about all of them.
 
-    Several tasks are one environment, named `walker-walk+walker-run`: then the last numbers of an
-    observation are the one-hot task.
+    Several tasks form one environment, named for example `walker-walk+walker-run`. The last numbers
+    of each observation are then the one-hot task.
     """
 
     name: str  # as given to `load`
-    env: str  # the environment they came from, "" where the data does not say
+    env: str  # the environment they came from, "" if the data does not say
     episodes: Sequence[Episode]
-    metadata: Mapping[str, Any] = field(default_factory=dict)  # what the data says of itself (json)
-    discrete: bool = False  # actions are choices: one-hots, as wide as there are choices
+    metadata: Mapping[str, Any] = field(default_factory=dict)  # stored with the data (json)
+    discrete: bool = False  # actions are one-hots, as wide as there are choices
     bounds: Bounds | None = None  # of the actions; None: the environment's own, or discrete
     has_rewards: bool = True  # False: all rewards are 0, because the data has none
     notes: Sequence[str] = ()  # what reading had to assume, cut or leave out, a sentence each
-    read_with: ReadOptions | None = None  # None: made in Python, so that `name` is no path
+    read_with: ReadOptions | None = None  # None: made in Python, so `name` is not a path
 
     def __repr__(self) -> str:
-        """Returns what it is in a line."""
+        """Returns a summary in one line."""
         count, steps = len(self.episodes), int(self.lengths.sum())
         return f"<EpisodeSet {self.name}: {count:,} episodes, {steps:,} steps, env {self.env!r}>"
 
     @property
     def returns(self) -> np.ndarray:
-        """Sum of the rewards of every episode, [N] float64; a return where `is_whole`."""
+        """The sum of rewards of every episode, [N] float64; its return only where `is_whole`."""
         return np.array([episode.reward.sum(dtype=np.float64) for episode in self.episodes])
 
     @property
     def is_whole(self) -> np.ndarray:
-        """Which episodes are not fragments, [N] bool."""
+        """Whether each episode is complete, not a fragment, [N] bool."""
         return np.array([not episode.is_fragment for episode in self.episodes])
 
     @property
     def first_rows(self) -> np.ndarray:
-        """Where each episode begins in the replay arrays, T + 1 rows an episode, [N]."""
+        """The first row of each episode in the replay arrays, T + 1 rows per episode, [N]."""
         return np.cumsum([0, *self.lengths[:-1] + 1])
 
     @property
     def origin(self) -> np.ndarray:
-        """What to subtract from observations before they become float32, [O] float64.
+        """The value to subtract from observations before they become float32, [O] float64.
 
-        Zeros, or where observations are float64 the first of them.
+        It is the first observation if observations are float64, else zeros.
         """
         first = self.episodes[0].observation[0]
         if first.dtype == np.float64:
@@ -80,30 +80,30 @@ class EpisodeSet:
 
     @property
     def num_tasks(self) -> int:
-        """How many tasks there are."""
+        """The number of tasks."""
         return len(self.env.split("+"))
 
     @property
     def tasks(self) -> np.ndarray:
-        """The task of every episode, [N] int64: its place in `env`."""
+        """The task of every episode, [N] int64: its position in `env`."""
         one_hots = [episode.observation[0, -self.num_tasks :] for episode in self.episodes]
         return np.array([np.argmax(one_hot) for one_hot in one_hots])
 
     @property
     def num_bytes(self) -> int:
-        """Bytes of all its arrays."""
+        """The number of bytes of all arrays."""
         return sum(e.observation.nbytes + e.action.nbytes + e.reward.nbytes for e in self.episodes)
 
     @property
     def lengths(self) -> np.ndarray:
-        """Number of steps of every episode, [N] int64."""
+        """The number of steps of every episode, [N] int64."""
         return np.array([len(episode.action) for episode in self.episodes])
 
 
 def in_float32(episode: Episode) -> Episode:
-    """Returns the episode in float32, not checked; observations stay float64 where they need it."""
+    """Returns the episode in float32, not checked; observations stay float64 if they need it."""
     observation, action, reward = episode[:3]
-    with np.errstate(all="ignore"):  # what float32 cannot hold is infinite, and refused as such
+    with np.errstate(all="ignore"):  # overflow in float32 gives infinity, which the check refuses
         return episode._replace(
             observation=observation if needs_float64(observation) else to_float32(observation),
             action=to_float32(action),
@@ -113,12 +113,12 @@ def in_float32(episode: Episode) -> Episode:
 
 
 def to_float32(values: np.ndarray) -> np.ndarray:
-    """Returns the values in float32, without a copy where they are."""
+    """Returns the values in float32, without a copy if they are float32 already."""
     return values.astype(np.float32, copy=False)
 
 
 def needs_float64(observation: np.ndarray) -> bool:
-    """Returns whether float32 would make observations [N, O] the same that are not."""
+    """Returns whether float32 would merge observations [N, O] that differ."""
     if observation.dtype.kind not in "iuf" or observation.dtype.itemsize < 4:
         return False
     if observation.dtype == np.float32 or not observation.size:
@@ -129,7 +129,7 @@ def needs_float64(observation: np.ndarray) -> bool:
 def merges_in_float32(low: np.ndarray, high: np.ndarray) -> bool:
     """Returns whether float32 is too coarse for a feature between these values, [O] each.
 
-    A clock's seconds since 1970 are 128 apart in float32. A feature that never changes needs no
+    For example, seconds since 1970 are 128 apart in float32. A feature that never changes needs no
     precision.
     """
     largest = np.maximum(np.abs(low), np.abs(high)).astype(np.float64)
@@ -139,9 +139,9 @@ def merges_in_float32(low: np.ndarray, high: np.ndarray) -> bool:
 
 
 def unify_precision(episodes: Sequence[Episode]) -> list[Episode]:
-    """Returns the episodes with observations of one type: float64 where those of all need it.
+    """Returns the episodes with observations of one type: float64 if their joint range needs it.
 
-    An episode alone may seem to need float64 for a feature that all of them together do not.
+    A single episode may seem to need float64 where the range of all episodes does not.
     """
     if all(episode.observation.dtype == np.float32 for episode in episodes):
         return list(episodes)
@@ -152,7 +152,7 @@ def unify_precision(episodes: Sequence[Episode]) -> list[Episode]:
 
 
 def problems(episode: Episode, bounds: Bounds | None = None) -> list[str]:
-    """Returns in words all that cannot be right in an episode, whose actions bounds have scaled."""
+    """Returns every problem of an episode in words; `bounds` are those that scaled its actions."""
     arrays = dict(zip(Episode._fields, episode[:3], strict=False))
     if wrong := [
         f"{k} is not numbers but {v.dtype}" for k, v in arrays.items() if v.dtype.kind not in "biuf"
@@ -213,10 +213,10 @@ def check_set(data: EpisodeSet) -> EpisodeSet:
 def join(parts: Sequence[EpisodeSet]) -> EpisodeSet:
     """Returns one set with the episodes of all parts.
 
-    Those of different environments are different tasks: a one-hot task goes behind the observation.
+    Different environments become different tasks: a one-hot task is appended to each observation.
 
     Raises:
-        InputError: if the parts differ in width, or it is not known of which task one is.
+        InputError: if the parts differ in width, or the task of one is not known.
     """
     if len(parts) == 1:
         return parts[0]
@@ -224,8 +224,8 @@ def join(parts: Sequence[EpisodeSet]) -> EpisodeSet:
     if len(envs) > 1:
         for part in parts:
             if not part.env or "+" in part.env:
-                said = part.env or "no environment"
-                raise InputError(f"{part.name} says {said}: it cannot be joined with other tasks")
+                stated = part.env or "no environment"
+                raise InputError(f"{part.name} says {stated}: it cannot be joined with other tasks")
         parts = [_with_task(part, envs) for part in parts]
     if len({part.discrete for part in parts}) > 1:
         raise InputError("discrete actions cannot be joined with others")
@@ -273,7 +273,7 @@ def _with_task(part: EpisodeSet, envs: Sequence[str]) -> EpisodeSet:
 
 
 def has_successors(data: EpisodeSet) -> np.ndarray:
-    """Returns of which episodes the observation after the last action is known, [N] bool."""
+    """Returns whether the observation after the last action of each episode is known, [N] bool."""
     return np.array([len(e.observation) > len(e.action) for e in data.episodes])
 
 
@@ -290,21 +290,21 @@ def check_successors(data: EpisodeSet, where: str) -> None:
 
 
 def drop_last_successors(data: EpisodeSet) -> EpisodeSet:
-    """Returns the set as if no observation after an episode's last action were known.
+    """Returns the set without the observations after each episode's last action.
 
-    The last step before a time limit then is no transition, as in `d4rl.qlearning_dataset`.
+    The last step before a time limit is then not a transition, as in `d4rl.qlearning_dataset`.
     """
     episodes = [e._replace(observation=e.observation[: len(e.action)]) for e in data.episodes]
     return replace(data, episodes=episodes)
 
 
 def hold_out(data: EpisodeSet, share: float) -> tuple[EpisodeSet, EpisodeSet]:
-    """Returns the set without a share of its episodes, drawn at random, and those.
+    """Returns the set without a random share of its episodes, and a set of that share.
 
-    They are the same each time.
+    The same episodes are drawn each time.
 
     Raises:
-        InputError: if the share is less than an episode.
+        InputError: if the share is less than one episode.
     """
     count = round(share * len(data.episodes))
     if not count:
@@ -325,10 +325,10 @@ def hold_out(data: EpisodeSet, share: float) -> tuple[EpisodeSet, EpisodeSet]:
 
 
 def top_fraction(data: EpisodeSet, fraction: float) -> EpisodeSet:
-    """Returns the best episodes of each task that fit `fraction` of its steps, the best last.
+    """Returns the best episodes of each task, up to `fraction` of its steps, the best last.
 
-    The rule of the Decision Transformer's %BC: by undiscounted return, best first, until the first
-    episode that does not fit; at least one.
+    This is the rule of the Decision Transformer's %BC: take episodes by undiscounted return, best
+    first, until one does not fit; at least one.
     """
     if fraction >= 1:
         return data
@@ -344,16 +344,16 @@ def top_fraction(data: EpisodeSet, fraction: float) -> EpisodeSet:
 
 
 def evenly_spaced(data: EpisodeSet, fraction: float) -> EpisodeSet:
-    """Returns a fraction of the episodes, from all over their order; at least one."""
+    """Returns a fraction of the episodes, evenly spaced in their order; at least one."""
     total = len(data.episodes)
     count = max(1, round(fraction * total))
     return replace(data, episodes=[data.episodes[i * total // count] for i in range(count)])
 
 
 def delayed(data: EpisodeSet) -> EpisodeSet:
-    """Returns the whole episodes, all reward of each in its last step (2106.01345, section 5.3).
+    """Returns the whole episodes with all reward moved to the last step (2106.01345, section 5.3).
 
-    Warns where that step is no transition, so that what learns from transitions never sees it.
+    Warns if that step is not a transition: what learns from transitions never sees its reward.
     """
     data = whole_episodes(data, "the returns that come at the end")
     lost = ~has_successors(data) & ~np.array([each.terminated for each in data.episodes])
@@ -370,10 +370,11 @@ def delayed(data: EpisodeSet) -> EpisodeSet:
 
 
 def whole_episodes(data: EpisodeSet, needed_by: str) -> EpisodeSet:
-    """Returns the set without fragments, whose returns are not known; warns of how many those are.
+    """Returns the set without fragments, whose returns are not known; warns of their number.
 
     Raises:
-        InputError: if none is whole, or the data has no rewards; `needed_by` says what needs them.
+        InputError: if no episode is whole, or there are no rewards; `needed_by` names what needs
+            them.
     """
     if not data.has_rewards:
         raise InputError(f"{data.name}: {needed_by} cannot be known without rewards")
@@ -396,8 +397,8 @@ def whole_episodes(data: EpisodeSet, needed_by: str) -> EpisodeSet:
 def reward_factors(data: EpisodeSet) -> np.ndarray:
     """Returns for each task the factor that gives its rewards the mean |r| of all tasks, [K].
 
-    A critic of several tasks otherwise learns mostly that of the largest rewards. A task without
-    rewards keeps them.
+    Otherwise a critic of several tasks learns mostly the one with the largest rewards. The factor
+    is 1 for a task whose rewards are all 0.
     """
     sizes = np.array([np.abs(episode.reward).sum(dtype=np.float64) for episode in data.episodes])
     means = np.bincount(data.tasks, sizes) / np.bincount(data.tasks, data.lengths)
@@ -406,7 +407,7 @@ def reward_factors(data: EpisodeSet) -> np.ndarray:
 
 
 def fingerprint(data: EpisodeSet) -> str:
-    """Returns a sha256 of all arrays: the same for the same data, wherever it is read from."""
+    """Returns a sha256 of all arrays: the same for the same data, whatever the format."""
     digest = hashlib.sha256()
     for episode in data.episodes:
         for array in (*episode[:3], np.array([episode.terminated])):

@@ -1,8 +1,8 @@
-"""Columns with a row a step, cut into episodes: a whole file of them, or one trajectory.
+"""Cuts columns with one row per step into episodes: those of a whole file, or of one trajectory.
 
-A column is an array, or an HDF5 data set that is read by slices: so what is in memory next to the
-episodes is one slice. Episodes end where a flag says so, and where the stored next observation is
-not that of the next row: then what the file says of the successor is kept, and the parts are
+A column is an array, or an HDF5 data set that is read in slices, so that memory holds the episodes
+and one slice. Episodes end where a flag is set, and where the stored next observation differs from
+the observation in the next row. In the second case the stored successor is kept, and the parts are
 fragments.
 """
 
@@ -16,20 +16,20 @@ from rlp.data.episodes import Episode, merges_in_float32, needs_float64, to_floa
 from rlp.data.reading import announced
 from rlp.errors import InputError
 
-SLICE = 100_000  # rows that are read at once
-MANY = 0.5  # share of rows, or of time limits, that is no chance any more
+SLICE = 100_000  # rows read at once
+MANY = 0.5  # share of rows, or of time limits, above which a pattern is not chance
 ROUNDING = 2  # units in the last place by which an observation stored twice may differ
-SAMPLE = 20  # successors that are looked for among all rows
+SAMPLE = 20  # successors to search for among all rows
 
 
 def vector(column: Any) -> np.ndarray:
-    """Returns a column of one number a row as [N], also where it is stored as [N, 1]."""
+    """Returns a column of one number per row as [N], even if it is stored as [N, 1]."""
     values = column[:]
     return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
 
 
 def flags(column: Any, where: str) -> np.ndarray:
-    """Returns a column of flags, [N] bool, also where they are stored as numbers.
+    """Returns a column of flags, [N] bool, even if they are stored as numbers.
 
     Raises:
         InputError: if one is neither 0 nor 1.
@@ -48,7 +48,7 @@ def slices(num_rows: int) -> list[slice]:
 
 
 def check_rows(columns: Mapping[str, Any], where: str) -> None:
-    """Checks that every column has numbers, a row for each of at least one step.
+    """Checks that every column has numbers and one row per step, and that there are steps.
 
     Raises:
         InputError: if not; it says what the column has instead.
@@ -76,7 +76,7 @@ def check_rows(columns: Mapping[str, Any], where: str) -> None:
 
 
 def _no_column(column: Any) -> str:
-    """Returns why a column cannot be one of numbers, "" if it can."""
+    """Returns why a column is not usable as numbers, "" if it is."""
     kind = column.dtype.kind
     if kind not in "biuf":
         named = {
@@ -97,18 +97,18 @@ def _no_column(column: Any) -> str:
 
 @dataclass
 class Cuts:
-    """Where episodes were cut though no flag said so, and what flags do not tell."""
+    """Counts of cuts that no flag marks, and of rows that are not ordinary steps."""
 
     num_rows: int = 0
-    flagged: int = 0  # rows that a flag ends
-    jumps: int = 0  # rows whose next observation is not that of the next row
-    sampled: int = 0  # of them
-    elsewhere: int = 0  # of those, whose next observation is that of another row
+    flagged: int = 0  # rows where a flag ends an episode
+    jumps: int = 0  # rows whose next observation differs from the observation in the next row
+    sampled: int = 0  # jumps whose next observation was searched for
+    elsewhere: int = 0  # sampled jumps whose next observation was found in another row
     resets: int = 0  # time limits whose next observation is of the next episode, or zeros
-    idle: int = 0  # rows of an environment that only resets itself in them
+    idle: int = 0  # rows in which the environment only reset itself
 
     def add(self, states: "States", is_end: np.ndarray) -> None:
-        """Counts the rows of a file or a trajectory, and where a sample of their successors is."""
+        """Counts the rows of a file or trajectory, and searches for a sample of successors."""
         self.num_rows += len(is_end)
         self.flagged += int(is_end.sum())
         jumps = np.flatnonzero(states.jumps)
@@ -122,7 +122,7 @@ class Cuts:
             self.elsewhere += np.sum((states.rows == successor).all(axis=1)) > 1
 
     def notes(self) -> list[str]:
-        """Returns what to say of them, a sentence each."""
+        """Returns notes about the counts for the user, a sentence each."""
         found = []
         if self.jumps:
             unmarked = "" if self.flagged else ", and no flag marks an end"
@@ -134,14 +134,14 @@ class Cuts:
         if self.resets:
             found.append(
                 f"at {self.resets:,} time limits the next observation is the first of the next "
-                "episode, as an environment leaves it that resets itself, or zeros: it is left "
-                "out, so these steps are no transitions"
+                "episode, because the environment resets itself, or zeros: it is left out, so "
+                "these steps are no transitions"
             )
         if self.idle:
             found.append(
                 f"{self.idle:,} rows behind the end of an episode, with reward 0, lead from its "
                 "last observation to the first of the next one: gymnasium's vector environments "
-                "reset themselves in a step of its own. They are left out"
+                "reset themselves in a separate step. These rows are left out"
             )
         return found
 
@@ -154,12 +154,12 @@ class Cuts:
 
 
 class States(NamedTuple):
-    """The observations of flat columns and, behind each end of an episode, what followed it."""
+    """The observations of flat columns and, after each end of an episode, the one that followed."""
 
-    rows: np.ndarray  # [N + ends, O]; [N, O] where it is not known what followed
-    jumps: np.ndarray  # [N] bool: the next observation is not that of the next row
-    meets: np.ndarray  # [N] bool: an end whose next observation is that of the next row
-    lost: np.ndarray  # [N] bool: an end whose next observation cannot be one
+    rows: np.ndarray  # [N + ends, O]; [N, O] if it is not known what followed
+    jumps: np.ndarray  # [N] bool: the next observation differs from the next row's
+    meets: np.ndarray  # [N] bool: an end whose next observation equals the next row's
+    lost: np.ndarray  # [N] bool: an end whose next observation cannot be right
 
 
 def cut(
@@ -173,18 +173,18 @@ def cut(
     cuts: Cuts | None = None,
     ends_whole: bool = False,
 ) -> list[Episode]:
-    """Returns the episodes of flat columns [N, ...], not checked; actions as they are stored.
+    """Returns the episodes of flat columns [N, ...], not checked; actions stay as stored.
 
     Args:
-        observation: [N, O], or [N + 1, O] where the last row is what followed the last step.
-        action: [N, A] or [N], taken at the observation of the same row.
+        observation: [N, O], or [N + 1, O] if the last row is what followed the last step.
+        action: [N, A] or [N], taken at the observation in the same row.
         reward: [N].
         terminated: [N] bool, whether the MDP ended with that step.
-        truncated: [N] bool, whether the episode was cut there, as by a time limit.
-        following: [N, O] observations after the steps, where they are stored.
-        where: what messages call the columns.
-        cuts: counts what is cut and left out.
-        ends_whole: the last row ends its episode, flag or not: the columns are one trajectory.
+        truncated: [N] bool, whether the episode was cut there, for example by a time limit.
+        following: [N, O] observations after the steps, if they are stored.
+        where: the columns' name in messages.
+        cuts: counts of what is cut and left out; updated.
+        ends_whole: the columns are one trajectory, so the last row ends its episode, flag or not.
     """
     cuts = Cuts() if cuts is None else cuts
     is_end = terminated | truncated
@@ -196,16 +196,16 @@ def cut(
         observation, following = observation[:-1], observation[1:]
     is_flagged, is_end = is_end, is_end.copy()
     is_end[-1] = True
-    with np.errstate(all="ignore"):  # NaN and what float32 cannot hold are refused by the check
+    with np.errstate(all="ignore"):  # the check refuses NaN and overflow in float32
         states = _read_states(observation, following, terminated, is_end, where)
     is_idle, unknown = _resets(states, reward, terminated, is_flagged)
     cuts.add(states, is_flagged)
     cuts.idle += int(is_idle.sum())
     cuts.resets += int((unknown & ~terminated).sum())
     is_end |= states.jumps
-    is_cut = states.jumps.copy()  # where a part ends, and no episode
+    is_cut = states.jumps.copy()  # where a fragment ends, but not its episode
     is_cut[-1] = not (is_flagged[-1] or ends_whole)
-    is_scattered = states.jumps.sum() > MANY * len(is_end)  # flags are where no episode ends
+    is_scattered = states.jumps.sum() > MANY * len(is_end)  # flags do not mark ends of episodes
     more = 0 if following is None else 1  # rows of an episode beyond its steps
     action = action[:]
     episodes, start, was_cut = [], 0, False
@@ -230,9 +230,9 @@ def _resets(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns rows in which an environment only reset itself, and ends of unknown successor, [N].
 
-    An environment that resets itself leaves the first observation of the next episode behind the
-    last step; or, as gymnasium's vector environments, has a row of its own for it, with reward 0,
-    which begins with the last observation.
+    An environment that resets itself may return the first observation of the next episode after the
+    last step. Or it may, like gymnasium's vector environments, use a separate row for the reset,
+    with reward 0, which begins with the last observation.
     """
     is_idle, meets, unknown = np.zeros_like(is_flagged), states.meets, states.lost.copy()
     after = np.flatnonzero(meets[:-1]) + 1
@@ -246,14 +246,14 @@ def _resets(
 
 
 def _in_precision(observation: np.ndarray) -> np.ndarray:
-    with np.errstate(all="ignore"):  # what float32 cannot hold is infinite, and refused as such
+    with np.errstate(all="ignore"):  # overflow in float32 gives infinity, which the check refuses
         return observation if needs_float64(observation) else to_float32(observation)
 
 
 def _read_states(
     observation: Any, following: Any, terminated: np.ndarray, is_end: np.ndarray, where: str
 ) -> States:
-    """Reads the observations by slices, in float32 where that is precise enough."""
+    """Reads the observations in slices, as float32 if that is precise enough."""
     jumps, meets, lost = np.zeros((3, len(is_end)), bool)
     is_read = isinstance(observation, np.ndarray)
     if following is None and is_read:
@@ -270,7 +270,7 @@ def _read_states(
             if following is not None:
                 after = following[part]
                 differs = _differ(after[: len(next_rows)], next_rows)
-                within = slice(part.start, part.start + len(differs))  # rows that have a next one
+                within = slice(part.start, part.start + len(differs))  # rows before another row
                 jumps[within] = differs & ~is_end[within]
                 ends = np.flatnonzero(is_end[part] | jumps[part])
                 moved = np.any(after[ends] != new[ends], axis=1)
@@ -289,14 +289,14 @@ def _read_states(
             break
     is_rare = 0 < meets.sum() <= MANY * is_end.sum()
     if is_rare and np.array_equal(rows[:filled], np.round(rows[:filled])):
-        meets[:] = False  # by chance: there may be few states
+        meets[:] = False  # chance: the environment may have few states
     return States(rows[:filled], jumps, meets, lost)
 
 
 def _are_lost(after: np.ndarray, terminated: np.ndarray) -> np.ndarray:
     """Returns which observations after the last steps of episodes [N, O] cannot be used, [N] bool.
 
-    Zeros stand for what was not stored. After a termination anything may stand there.
+    Zeros mean that the observation was not stored. After a termination any value is allowed.
     """
     is_zero = ~after.any(axis=1) & ~terminated
     return is_zero | (terminated & ~np.isfinite(after).all(axis=1))
@@ -305,8 +305,8 @@ def _are_lost(after: np.ndarray, terminated: np.ndarray) -> np.ndarray:
 def _differ(after: np.ndarray, next_rows: np.ndarray) -> np.ndarray:
     """Returns in which rows two columns differ by more than rounding, [N] bool.
 
-    They are compared in the precision of the coarser one, at best in float32: what is stored twice
-    may have been rounded before.
+    They are compared in the precision of the coarser one, at best float32, because one copy may
+    have been rounded earlier.
     """
     differs = np.any(after != next_rows, axis=1)
     if differs.any():
@@ -320,17 +320,17 @@ def _differ(after: np.ndarray, next_rows: np.ndarray) -> np.ndarray:
 
 
 def time_limits(terminated: np.ndarray, episode_length: int) -> tuple[np.ndarray, list[str]]:
-    """Returns where time limits cut episodes [N] bool, where no column says it; a note.
+    """Returns where time limits cut episodes that no column marks, [N] bool; and notes.
 
     Args:
         terminated: [N] bool.
-        episode_length: steps after which the user says that a limit was; 0: there was none.
+        episode_length: the time limit in steps, given by the user; 0: there was none.
     """
     truncated = np.zeros(len(terminated), bool)
     if not episode_length:
         return truncated, [
             "no column says where a time limit cut an episode, so only terminations are taken for "
-            "ends; if there was a limit, give it: --episode_length=1000 (as D4RL's MuJoCo tasks)"
+            "ends; if there was a limit, give it: --episode_length=1000 (for D4RL's MuJoCo tasks)"
         ]
     starts = [0, *(np.flatnonzero(terminated) + 1).tolist()]
     for start, stop in zip(starts, [*starts[1:], len(terminated)], strict=True):

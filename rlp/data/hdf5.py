@@ -1,4 +1,4 @@
-"""Reading HDF5 files without trust: nothing outside the file, no size its bytes cannot hold."""
+"""Reads untrusted HDF5 files: nothing outside the file, no array larger than its bytes can hold."""
 
 import mmap
 import os
@@ -14,12 +14,12 @@ from rlp.data.reading import check_axes, check_file, check_names, check_sizes
 from rlp.errors import InputError
 from rlp.system.files import whole
 
-HEAP = b"GCOL\1\0\0\0"  # begins where HDF5 stores texts, each as a number, ..., a size and bytes
+HEAP = b"GCOL\1\0\0\0"  # starts a heap of texts, each stored as a number, ..., a size and bytes
 SIZE, ITEM = struct.Struct("<Q"), struct.Struct("<H6xQ")
 
 
 def is_hdf5(path: Path) -> bool:
-    """Returns whether `path` is named as an HDF5 file is."""
+    """Returns whether `path` has the suffix of an HDF5 file."""
     return path.is_file() and path.suffix in (".hdf5", ".h5")
 
 
@@ -28,7 +28,7 @@ def open_hdf5(path: Path) -> Iterator[Any]:
     """Opens an HDF5 file for reading.
 
     Raises:
-        InputError: if it is damaged or no HDF5 file, or h5py is not installed.
+        InputError: if it is damaged or not an HDF5 file, or h5py is not installed.
     """
     try:
         import h5py  # training on arrays in memory does not need it
@@ -46,7 +46,7 @@ def open_hdf5(path: Path) -> Iterator[Any]:
 
 @contextmanager
 def new_hdf5(path: Path) -> Iterator[Any]:
-    """Opens an HDF5 file that takes its place when all of it is written."""
+    """Opens a new HDF5 file that appears at `path` only when it is complete."""
     import h5py
 
     with whole(path) as file, h5py.File(file, "w") as opened:
@@ -54,17 +54,17 @@ def new_hdf5(path: Path) -> Iterator[Any]:
 
 
 def names(group: Any) -> list[str]:
-    """Returns the names of a group's members that lie in the same file."""
+    """Returns the names of a group's members that are stored in the same file."""
     import h5py
 
     return [name for name in group if isinstance(group.get(name, getlink=True), h5py.HardLink)]
 
 
 def columns(group: Any, required: Sequence[str], optional: Sequence[str] = ()) -> dict[str, Any]:
-    """Returns the named h5py data sets of an HDF5 group, to be read by slices.
+    """Returns the named h5py data sets of an HDF5 group, to be read in slices.
 
     Raises:
-        InputError: if a required one is missing, or one is no array of numbers of this very file,
+        InputError: if a required one is missing, one is not an array of numbers in this same file,
             or its size is more than its bytes can hold.
     """
     import h5py
@@ -87,7 +87,7 @@ def columns(group: Any, required: Sequence[str], optional: Sequence[str] = ()) -
         if dataset.external or dataset.is_virtual:
             raise InputError(f"{where}: {name} points at other files, which are not read")
         _check_numbers(dataset, f"{where}: {name}")
-        stored = min(dataset.id.get_storage_size(), size)  # parts of it may be in one place
+        stored = min(dataset.id.get_storage_size(), size)  # its chunks may share bytes
         found[name], sizes[name] = dataset, (dataset.nbytes, stored)
     check_sizes(sizes, where)
     return found
@@ -98,7 +98,7 @@ def _check_numbers(dataset: Any, where: str) -> None:
 
     try:
         dtype = dataset.dtype
-    except (TypeError, ValueError) as error:  # a type that numpy does not have
+    except (TypeError, ValueError) as error:  # a type that numpy lacks
         raise InputError(f"{where} is not an array of numbers ({error})") from None
     if dataset.shape is None:
         raise InputError(f"{where} is not an array of numbers but empty")
@@ -110,7 +110,7 @@ def _check_numbers(dataset: Any, where: str) -> None:
 
 
 def text(holder: Any, name: str) -> str:
-    """Returns the text that an HDF5 file or group has as an attribute, "" if it has none.
+    """Returns the text of an attribute of an HDF5 file or group, "" if there is none.
 
     Raises:
         InputError: if it is anything but one text.
@@ -122,7 +122,7 @@ def text(holder: Any, name: str) -> str:
     try:
         value = holder.attrs[name]
         value = value.decode() if isinstance(value, bytes) else value
-    except (TypeError, ValueError) as error:  # a type that numpy does not have, or no UTF-8
+    except (TypeError, ValueError) as error:  # a type that numpy lacks, or not UTF-8
         raise InputError(f"{where}: damaged ({error})") from None
     if not isinstance(value, str):
         raise InputError(f"{where}: not a text but {type(value).__name__}")
@@ -130,7 +130,7 @@ def text(holder: Any, name: str) -> str:
 
 
 def numbers(holder: Any, name: str) -> list[float]:
-    """Returns the numbers that an HDF5 file or group has as an attribute.
+    """Returns the numbers of an attribute of an HDF5 file or group.
 
     Raises:
         InputError: if it is anything but a vector of numbers.
@@ -143,10 +143,10 @@ def numbers(holder: Any, name: str) -> list[float]:
 
 
 def _check_heaps(path: Path, where: str) -> None:
-    """Checks where HDF5 stores texts: its own code does not return from free space of 0 bytes.
+    """Checks the heaps in which HDF5 stores texts: its code loops forever on free space of 0 bytes.
 
     Raises:
-        InputError: if there is such a place.
+        InputError: if a heap has free space smaller than its own header.
     """
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         heap = content.find(HEAP)
@@ -164,5 +164,5 @@ def _check_heaps(path: Path, where: str) -> None:
 def read_arrays(
     group: Any, required: Sequence[str], optional: Sequence[str] = ()
 ) -> dict[str, np.ndarray]:
-    """Returns the named arrays of an HDF5 group, as `columns` does, but read."""
+    """Returns the named arrays of an HDF5 group, checked as in `columns` and read into memory."""
     return {name: column[()] for name, column in columns(group, required, optional).items()}

@@ -1,4 +1,4 @@
-"""Mirror images of episodes: a body that is the same on both sides could have lived them too."""
+"""Mirror images of episodes, which a left-right symmetric body could have produced as well."""
 
 from dataclasses import replace
 
@@ -10,11 +10,11 @@ from rlp.errors import InputError
 
 
 def add_mirror_images(data: EpisodeSet) -> EpisodeSet:
-    """Returns the episodes, and behind them the mirror image of each.
+    """Returns the episodes, followed by the mirror image of each.
 
     Raises:
-        InputError: if it is not known how a body in the data's environment is mirrored, or if
-            observations or actions are not as wide as those of that body.
+        InputError: if the mirror image of the environment's body is not known, or observations or
+            actions do not have the width of that body's.
     """
     mirror = _mirror(data)
     _check_widths(mirror, data)
@@ -46,7 +46,7 @@ def _check_widths(mirror: Mirror, data: EpisodeSet) -> None:
 
 
 def _image(mirror: Mirror, episode: Episode) -> Episode:
-    own = len(mirror.observation)  # behind them the one-hot task, which stays
+    own = len(mirror.observation)  # the one-hot task follows, unchanged
     observation = np.hstack(
         [episode.observation[:, mirror.observation], episode.observation[:, own:]]
     )

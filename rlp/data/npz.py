@@ -1,4 +1,4 @@
-"""Reading npz files without trust: a clear message instead of a traceback, and never a pickle."""
+"""Reads untrusted npz files: a clear message instead of a traceback, and never a pickle."""
 
 import math
 import struct
@@ -21,14 +21,14 @@ from rlp.data.reading import (
 )
 from rlp.errors import InputError
 
-LOCAL = struct.Struct("<4s22x2H")  # begins an array: signature, ..., lengths of name and extras
-UTF8, SIZES_FOLLOW = 0x800, 8  # flags: how the name is written, and that sizes follow the array
-DESCRIPTORS = (12, 16, 20, 24)  # bytes of those sizes
+LOCAL = struct.Struct("<4s22x2H")  # local header: signature, ..., lengths of name and extras
+UTF8, SIZES_FOLLOW = 0x800, 8  # flags: the name is UTF-8, and sizes follow the array
+DESCRIPTORS = (12, 16, 20, 24)  # possible lengths of those sizes in bytes
 MAX_ARRAYS = 10_000
-MAX_HEADER = 1000  # characters before an array, which numpy parses as Python; numbers take 118
+MAX_HEADER = 1000  # characters of an array's header, which numpy parses as Python; numbers use 118
 
-# What zipfile, zlib and numpy raise on damaged files; NotImplementedError for a method they lack,
-# RuntimeError for what seems to be encrypted.
+# What zipfile, zlib and numpy raise on damaged files; NotImplementedError for an unsupported
+# compression, RuntimeError for an apparently encrypted file.
 READ_ERRORS = (
     OSError, EOFError, RuntimeError, ValueError, TypeError, SyntaxError, MemoryError, OverflowError,
     NotImplementedError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
@@ -41,7 +41,7 @@ def npz_names(path: Path) -> list[str]:
     """Returns the names of an npz file's arrays.
 
     Raises:
-        InputError: if the file is damaged or no npz file.
+        InputError: if the file is damaged or not an npz file.
     """
     with _opened(path) as (_, members):
         return list(members)
@@ -50,11 +50,11 @@ def npz_names(path: Path) -> list[str]:
 def read_npz(
     path: Path, required: Sequence[str] = (), optional: Sequence[str] | None = None
 ) -> dict[str, np.ndarray]:
-    """Returns the named arrays of an npz file; all of them where `optional` is None.
+    """Returns the named arrays of an npz file; all of them if `optional` is None.
 
     Raises:
-        InputError: if the file is damaged, is no npz file, lacks a required array, or one has
-            neither numbers nor texts.
+        InputError: if the file is damaged, is not an npz file, lacks a required array, or an array
+            has neither numbers nor texts.
     """
     with _opened(path) as (file, members):
         if missing := [name for name in required if name not in members]:
@@ -87,10 +87,10 @@ def _opened(path: Path) -> Iterator[tuple[zipfile.ZipFile, Members]]:
 
 
 def _members(path: Path, file: zipfile.ZipFile) -> Members:
-    """Returns the arrays by their names, as in the directory at the end of the file.
+    """Returns the arrays by name, as listed in the directory at the end of the file.
 
     Raises:
-        BadZipFile: if the directory does not account for all that is in the file.
+        BadZipFile: if the directory does not account for every byte of the file.
     """
     listed = sorted(file.infolist(), key=lambda member: member.header_offset)
     if len(listed) > MAX_ARRAYS:
@@ -118,10 +118,10 @@ def _members(path: Path, file: zipfile.ZipFile) -> Members:
 
 
 def _array(file: zipfile.ZipFile, member: zipfile.ZipInfo, where: str) -> np.ndarray:
-    """Returns an array of numbers or texts, all of whose bytes were compared with their checksum.
+    """Returns an array of numbers or texts, with its checksum verified.
 
     Raises:
-        InputError: if it has anything else, or more or less of it than it says.
+        InputError: if it holds anything else, or its size differs from its header's.
     """
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise NotImplementedError("a compression that numpy does not write")

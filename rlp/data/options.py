@@ -1,4 +1,4 @@
-"""What a reader cannot find in a file, and a user can say."""
+"""Facts that a reader cannot find in a file, but a user can state."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,36 +11,36 @@ from rlp.errors import InputError
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """Reading the data, where it does not say it itself."""
+    """Reading the data, where it does not state these facts itself."""
 
-    env: str = ""  # the environment that it is from, and to evaluate in: walker-walk, gym:Hopper-v4
+    env: str = ""  # environment the data is from, also used to evaluate: walker-walk, gym:Hopper-v4
     columns: str = ""  # names in a table: observation=obs_*,action=act,reward=r,terminated=done
     episode_length: int = 0  # steps after which a time limit cut every episode; 0: as the data says
-    action_low: str = ""  # what the environment calls its lowest action: a number, or -2:-1 for two
-    action_high: str = ""  # its highest action, in the same way
+    action_low: str = ""  # lowest action in the environment's units: a number, or -2:-1 for two
+    action_high: str = ""  # highest action, in the same form
     clip_actions: bool = False  # clip actions to these bounds, and count how many were outside
-    discrete: bool | None = None  # whether actions are choices, where whole numbers may be either
+    discrete: bool | None = None  # whether actions are choices, if whole numbers could be either
 
     def __post_init__(self) -> None:
-        """Takes numbers and arrays for bounds, as one has them in Python.
+        """Accepts numbers and arrays as bounds, which is convenient in Python.
 
         Raises:
-            InputError: if a value is of another type.
+            InputError: if a value has the wrong type.
         """
         for name in ("action_low", "action_high"):
             value = getattr(self, name)
             if not isinstance(value, str):
                 object.__setattr__(self, name, _typed(name, value))
-        for name, kinds, said in (
+        for name, kinds, expected in (
             ("env", str, "a name"), ("columns", str, "a text"), ("episode_length", int, "a number"),
             ("clip_actions", bool, "True or False"), ("discrete", bool | None, "True or False"),
         ):  # fmt: skip
             if not isinstance(value := getattr(self, name), kinds):
-                raise InputError(f"{name}={value!r}: must be {said}")
+                raise InputError(f"{name}={value!r}: must be {expected}")
 
     @property
     def bounds(self) -> Bounds | None:
-        """The bounds of the actions, None where they are not given.
+        """The bounds of the actions, None if they are not given.
 
         Raises:
             InputError: if only one of them is given, or the lowest is not below the highest.
@@ -60,14 +60,14 @@ class ReadOptions:
         return Bounds(low, high)
 
 
-AS_STORED = ReadOptions()  # nothing but what the data says
+AS_STORED = ReadOptions()  # the user states nothing
 
 
 def _typed(name: str, value: Any) -> str:
-    """Returns numbers as they are typed behind a flag.
+    """Returns numbers as the text of a flag, such as "-2:-1".
 
     Raises:
-        InputError: if there are none.
+        InputError: if the value is not numbers.
     """
     try:
         numbers = np.ravel(np.asarray(value, np.float64)).tolist()

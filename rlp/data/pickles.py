@@ -1,10 +1,10 @@
-"""Reading pickles without trust: numbers, texts, lists, dicts and numpy arrays, nothing else.
+"""Reads untrusted pickles: numbers, texts, lists, dicts and numpy arrays, nothing else.
 
-A name in a file finds only one of the few functions here, never numpy's own: they make arrays of
-bytes that are in the file. An object of a class that a format is known to have becomes an `Inert`:
-its state without its code. Texts of Python 2 are read as Latin-1, which keeps the bytes of arrays.
-The unpickler is the one written in Python: the one in C takes a damaged number for the size of a
-table of its own, and fills the memory.
+A name in a file resolves only to the few functions here, never to numpy's own. They make arrays
+only from bytes in the file. An object of a class that a format is known to use becomes an `Inert`:
+its state without its code. Texts of Python 2 are read as Latin-1, which preserves the bytes of
+arrays. The unpickler is Python's pure one: with a damaged number the C one allocates a table of
+that size and fills the memory.
 """
 
 import io
@@ -22,12 +22,12 @@ from rlp.data.reading import announced_file, check_axes, check_file, check_value
 from rlp.errors import InputError
 
 NUMBERS = re.compile(r"[<>=|]?(\?|b1|[iu][1248]|f[248]|c8|c16|[SU][1-9]\d{0,3})")  # names of types
-KEYS = (str, bytes, int, float, np.generic)  # of dicts: their hash costs next to nothing
+KEYS = (str, bytes, int, float, np.generic)  # allowed as keys of dicts: they are cheap to hash
 MAX_KEY = 2**64  # larger whole numbers can be chosen to have equal hashes
 MAX_NUMBER = 2**256
-MAX_OBJECTS = 3_000_000  # and one in each 3 bytes of a file, where real data has one in 6
+MAX_OBJECTS = 3_000_000  # plus one per 3 bytes of the file; real data has one per 6
 MAX_DEPTH = 20  # of lists in lists
-MAX_REPEATS = 10  # times the size of the file, of what is made when nothing is shared
+MAX_REPEATS = 10  # limit on the value's size without sharing, in sizes of the file
 TOO_MANY = "it holds more objects than data of its size has"
 READ_ERRORS = (  # what pickle and numpy raise on damaged files
     pickle.UnpicklingError, struct.error, SystemError, EOFError, ValueError, TypeError, KeyError,
@@ -38,7 +38,7 @@ Opcode = Callable[[Any], None]
 
 
 class Inert:
-    """Stands for an object whose class is not loaded: keeps its state and does nothing."""
+    """Replaces an object whose class is not loaded: keeps its state and does nothing."""
 
     def __init__(self, *_: Any, **__: Any) -> None:
         pass
@@ -51,7 +51,7 @@ CONTAINERS = {list, tuple, dict, np.ndarray, Inert}
 
 
 class _Kind:
-    """Stands for `numpy.dtype`: the type of numbers or texts."""
+    """Replaces `numpy.dtype`: the type of numbers or texts."""
 
     def __init__(self, name: Any, *_: Any) -> None:
         if not isinstance(name, str):
@@ -66,16 +66,16 @@ class _Kind:
 
 
 def _empty(*_: Any) -> np.ndarray:
-    """Stands for `numpy._core.multiarray._reconstruct`: the array is filled afterwards."""
+    """Replaces `numpy._core.multiarray._reconstruct`: the array is filled afterwards."""
     return np.empty(0, np.uint8)
 
 
 def _fill(array: np.ndarray, state: Any) -> None:
-    """Stands for `numpy.ndarray.__setstate__`."""
+    """Replaces `numpy.ndarray.__setstate__`."""
     if array.size:
         raise TypeError("an array that is filled twice")
     _, shape, kind, by_columns, content = state
-    content = _encode(content) if isinstance(content, str) else content  # as Python 2 has it
+    content = _encode(content) if isinstance(content, str) else content  # text from Python 2
     dtype = _fitting(shape, kind, content)
     filled: Any = (1, shape, dtype, bool(by_columns), bytes(content))
     array.__setstate__(filled)
@@ -85,7 +85,7 @@ def _fill(array: np.ndarray, state: Any) -> None:
 def _from_buffer(
     content: Any, kind: Any, shape: Any, order: Any, axes: Any = None, *_: Any
 ) -> np.ndarray:
-    """Stands for `numpy._core.numeric._frombuffer`."""
+    """Replaces `numpy._core.numeric._frombuffer`."""
     array = np.frombuffer(content, _fitting(shape, kind, content))
     check_values(array, "an array")
     if order == "K":
@@ -94,18 +94,18 @@ def _from_buffer(
 
 
 def _scalar(kind: Any, content: Any) -> Any:
-    """Stands for `numpy._core.multiarray.scalar`."""
+    """Replaces `numpy._core.multiarray.scalar`."""
     array = _empty()
     _fill(array, (1, (1,), kind, False, content))
     return array[0]
 
 
 def _fitting(shape: Any, kind: Any, content: Any) -> np.dtype[Any]:
-    """Returns the type of an array, of which the file has all bytes.
+    """Returns the type of an array after checking that the file has exactly its bytes.
 
     Raises:
-        TypeError: if it is described with something else than a shape, a type and bytes.
-        InputError: if the file has more bytes, or less.
+        TypeError: if the array is not described by a shape, a type and bytes.
+        InputError: if the file has more or fewer bytes.
     """
     if not isinstance(kind, _Kind) or not isinstance(content, (bytes, bytearray)):
         raise TypeError("an array without a type or bytes")
@@ -117,19 +117,19 @@ def _fitting(shape: Any, kind: Any, content: Any) -> np.dtype[Any]:
 
 
 def _encode(text: Any, encoding: Any = "latin1") -> bytes:
-    """Stands for `_codecs.encode`, which is how Python 3 writes bytes in Python 2's protocols."""
+    """Replaces `_codecs.encode`, with which Python 3 writes bytes in Python 2's protocols."""
     if type(text) is not str or type(encoding) is not str or encoding != "latin1":
         raise TypeError("bytes in an unknown encoding")
     return text.encode("latin1")
 
 
 def _no_bytes() -> bytes:
-    """Stands for `bytes`, which those protocols have for no bytes."""
+    """Replaces `bytes`, with which those protocols write empty bytes."""
     return b""
 
 
 STANDS_FOR: dict[str, dict[str, Callable[..., Any]]] = {
-    "numpy": {"dtype": _Kind, "ndarray": Inert},  # the class, which arrays name and do not need
+    "numpy": {"dtype": _Kind, "ndarray": Inert},  # arrays name the class, but do not need it
     "numpy._core.multiarray": {"_reconstruct": _empty, "scalar": _scalar},
     "numpy._core.numeric": {"_frombuffer": _from_buffer},
     "_codecs": {"encode": _encode},
@@ -140,7 +140,7 @@ PYTHON: Any = pickle._Unpickler  # pyright: ignore[reportAttributeAccessIssue] -
 
 
 class _Unpickler(PYTHON):
-    """Reads one value, and checks of each opcode what `PYTHON` does not check."""
+    """Reads one value, and adds to each opcode the checks that `PYTHON` lacks."""
 
     def __init__(self, file: BinaryIO, size: int, inert: Sequence[str]) -> None:
         super().__init__(file, encoding="latin1")
@@ -175,7 +175,7 @@ class _Unpickler(PYTHON):
         raise EOFError("it is cut off")
 
     def read_sized(self, size_format: str) -> bytes:
-        """Returns the bytes that follow their number; they do not go on in another frame."""
+        """Returns bytes that follow their count; they may not continue in another frame."""
         (size,) = struct.unpack(size_format, self.read(struct.calcsize(size_format)))
         content = self.read(size)
         if len(content) < size:
@@ -259,7 +259,7 @@ class _Unpickler(PYTHON):
 
 
 def _sized(size_format: str, decode: Callable[[bytes], Any]) -> Opcode:
-    """Returns an opcode that makes a value of bytes, which follow their number."""
+    """Returns an opcode that decodes a value from bytes, which follow their count."""
 
     def load(unpickler: Any) -> None:
         unpickler.append(decode(unpickler.read_sized(size_format)))
@@ -268,7 +268,7 @@ def _sized(size_format: str, decode: Callable[[bytes], Any]) -> Opcode:
 
 
 def _string(size_format: str) -> Opcode:
-    """Returns an opcode that makes a text of Python 2."""
+    """Returns an opcode that reads a text of Python 2."""
 
     def load(unpickler: Any) -> None:
         unpickler.append(unpickler._decode_string(unpickler.read_sized(size_format)))
@@ -277,7 +277,7 @@ def _string(size_format: str) -> Opcode:
 
 
 def _counted(opcode: Opcode) -> Opcode:
-    """Returns an opcode that makes an object, and no more of them than data has."""
+    """Returns an opcode that makes an object, and refuses more objects than data can have."""
 
     def load(unpickler: Any) -> None:
         unpickler.num_objects_left -= 1
@@ -328,17 +328,17 @@ OPCODES = {
     pickle.SHORT_BINSTRING[0]: _string("<B"),
     pickle.BINSTRING[0]: _string("<I"),
 }
-COUNTED = (  # opcodes of a byte that make something of 50 or more; others make less of each byte
+COUNTED = (  # opcodes of one byte that make an object of 50 bytes or more; others make less
     pickle.MARK, pickle.EMPTY_LIST, pickle.EMPTY_DICT, pickle.PUT, pickle.LONG_BINPUT,
 )  # fmt: skip
 _Unpickler.dispatch = OPCODES | {code: _counted(OPCODES[code]) for (code,) in COUNTED}
 
 
 def _spend(value: Any, num_bytes: int, depth: int = 0) -> int:
-    """Returns what is left of so many bytes after a value; what is there twice costs twice.
+    """Returns the bytes left of a budget after a value; an object that occurs twice costs twice.
 
     Raises:
-        InputError: if they are not enough, or the value is too deep or within itself.
+        InputError: if the budget is exceeded, or the value is nested too deeply or contains itself.
     """
     if depth > MAX_DEPTH:
         raise InputError(f"it has lists in lists, more than {MAX_DEPTH} deep")
@@ -357,12 +357,12 @@ def _spend(value: Any, num_bytes: int, depth: int = 0) -> int:
 
 
 def is_pickle(path: Path) -> bool:
-    """Returns whether `path` is named as a pickle file is."""
+    """Returns whether `path` has the suffix of a pickle file."""
     return path.is_file() and path.suffix in (".pkl", ".pickle")
 
 
 def begins_with(path: Path, package: str) -> bool:
-    """Returns whether a pickle file is an object of a package.
+    """Returns whether a pickle file holds an object of a package.
 
     Raises:
         InputError: if it cannot be opened.
@@ -376,7 +376,7 @@ def begins_with(path: Path, package: str) -> bool:
 
 
 def read_pickle(path: Path, inert: Sequence[str] = ()) -> Any:
-    """Returns the value of a pickle file; objects of the packages `inert` are without their code.
+    """Returns the value of a pickle file; objects of the packages `inert` are read without code.
 
     Raises:
         InputError: if it is damaged, or holds anything but numbers, texts, lists, dicts and arrays

@@ -1,4 +1,4 @@
-"""What reading large data shows: its size at first, then its progress; or that it cannot fit."""
+"""Checks before reading: that files are sound, and fit in memory. Large data shows progress."""
 
 import difflib
 import io
@@ -16,21 +16,21 @@ from rich.console import Console
 from rlp.errors import InputError
 from rlp.system import memory
 
-LARGE = 100_000_000  # bytes; smaller data is read in silence
-CHUNK = 1_000_000  # bytes of a file that are read at once
+LARGE = 100_000_000  # bytes; smaller data is read without progress
+CHUNK = 1_000_000  # bytes of a file read at once
 MAX_AXES = 8  # of an array
-MAX_DEFLATE = 1100  # deflate reaches 1032
+MAX_DEFLATE = 1100  # compression ratio; deflate reaches 1032
 MAX_EMPTY = 1_000_000  # rows without numbers
-MAX_RATIO = 200  # of a large file; measured numbers are compressed to a half
+MAX_RATIO = 200  # compression ratio of a large file; measured numbers reach about 2
 
 T = TypeVar("T")
 
 
 def check_file(path: Path) -> None:
-    """Checks that what is about to be opened is a file, or a link to one, if it is there at all.
+    """Checks that a path, if it exists, is a file or a link to one.
 
     Raises:
-        InputError: if it is a folder, or a device or a pipe, whose reading might never end.
+        InputError: if it is a folder, or a device or a pipe, which could be read for ever.
     """
     if os.path.exists(path) and not os.path.isfile(path):
         kind = "a folder" if os.path.isdir(path) else "a device or a pipe"
@@ -38,10 +38,10 @@ def check_file(path: Path) -> None:
 
 
 def check_folder(path: Path) -> None:
-    """Checks that a folder of data has only files and folders, and links to what is in it.
+    """Checks that a folder of data has only files, folders, and links to its own contents.
 
     Raises:
-        InputError: if there is anything else, as deep as formats look.
+        InputError: if there is anything else, down to the depth at which formats look.
     """
     root = os.path.realpath(path)
     for pattern in ("*", "*/*", "*/*/*"):
@@ -56,10 +56,10 @@ def check_folder(path: Path) -> None:
 
 
 def check_names(optional: Iterable[str], here: Sequence[str], where: str) -> None:
-    """Checks that no array that may be missing is there under a name that is almost its own.
+    """Checks that no missing optional array is present under a similar name.
 
     Raises:
-        InputError: if one is: without it the data would be read as something else.
+        InputError: if one is; without that array the data would be misread.
     """
     for name in optional:
         others = [other for other in here if other not in optional]
@@ -69,14 +69,15 @@ def check_names(optional: Iterable[str], here: Sequence[str], where: str) -> Non
 
 
 def check_sizes(sizes: Mapping[str, tuple[int, int]], where: str) -> None:
-    """Checks that arrays can be what a file holds of them.
+    """Checks that arrays are not larger than the bytes of a file can hold.
 
     Args:
-        sizes: by name, an array's bytes and those that are stored of it.
-        where: what messages call the file.
+        sizes: by name, the bytes of an array, and its bytes in the file.
+        where: the file's name in messages.
 
     Raises:
-        InputError: if no compression gets that far, or none of so many measured numbers.
+        InputError: if a ratio exceeds that of any compression, or a large file's exceeds that of
+            measured numbers.
     """
     for name, (num_bytes, stored) in sizes.items():
         if num_bytes > MAX_DEFLATE * stored:
@@ -91,10 +92,10 @@ def check_sizes(sizes: Mapping[str, tuple[int, int]], where: str) -> None:
 
 
 def check_axes(shape: Any, where: str) -> None:
-    """Checks that a shape is one, and has no endless rows of nothing.
+    """Checks that a shape is valid, and does not have very many empty rows.
 
     Raises:
-        InputError: if it does not.
+        InputError: if not.
     """
     if type(shape) is not tuple or len(shape) > MAX_AXES:
         raise InputError(f"{where}: not a shape of data")
@@ -106,10 +107,10 @@ def check_axes(shape: Any, where: str) -> None:
 
 
 def check_values(array: np.ndarray, where: str) -> None:
-    """Checks that the bytes of flags and texts are such, which numpy takes for granted.
+    """Checks that the bytes of flags and texts are valid, which numpy does not check.
 
     Raises:
-        InputError: if a flag is not 0 or 1, or a character none of Unicode.
+        InputError: if a flag is not 0 or 1, or a character is not in Unicode.
     """
     if array.dtype.kind not in "bU" or not array.size:
         return
@@ -120,7 +121,7 @@ def check_values(array: np.ndarray, where: str) -> None:
 
 
 def announced(items: Sequence[T], where: str, num_bytes: int) -> Iterable[T]:
-    """Returns the items, whose arrays have about `num_bytes`, with a bar where that is much.
+    """Returns the items, whose arrays have about `num_bytes`, with a progress bar if that is large.
 
     Raises:
         InputError: if the arrays are larger than the memory of this machine.
@@ -131,7 +132,7 @@ def announced(items: Sequence[T], where: str, num_bytes: int) -> Iterable[T]:
 
 @contextmanager
 def announced_file(path: Path) -> Iterator[BinaryIO]:
-    """Opens a file that is read as a whole, announced as `announced` does."""
+    """Opens a file that is read as a whole, with a progress bar as in `announced`."""
     shown = _announce(str(path), path.stat().st_size)
     with progress.open(
         path, "rb", description="reading", console=shown, transient=True, disable=shown.quiet
@@ -140,7 +141,7 @@ def announced_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def _announce(where: str, num_bytes: int) -> Console:
-    """Says how large data is, and returns the console for its progress: a quiet one if it is not.
+    """Prints the size of large data; returns the console for its progress, a quiet one if small.
 
     Raises:
         InputError: if it is larger than the memory of this machine.

@@ -1,11 +1,11 @@
-"""Replay arrays that grow: the last steps of environments that are stepped together.
+"""Replay arrays that grow: the latest steps of environments that are stepped together.
 
-Each environment has rows of its own, which it fills episode after episode, whatever their lengths;
-when they are full, it begins again at the first, and the oldest steps give way. An episode's rows
-follow each other. All of it is part of the compiled program.
+Each environment has rows of its own, which it fills episode after episode, whatever their lengths.
+When they are full, it starts again at the first row and overwrites the oldest steps. The rows of an
+episode are consecutive. All of it is part of the compiled program.
 
-Batches are drawn from all steps, or from some that are chosen when they are stored: the others are
-there, too, but nothing is learned from them.
+Batches are drawn from all steps, or only from steps that were chosen when they were stored. The
+other steps are stored, too, but nothing is learned from them.
 """
 
 import math
@@ -19,23 +19,23 @@ from rlp.types import Spec, Transition
 
 
 class Layout(NamedTuple):
-    """Where a replay keeps what."""
+    """The arrangement of a replay's rows."""
 
     num_envs: int
-    rows_per_env: int  # one of each step, and one more of each episode
-    longest: int  # steps of the longest episode that there may be
+    rows_per_env: int  # one per step, and one more per episode
+    longest: int  # steps of the longest possible episode
 
     @property
     def num_rows(self) -> int:
-        """Rows of all environments."""
+        """The number of rows of all environments."""
         return self.num_envs * self.rows_per_env
 
 
 def layout(num_envs: int, capacity: int, longest: int) -> Layout:
-    """Returns the layout of a replay that holds `capacity` steps, if all episodes are the longest.
+    """Returns the layout of a replay that holds `capacity` steps if all episodes are the longest.
 
-    Of shorter ones it holds less, as each takes a row more than it has steps. Every environment has
-    room for one episode at least.
+    It holds fewer steps of shorter episodes, because each episode uses one row more than it has
+    steps. Every environment has room for at least one episode.
     """
     steps = math.ceil(capacity / num_envs)
     num_episodes = max(1, math.ceil(steps / longest))
@@ -43,19 +43,19 @@ def layout(num_envs: int, capacity: int, longest: int) -> Layout:
 
 
 class Replay(NamedTuple):
-    """The replay of a member, and where it goes on."""
+    """The replay of a member, and where the next steps are stored."""
 
     data: Dataset
     round_of: jax.Array  # [N] int32: in which round each row's step was taken
-    row: jax.Array  # [num_envs] int32: of an environment's own rows, that of its next step
+    row: jax.Array  # [num_envs] int32: row of the next step, among the environment's own rows
     timestep: jax.Array  # [num_envs] int32: steps of the episode so far
     num_rounds: jax.Array  # [] int32: how often all environments took a step
-    first_round: jax.Array  # [] int32: the oldest of which all steps are there
+    first_round: jax.Array  # [] int32: the oldest round whose steps are all still stored
     chosen_before: jax.Array | None = None  # [rows_per_env] int32: by round; None: all are chosen
 
 
 def empty_replay(layout: Layout, spec: Spec, num_members: int, chooses: bool = False) -> Replay:
-    """Returns replays [M] without transitions; `chooses` if not all are to be drawn."""
+    """Returns replays [M] without transitions; with `chooses`, only chosen steps will be drawn."""
 
     def full(*shape: int, value: float = 0, dtype: Any = jnp.float32) -> jax.Array:
         return jnp.full((num_members, *shape), value, dtype)
@@ -98,17 +98,17 @@ def insert(
 ) -> Replay:
     """Returns one member's replay with a new transition of each environment, [num_envs, ...].
 
-    The return to go of a step is not known until its episode ends: see `end_episodes`. Of a replay
-    that chooses, batches are drawn from those that are `chosen` [num_envs] only.
+    The return to go of a step is not known until its episode ends: see `end_episodes`. A replay
+    that chooses draws batches only from transitions that are `chosen` [num_envs].
     """
     data, envs = replay.data, jnp.arange(layout.num_envs)
     rows = envs * layout.rows_per_env + replay.row
-    written = jnp.concatenate([rows, rows + 1])  # the states, and what follows them
+    written = jnp.concatenate([rows, rows + 1])  # rows of the states and of their successors
     lost = jnp.where(data.is_step[written], replay.round_of[written] + 1, 0)
     first_round = jnp.maximum(replay.first_round, jnp.max(lost))
     places, first, num_steps, chosen_before = _index(replay, layout, first_round, chosen)
     size = jnp.abs(new.reward)
-    mean_size = data.sum_abs_reward / jnp.maximum(data.num_steps, 1)  # of all that was seen
+    mean_size = data.sum_abs_reward / jnp.maximum(data.num_steps, 1)  # mean of all rewards so far
     mean_size += (jnp.mean(size) - mean_size) / (replay.num_rounds + 1)
     data = data._replace(
         observation=data.observation.at[rows]
@@ -148,9 +148,9 @@ def insert(
 def _index(
     replay: Replay, layout: Layout, first_round: jax.Array, chosen: jax.Array | bool
 ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array | None]:
-    """Returns where the index gets the new rows [num_envs], its first entry and their number.
+    """Returns where the index stores the new rows [num_envs], its first entry and its length.
 
-    And how many steps were chosen before each round: they follow each other in the index.
+    Also returns how many steps were chosen before each round, in the order of the index.
     """
     envs, number = jnp.arange(layout.num_envs), replay.num_rounds
     if replay.chosen_before is None:
@@ -161,7 +161,7 @@ def _index(
     chosen_before = replay.chosen_before.at[number % layout.rows_per_env].set(before)
     flags = jnp.broadcast_to(chosen, envs.shape)
     order = before + jnp.cumsum(flags) - 1
-    places = jnp.where(flags, order % layout.num_rows, layout.num_rows)  # others: nowhere
+    places = jnp.where(flags, order % layout.num_rows, layout.num_rows)  # others: dropped
     oldest = chosen_before[first_round % layout.rows_per_env]
     return places, oldest % layout.num_rows, before + flags.sum() - oldest, chosen_before
 
@@ -169,15 +169,15 @@ def _index(
 def end_episodes(
     replay: Replay, layout: Layout, ended: jax.Array, discount: float | None = None
 ) -> Replay:
-    """Returns one member's replay after the last steps of environments `ended` [num_envs] bool.
+    """Returns one member's replay after episodes ended in environments `ended` [num_envs] bool.
 
-    All returns of their episodes are known now, and with a `discount` the least values, too; the
-    next episodes begin where there is room.
+    It fills in the returns of those episodes, and with a `discount` their `value_floor`. The next
+    episodes start where there is room.
     """
     data, back = replay.data, jnp.arange(layout.longest)
 
     def of_env(last: jax.Array, length: jax.Array, ended: jax.Array) -> tuple[jax.Array, ...]:
-        """Returns rows from the last on backwards, and of each what is known now."""
+        """Returns an episode's rows, last one first, and the values now known for each."""
         rows = jnp.maximum(last - back, 0)
         to_go = jnp.cumsum(data.reward[rows])
         whole = jnp.full_like(to_go, to_go[jnp.maximum(length - 1, 0)])
@@ -185,7 +185,7 @@ def end_episodes(
         if discount is not None:
             floor = _value_floor(data, rows, discount)
         is_written = ended & (back < length)
-        return jnp.where(is_written, rows, layout.num_rows), to_go, whole, floor  # others: nowhere
+        return jnp.where(is_written, rows, layout.num_rows), to_go, whole, floor  # others: dropped
 
     last = jnp.arange(layout.num_envs) * layout.rows_per_env + replay.row - 1
     rows, to_go, whole, floor = jax.vmap(of_env)(last, replay.timestep, ended)
@@ -194,7 +194,7 @@ def end_episodes(
         episode_return=data.episode_return.at[rows].set(whole, mode="drop"),
         value_floor=data.value_floor.at[rows].set(floor, mode="drop"),
     )
-    after = replay.row + 1  # behind the row of the last observation
+    after = replay.row + 1  # after the row of the last observation
     after = jnp.where(after + layout.longest < layout.rows_per_env, after, 0)
     return replay._replace(
         data=data,
@@ -204,7 +204,7 @@ def end_episodes(
 
 
 def _value_floor(data: Dataset, rows: jax.Array, discount: float) -> jax.Array:
-    """Returns `rlp.data.dataset.value_floor` of an episode's rows [T], the last of them first."""
+    """Returns `rlp.data.dataset.value_floor` of an episode's rows [T], last row first."""
     tail = jnp.minimum(data.lowest_reward, 0) / (1 - discount)
     reward = data.reward[rows]
     reward = reward.at[0].add(discount * data.discount[rows[0]] * tail)

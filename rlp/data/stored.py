@@ -1,4 +1,4 @@
-"""What readers find, and how it becomes a data set: every format ends here."""
+"""What readers return, and its conversion to a data set, which all formats share."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,28 +11,28 @@ from rlp.data.episodes import Episode, EpisodeSet, check_set, in_float32, proble
 from rlp.data.options import ReadOptions
 from rlp.errors import InputError
 
-MOST = 30  # problems that are listed
+MOST = 30  # problems listed in a message
 
 
 @dataclass
 class Stored:
-    """The episodes of a file or folder, their actions as they are stored."""
+    """The episodes of a file or folder, with actions as stored."""
 
     episodes: Sequence[Episode]
-    place: Callable[[int], str]  # where an episode is, for messages
+    place: Callable[[int], str]  # names the place of an episode in messages
     actions: ActionFormat = ActionFormat()  # noqa: RUF009 - it is immutable
-    env: str = ""  # "" where the data does not say
+    env: str = ""  # "" if the data does not say
     metadata: Mapping[str, Any] = field(default_factory=dict)
     has_rewards: bool = True
-    takes_length: bool = False  # it does not say where a time limit was, so --episode_length does
+    takes_length: bool = False  # the data does not mark time limits, so --episode_length may
     notes: list[str] = field(default_factory=list)
 
 
 def as_set(stored: Stored, options: ReadOptions, name: str, every: bool = False) -> EpisodeSet:
-    """Returns what was stored as rlp has it, checked; `every` tells all problems, not the first.
+    """Returns a checked data set; with `every`, an error lists all problems, not only the first.
 
     Raises:
-        InputError: if anything cannot be right, or be known; it says which episode it is in.
+        InputError: if a value is invalid or ambiguous; the message names the episode.
     """
     if options.episode_length and not stored.takes_length:
         raise InputError(f"--episode_length: {name} says itself where its episodes end")
@@ -76,7 +76,7 @@ def rows_of(episodes: Sequence[Episode], where: str) -> Callable[[int], str]:
     ends: list[int] = []
 
     def place(number: int) -> str:
-        if not ends:  # only where something is wrong
+        if not ends:  # computed only for a message
             ends.extend(np.cumsum([len(episode.action) for episode in episodes]).tolist())
         start = ends[number] - len(episodes[number].action)
         return f"{where}, rows {start} to {ends[number] - 1}"

@@ -1,4 +1,4 @@
-"""Reading CSV and Parquet tables, a row a step, with pyarrow."""
+"""Reads CSV and Parquet tables, one row per step, with pyarrow."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,18 +11,18 @@ from rlp.data.reading import announced_file
 from rlp.errors import InputError
 
 SUFFIXES = (".csv", ".parquet")
-INDEX = ("", "Unnamed: 0", "__index_level_0__")  # pandas' numbers of rows
-BATCH = 100_000  # rows of Parquet that are read at once
-LARGEST_BLOCK = 2**31 - 1  # bytes of CSV; what type a column has is seen by the first block
+INDEX = ("", "Unnamed: 0", "__index_level_0__")  # names of pandas' index column
+BATCH = 100_000  # rows of Parquet read at once
+LARGEST_BLOCK = 2**31 - 1  # bytes of CSV; the first block decides the type of a column
 
 
 def is_table(path: Path) -> bool:
-    """Returns whether `path` is named as a table is."""
+    """Returns whether `path` has the suffix of a table."""
     return path.is_file() and path.suffix in SUFFIXES
 
 
 def table_schema(path: Path) -> Any:
-    """Returns the pyarrow schema of a table: of a CSV file, as its first rows have it.
+    """Returns the pyarrow schema of a table; for a CSV file, as inferred from its first rows.
 
     Raises:
         InputError: if the file is damaged, two columns have one name, or pyarrow is not installed.
@@ -42,10 +42,10 @@ def table_schema(path: Path) -> Any:
 
 
 def read_table(path: Path, wanted: Sequence[str]) -> dict[str, np.ndarray]:
-    """Returns columns as arrays, [N] or of lists [N, W].
+    """Returns columns as arrays, [N], or [N, W] for columns of lists.
 
     Raises:
-        InputError: if the file is damaged, or a column has text, gaps or lists of other lengths.
+        InputError: if the file is damaged, or a column has text, gaps or lists of unequal lengths.
     """
     if path.suffix == ".parquet":
         batches = list(read_batches(path, wanted, BATCH))

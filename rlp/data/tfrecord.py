@@ -1,4 +1,4 @@
-"""Reading TFRecord files of tf.train.Example without TensorFlow; every checksum is compared."""
+"""Reads TFRecord files of tf.train.Example without TensorFlow; every checksum is verified."""
 
 import functools
 import gzip
@@ -54,7 +54,7 @@ Features = dict[str, np.ndarray | list[bytes]]
 
 
 def read_examples(path: Path) -> Iterator[Features]:
-    """Yields the features of each record by their names: numbers [N], or texts.
+    """Yields the features of each record by name: numbers [N], or texts.
 
     Raises:
         InputError: if the file is damaged.
@@ -91,7 +91,7 @@ def _records(file: BinaryIO | gzip.GzipFile) -> Iterator[bytes]:
 
 
 def _check(content: bytes, stored: bytes) -> None:
-    from crc32c import crc32c  # the Castagnoli polynomial, which zlib does not have
+    from crc32c import crc32c  # the Castagnoli polynomial, which zlib lacks
 
     crc = crc32c(content)
     masked = (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF

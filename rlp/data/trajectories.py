@@ -1,4 +1,4 @@
-"""Transitions that follow each other, with their rewards and what comes after, as batches."""
+"""Batches of consecutive transitions, with their rewards and the values of what follows."""
 
 import jax
 import jax.numpy as jnp
@@ -17,16 +17,16 @@ def sample_trajectories(
 ) -> Trajectory:
     """Returns trajectories of `length` transitions, [B, K, ...].
 
-    They begin at steps drawn uniformly, so that episodes weigh by their length. Of an episode that
-    goes on, whose return is not known, all is padding.
+    They begin at steps drawn uniformly, so episodes are weighted by their length. Trajectories of
+    an unfinished episode are all padding, because its return is not known yet.
 
     Args:
-        sources: of the data.
+        sources: where the data comes from.
         key: of the draw.
-        batch_size: how many, B.
-        length: of each, K.
+        batch_size: number of trajectories, B.
+        length: transitions per trajectory, K.
         discount: of the rewards in a value.
-        last_reward: of a step that terminates; 0: its own.
+        last_reward: replaces the reward of a step that terminates; 0: it keeps its own.
     """
 
     def draw(dataset: Dataset, key: jax.Array, size: int) -> Trajectory:
@@ -39,21 +39,21 @@ def sample_trajectories(
 
 
 def rewards(dataset: Dataset, last_reward: jax.Array | float) -> jax.Array:
-    """Returns the rewards of all rows [N], with another one where the MDP terminated, if not 0."""
+    """Returns the rewards of all rows [N], with `last_reward` at terminations unless it is 0."""
     ends = dataset.is_step & (dataset.discount == 0)
     return jnp.where(ends & (jnp.asarray(last_reward) != 0), last_reward, dataset.reward)
 
 
 def values(dataset: Dataset, reward: jax.Array, discount: jax.Array | float) -> jax.Array:
-    """Returns what follows on each row in its episode, [N]: r(t+1) + discount r(t+2) + ...
+    """Returns the discounted rewards after each row, [N]: r(t+1) + discount r(t+2) + ...
 
-    A time limit does not bootstrap: nothing is known behind it.
+    There is no bootstrap at a time limit: nothing is known after it.
     """
 
     def after(
         later: tuple[jax.Array, jax.Array], row: tuple[jax.Array, jax.Array]
     ) -> tuple[jax.Array, jax.Array]:
-        """Composes two maps of what follows on what is worth: value -> factor value + reward."""
+        """Composes two maps of a row's value: value -> factor * value + reward."""
         return row[0] * later[0], row[0] * later[1] + row[1]
 
     goes_on = jnp.append(dataset.is_step[1:], False)

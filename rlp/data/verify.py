@@ -1,9 +1,9 @@
-"""Proof that data was read right: a simulator, set to a stored state, repeats the stored steps.
+"""Verifies that data was read correctly: a simulator, set to a stored state, repeats stored steps.
 
 `python -m rlp.data verify PATH --env=NAME`. The state is the stored physics, or is rebuilt from the
-observation where that is possible (dm_control's walker and cheetah; gymnasium's MuJoCo, but for
-Pusher and where a velocity was clipped). Where steps do not repeat, what usually goes wrong is
-tried: actions a row too early or too late, observations in another order.
+observation where that is possible (dm_control's walker and cheetah; gymnasium's MuJoCo, except
+Pusher and where a velocity was clipped). If steps do not repeat, the usual mistakes are tested:
+actions one row too early or too late, observations in another order.
 """
 
 from collections.abc import Sequence
@@ -16,12 +16,12 @@ from rlp.data.episodes import EpisodeSet
 from rlp.envs import Simulator
 from rlp.errors import InputError
 
-TOLERANCE = 1e-3  # of observations and rewards: float32 storage, not other dynamics
-MOST = 0.9  # share of rows that must agree to name a cause
+TOLERANCE = 1e-3  # of observations and rewards: allows float32 storage, not other dynamics
+MOST = 0.9  # share of rows that must agree with a cause to report it
 
 
 class Row(NamedTuple):
-    """A step that can be repeated: its place, and the simulator's state before it."""
+    """A step that can be replayed: its place, and the simulator's state before it."""
 
     episode: int
     step: int
@@ -29,14 +29,14 @@ class Row(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What came of the rows that were tried."""
+    """The result of replaying rows."""
 
     num_rows: int
     observations: float  # share of rows whose next observation was repeated
-    rewards: float | None  # share of rows whose reward was, among those with actions inside the
-    # bounds; None: there were none of those, or no rewards
+    rewards: float | None  # share of rows whose reward was repeated, among rows with actions inside
+    # the bounds; None: there were no such rows, or no rewards
     worst: float  # largest error of an observation
-    cause: str  # the likely reason where they were not, or ""
+    cause: str  # the likely reason if they were not repeated, or ""
 
     @property
     def repeats(self) -> bool:
@@ -55,20 +55,20 @@ def verify(
 
     Args:
         data: the episodes.
-        physics: the states [T or T + 1, P] of each episode, where they are stored.
+        physics: the states [T or T + 1, P] of each episode, if they are stored.
         env: one environment.
-        num_rows: steps to try.
-        terminal: that shows the progress.
+        num_rows: steps to replay.
+        terminal: shows the progress.
 
     Raises:
-        InputError: if no step has a state that is known.
+        InputError: if the state of no step is known.
     """
     rows = _rows(data, physics, env, num_rows)
     if not rows:
         raise InputError(
             f"{data.name}: no state is stored, and none can be rebuilt from an observation, so "
             "nothing can be replayed (gymnasium's MuJoCo and dm_control's walker and cheetah allow "
-            "it, where observations are whole and in their own order)"
+            "it, if observations are complete and in their original order)"
         )
     with terminal.bar("replaying", len(rows)) as move:
         errors = []
@@ -90,7 +90,7 @@ def verify(
 def _rows(
     data: EpisodeSet, physics: Sequence[np.ndarray] | None, env: Simulator, count: int
 ) -> list[Row]:
-    """Returns up to `count` steps whose successor is known and whose state is, too."""
+    """Returns up to `count` steps whose state and successor are known."""
     every = [
         (number, step)
         for number, episode in enumerate(data.episodes)
@@ -110,9 +110,9 @@ def _rows(
 
 
 def _errors(data: EpisodeSet, env: Simulator, row: Row, shift: int = 0) -> tuple[float, float]:
-    """Returns the largest error of the next observation, and that of the reward.
+    """Returns the largest error of the next observation, and the error of the reward.
 
-    The reward's is NaN where the action is at its bound, as it may have been cut to it.
+    The reward's error is NaN if the action is at its bound, because it may have been clipped.
     """
     episode = data.episodes[row.episode]
     action = episode.action[row.step + shift]
@@ -125,7 +125,7 @@ def _errors(data: EpisodeSet, env: Simulator, row: Row, shift: int = 0) -> tuple
 
 
 def _error(found: np.ndarray, stored: np.ndarray) -> float:
-    """Returns the largest error of an observation [O], relative where numbers are beyond 1."""
+    """Returns the largest error of an observation [O], relative for numbers larger than 1."""
     return float(np.max(np.abs(found - stored) / np.maximum(1, np.abs(stored))))
 
 

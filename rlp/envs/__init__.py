@@ -1,4 +1,4 @@
-"""Vector environments by name. A simulator is imported when one of its environments is made."""
+"""Vector environments by name. A simulator is imported when its first environment is made."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
@@ -12,39 +12,39 @@ from rlp.types import Space, Spec
 if TYPE_CHECKING:
     from rlp.envs.jax_env import JaxEnv
 
-GYM = "gym:"  # before the name of an environment of gymnasium
-OGBENCH = "og:"  # before the name of one of OGBench, or of a data set of theirs
-CELLWORLD = "cellworld:"  # of a game of cellworld_gym
-JAX = "jax:"  # of an environment of rlp's own in JAX
-GYMNAX = "gymnax:"  # of an environment of gymnax
+GYM = "gym:"  # prefix of gymnasium's environments
+OGBENCH = "og:"  # prefix of OGBench's environments and data sets
+CELLWORLD = "cellworld:"  # prefix of cellworld_gym's games
+JAX = "jax:"  # prefix of rlp's own environments in JAX
+GYMNAX = "gymnax:"  # prefix of gymnax's environments
 
 
 class Bounds(NamedTuple):
-    """The actions of an environment that rlp calls -1 and 1, [A] float64 each."""
+    """The actions of an environment that are -1 and 1 in rlp, [A] float64 each."""
 
     low: np.ndarray
     high: np.ndarray
 
 
 class Choices(NamedTuple):
-    """Discrete actions of an environment: how many, and the number of the first."""
+    """Discrete actions of an environment: their count, and the number of the first."""
 
     num: int
     first: int = 0
 
 
 class Outcome(NamedTuple):
-    """What a step of N environments gives."""
+    """The result of a step of N environments."""
 
     observation: np.ndarray  # [N, O] float64
     reward: np.ndarray  # [N] float64
     terminated: np.ndarray  # [N] bool: the MDP ended, nothing follows
     truncated: np.ndarray  # [N] bool: a time limit cut the episode, bootstrap
-    invalid: np.ndarray | bool = False  # [N]: the simulation became invalid, which terminated it
+    invalid: np.ndarray | bool = False  # [N]: terminated because the simulation became invalid
 
 
 class VectorEnv(Protocol):
-    """N environments stepped together; an ended one is not reset by itself."""
+    """N environments stepped together; one that has ended does not reset itself."""
 
     num_envs: int
     observation_dim: int
@@ -53,20 +53,20 @@ class VectorEnv(Protocol):
 
     @property
     def action_space(self) -> Bounds | Choices:
-        """What actions there are."""
+        """The action space."""
         ...
 
     def reset(
         self, seeds: Sequence[int] | None = None, which: Sequence[int] | None = None
     ) -> np.ndarray:
-        """Begins new episodes in all environments, or only in those numbers `which`.
+        """Starts new episodes in all environments, or only in those numbered `which`.
 
         Args:
-            seeds: of each of those environments, or None: their randomness goes on.
-            which: the numbers of the environments, different ones.
+            seeds: one for each of those environments; None: their random generators continue.
+            which: distinct numbers of environments.
 
         Returns:
-            The observations [N, O], of the others the last ones.
+            The observations [N, O]; those of other environments are unchanged.
         """
         ...
 
@@ -75,7 +75,7 @@ class VectorEnv(Protocol):
         ...
 
     def step(self, action: np.ndarray) -> Outcome:
-        """Applies actions [N, A] in [-1, 1]. What an ended environment returns has no meaning."""
+        """Applies actions [N, A] in [-1, 1]. Results of ended environments have no meaning."""
         ...
 
 
@@ -84,7 +84,7 @@ class Simulator(VectorEnv, Protocol):
     """A vector environment whose first simulator can be set to any state."""
 
     def step_from(self, physics: np.ndarray, action: np.ndarray) -> Outcome:
-        """Returns what follows [1, ...] on an action [A] in a state [P] of the simulator."""
+        """Returns the outcome [1, ...] of an action [A] in a state [P] of the simulator."""
         ...
 
     def observe(self, physics: np.ndarray) -> np.ndarray:
@@ -92,23 +92,23 @@ class Simulator(VectorEnv, Protocol):
         ...
 
     def rebuild(self, observation: np.ndarray) -> np.ndarray | None:
-        """Returns a state [P] with this observation [O], None where it does not tell enough."""
+        """Returns a state [P] with this observation [O], None if the observation is not enough."""
         ...
 
 
 @runtime_checkable
 class Visible(VectorEnv, Protocol):
-    """A vector environment that can be looked at."""
+    """A vector environment that can be rendered."""
 
     steps_per_second: float
-    """In the time of the simulation."""
+    """Per second of simulated time."""
 
     def picture(self, number: int) -> np.ndarray:
-        """Returns what environment `number` looks like, [height, width, 3] uint8."""
+        """Returns a picture of environment `number`, [height, width, 3] uint8."""
         ...
 
     def close(self) -> None:
-        """Frees what it draws with; it cannot be used any more."""
+        """Frees the resources for rendering; the environment cannot be used afterwards."""
         ...
 
 
@@ -118,18 +118,19 @@ def make(
     bounds: Bounds | None = None,
     picture_size: tuple[int, int] | None = None,
 ) -> VectorEnv:
-    """Returns `num_envs` environments: dm_control's as `walker-walk`, `gym:Hopper-v4` gymnasium's.
+    """Returns `num_envs` environments with this name.
 
-    `og:cube-single-singletask-task1-v0` is OGBench's, `cellworld:botevade` a game of the package
-    cellworld_gym, `jax:botevade` the same in JAX, and `gymnax:CartPole-v1` one of gymnax's.
-    `walker-walk+walker-run` is several tasks, in turn, with a one-hot task behind the observation.
+    `walker-walk` is from dm_control, `gym:Hopper-v4` from gymnasium,
+    `og:cube-single-singletask-task1-v0` from OGBench, `cellworld:botevade` from cellworld_gym and
+    `gymnax:CartPole-v1` from gymnax. `jax:botevade` is rlp's own in JAX. `walker-walk+walker-run`
+    alternates between tasks and appends a one-hot task to the observation.
 
     Args:
         name: of the environment.
-        num_envs: how many.
-        bounds: the environment's actions that are called -1 and 1 (None: its lowest and highest).
-        picture_size: width and height of the pictures of a `Visible` (some have a size of their
-            own); `rlp.system.graphics` must have chosen what draws them (None: no pictures).
+        num_envs: number of environments.
+        bounds: the environment's actions that -1 and 1 stand for (None: its lowest and highest).
+        picture_size: width and height of the pictures of a `Visible` (some environments have a
+            fixed size); None: no pictures. Call `rlp.system.graphics.choose` first.
 
     Raises:
         InputError: if there is no such environment, or its simulator is not installed.
@@ -192,22 +193,22 @@ def make_jax(name: str, bounds: Bounds | None = None) -> "JaxEnv":
 
 
 def plain_name(name: str) -> str:
-    """Returns an environment's name without what says whose it is, for the names of files."""
+    """Returns an environment's name without its prefixes, for use in names of files."""
     for prefix in (GYM, OGBENCH, CELLWORLD, JAX, GYMNAX):
         name = name.replace(prefix, "")
     return name
 
 
 def action_space(name: str) -> Bounds | Choices:
-    """Returns lowest and highest actions of an environment ([A] or, of all, [1]), or its choices.
+    """Returns the lowest and highest actions of an environment ([A] or shared [1]), or its choices.
 
-    Those of most domains of the suite are -1 and 1: no simulator is needed to know them.
+    In most domains of dm_control's suite they are -1 and 1, so no simulator is needed.
 
     Raises:
         InputError: if there is no such environment, its simulator is not installed, or its actions
             have no bounds.
     """
-    first = name.split("+")[0]  # of several tasks, all are of one body
+    first = name.split("+")[0]  # several tasks share one body
     if body_of(first).unit_actions:
         return Bounds(np.array([-1.0]), np.array([1.0]))
     made: Any = make(first)
@@ -215,7 +216,7 @@ def action_space(name: str) -> Bounds | Choices:
 
 
 def spec_of(env: VectorEnv) -> Spec:
-    """Returns what an algorithm needs to know of an environment."""
+    """Returns the sizes that an algorithm needs to know about an environment."""
     space = env.action_space
     num_choices = space.num if isinstance(space, Choices) else 0
     action = Space((env.action_dim,), num_choices)
@@ -223,9 +224,9 @@ def spec_of(env: VectorEnv) -> Spec:
 
 
 def measures_of(env: VectorEnv) -> dict[str, np.ndarray]:
-    """Returns by what the last episodes are judged beside their returns, [N] each, as `success`.
+    """Returns measures of the last episodes other than their returns, [N] each, such as `success`.
 
-    Of most environments that is nothing. Flags are bool, counts are numbers.
+    Most environments have none. Flags are bool, counts are numbers.
     """
     of_env: Any = getattr(env, "measures", dict)
     return of_env()
@@ -237,7 +238,7 @@ def check_widths(
     """Checks that an environment has the observation and action widths of `whose` data or run.
 
     Raises:
-        InputError: if it has others.
+        InputError: if they differ.
     """
     if (env.observation_dim, env.action_dim) != (observation_dim, action_dim):
         raise InputError(

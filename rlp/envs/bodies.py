@@ -1,7 +1,7 @@
-"""What is known of a body, whatever its task: one record each.
+"""Facts about bodies that do not depend on the task, one record per body.
 
 A body is a domain of dm_control's suite (`walker`), or an environment of gymnasium without its
-version (`gym:Hopper`). What a record does not have is not known of it.
+version (`gym:Hopper`). Facts missing from a record are not known.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,52 +9,52 @@ from typing import NamedTuple
 
 import numpy as np
 
-TORSO = 1.3  # metres: the height of the walker's torso where its state says 0
+TORSO = 1.3  # metres: the height of the walker's torso where its position is 0
 
 
 class Mirror(NamedTuple):
-    """How left and right are exchanged: which number comes to each place."""
+    """How left and right are exchanged: the index of the number that moves to each place."""
 
     observation: Sequence[int]
     action: Sequence[int]
 
 
 class Body(NamedTuple):
-    """What is known of a body."""
+    """The facts about a body."""
 
     unit_actions: bool = False  # its lowest and highest actions are -1 and 1
     state: Callable[[np.ndarray], np.ndarray] | None = None  # [P] from an observation [O]
-    mirror: Mirror | None = None  # its image is the same body
+    mirror: Mirror | None = None  # only if the mirror image is the same body
     references: tuple[float, float] | None = None  # returns of a random policy and of an expert
 
 
 def _walker(observation: np.ndarray) -> np.ndarray:
-    """Returns positions and velocities [18]; observed is how each limb is turned in the plane.
+    """Returns positions and velocities [18] from the observed orientation of each limb.
 
-    How far it got is not observed, and neither steps nor rewards depend on it.
+    The horizontal position is not observed, and neither steps nor rewards depend on it.
     """
     orientations, [height], velocity = np.split(observation, [14, 15])
     cosine, sine = orientations.reshape(7, 2).T
     torso, *limbs = np.arctan2(sine, cosine)
     legs = np.array(limbs).reshape(2, 3)  # right and left: thigh, leg, foot
-    joints = -np.diff(legs, prepend=torso)  # their axes point to the other side than the torso's
+    joints = -np.diff(legs, prepend=torso)  # their axes point opposite to the torso's
     joints = np.remainder(joints + np.pi, 2 * np.pi) - np.pi
     return np.concatenate([[height - TORSO, 0, torso], *joints, velocity])
 
 
 def _cheetah(observation: np.ndarray) -> np.ndarray:
-    """Returns positions and velocities [18]; observed are all but the first."""
+    """Returns positions and velocities [18]; all but the first are observed."""
     return np.concatenate([[0.0], observation])
 
 
-_WALKERS_IMAGE = Mirror(  # it is planar: no number changes its sign
+_WALKERS_IMAGE = Mirror(  # the walker is planar: no number changes its sign
     observation=(
         *(0, 1), *range(8, 14), *range(2, 8),  # orientations of torso, right leg, left leg
         *(14, *range(15, 18), *range(21, 24), *range(18, 21)),  # height; velocities likewise
     ),
     action=(3, 4, 5, 0, 1, 2),
 )  # fmt: skip
-_UNIT_ACTIONS = (  # of the suite: all but lqr and quadruped, and those with a record below
+_UNIT_ACTIONS = (  # the suite's, except lqr, quadruped and domains with a record below
     "acrobot", "ball_in_cup", "cartpole", "dog", "finger", "fish", "hopper", "humanoid",
     "humanoid_CMU", "manipulator", "pendulum", "point_mass", "reacher", "stacker", "swimmer",
 )  # fmt: skip
@@ -69,16 +69,16 @@ BODIES: dict[str, Body] = {
 
 
 def body_of(env: str) -> Body:
-    """Returns what is known of the body of an environment, or of several tasks of one body."""
+    """Returns the facts about the body of an environment, or of several tasks of one body."""
     first = env.split("+")[0]
     stem = first.partition("-v")[0] if first.startswith("gym:") else first.partition("-")[0]
     return BODIES.get(stem, Body())
 
 
 def d4rl_score(env: str, returns: np.ndarray) -> np.ndarray | None:
-    """Returns D4RL's normalised scores (2004.07219), 0 a random policy's and 100 an expert's.
+    """Returns D4RL's normalised scores (2004.07219): 0 for a random policy, 100 for an expert.
 
-    None for environments that have none, among them version 5 of gymnasium's, which pays otherwise.
+    None for environments without a score, such as gymnasium's version 5 with its other rewards.
     """
     references, version = body_of(env).references, env.partition("-v")[2]
     if references is None or version not in ("2", "3", "4"):

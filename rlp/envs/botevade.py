@@ -1,11 +1,12 @@
 """BotEvade of `cellworld_game` 0.0.193 in JAX: a prey runs past a robot to its goal.
 
 The same rules, substep by substep, as pure functions of one game (batched outside by `vmap`). They
-differ from the package's in rounding only, which shows where a look grazes a corner (see
+differ from the package only in rounding, which matters when a line of sight grazes a corner (see
 `botevade_sight`); `experiments/botevade_parity.py` measures how often.
 
 Arrays of the two agents have an axis of 2: predator, prey. Angles of the state are in degrees, as
-the package has them, and wrapped. The world is the user's (`rlp.envs.cellworld_resources`).
+in the package, and wrapped. The world comes from the user's files
+(`rlp.envs.cellworld_resources`).
 """
 
 from typing import NamedTuple
@@ -22,22 +23,22 @@ from rlp.envs.jax_env import JaxEnv, Timestep
 from rlp.errors import InputError, nearest
 from rlp.types import Space, Spec
 
-VARIANTS = ("botevade", "botevade-35", "botevade-continuous")  # after their actions
-MAX_STEPS = 300  # of an episode, a time limit
+VARIANTS = ("botevade", "botevade-35", "botevade-continuous")  # they differ in their actions
+MAX_STEPS = 300  # per episode, a time limit
 STEP, SUBSTEP = 0.25, 0.025  # seconds
-MAX_SUBSTEPS = 11  # of a step; rounding of the package's clock makes it 10 or 11
+MAX_SUBSTEPS = 11  # per step; rounding of the package's clock makes it 10 or 11
 OBSERVATION_DIM = 11
 PREDATOR, PREY = 0, 1
 START, GOAL = (0.05, 0.5), (1.0, 0.5)  # of the prey
 START_DIRECTION = (180.0, 0.0)  # degrees
-GOAL_DISTANCE = 0.1  # within which the prey has arrived
-CAPTURE_DISTANCE = 0.1  # within which a predator that is seen captures
+GOAL_DISTANCE = 0.1  # within which the prey has reached its goal
+CAPTURE_DISTANCE = 0.1  # within which a visible predator captures
 COOLDOWN = 20  # substeps from a capture to the next look
 PLAN_WAIT = 10  # substeps from one destination to the next
-ARRIVED = 0.01  # distance at which a bend of the way is behind an agent
+ARRIVED = 0.01  # distance at which an agent has passed a bend of its path
 MAX_FORWARD = np.array([0.5 * 0.15, 0.5])  # per second
 MAX_TURN = np.array([20 * 0.175, 20.0])  # degrees per second and degree of error
-SIGHT = 1.0  # farther is not seen
+SIGHT = 1.0  # range of sight
 BODIES = np.array(  # [2, 6, 2]; the prey has four corners
     [
         [[0.02, 0.013], [-0.02, 0.013], [-0.02, -0.013], [0.02, -0.013], [0.025, -0.01],
@@ -63,18 +64,18 @@ class Arena(NamedTuple):
 
 
 class State(NamedTuple):
-    """All that the future of a game depends on but random draws."""
+    """Everything, except random draws, that the future of a game depends on."""
 
     location: jax.Array  # [2, 2]
     direction: jax.Array  # [2] degrees in [-180, 180]
     forward: jax.Array  # [2] per second
     turn: jax.Array  # [2] degrees per second
-    path: jax.Array  # [2, W] int32, cells to come; ends with NO_CELL
+    path: jax.Array  # [2, W] int32, remaining cells; ends with NO_CELL
     destination: jax.Array  # [2] int32, the cell that the path leads to, or NO_CELL
-    pending: jax.Array  # [2] int32, the destination that is taken next, or NO_CELL
-    wait: jax.Array  # [2] int32, substeps until it may be
-    visible: jax.Array  # [] bool, the predator to the prey, when it last looked
-    distance: jax.Array  # [] between them, when it last looked
+    pending: jax.Array  # [2] int32, the next destination, or NO_CELL
+    wait: jax.Array  # [2] int32, substeps until the next destination can be taken
+    visible: jax.Array  # [] bool, whether the prey saw the predator when it last looked
+    distance: jax.Array  # [] between them when the prey last looked
     cooldown: jax.Array  # [] int32, substeps until the prey looks again
     captures: jax.Array  # [] int32
     num_steps: jax.Array  # [] int32
@@ -84,7 +85,7 @@ def make(variant: str, bounds: Bounds | None = None) -> JaxEnv:
     """Returns the game with the actions of a variant.
 
     Raises:
-        InputError: if there is no such variant, or the user has no files of cellworld_data.
+        InputError: if there is no such variant, or the files of cellworld_data are missing.
     """
     if variant not in VARIANTS:
         raise InputError(f"no environment {variant}{nearest(variant, VARIANTS)}")
@@ -117,7 +118,7 @@ def read_arena(choices: np.ndarray | tuple[int, ...]) -> Arena:
 
 
 def _num_substeps() -> list[int]:
-    """Returns how many substeps each step has: the package adds them up in float64."""
+    """Returns the number of substeps in each step: the package sums their times in float64."""
     counts, clock = [], 0.0
     for _ in range(MAX_STEPS):
         end, count = clock + STEP, 0
@@ -136,19 +137,19 @@ def begin(arena: Arena, key: jax.Array) -> tuple[State, jax.Array]:
 def go_to_choice(
     arena: Arena, state: State, action: jax.Array, key: jax.Array
 ) -> tuple[State, Timestep]:
-    """Returns what follows when the prey goes to the cell of a choice []."""
+    """Returns the next state and timestep after the prey heads for the cell of a choice []."""
     return step(arena, state, arena.choices[action], key)
 
 
 def go_to_point(
     arena: Arena, state: State, action: jax.Array, key: jax.Array
 ) -> tuple[State, Timestep]:
-    """Returns what follows when the prey goes to the cell nearest to a point [2]."""
+    """Returns the next state and timestep after the prey heads for the cell nearest a point [2]."""
     return step(arena, state, cells_at(arena, action), key)
 
 
 def reset(arena: Arena, key: jax.Array) -> State:
-    """Returns a new game: the prey at its start, the predator in one of its cells."""
+    """Returns a new game: the prey at its start, the predator in a random spawn cell."""
     spawn_key, draw_key = jax.random.split(key)
     spawn = jax.random.choice(spawn_key, arena.spawn_cells)
     place, destination = arena.locations[spawn], jax.random.choice(draw_key, arena.open_cells)
@@ -176,7 +177,7 @@ def reset(arena: Arena, key: jax.Array) -> State:
 def step(
     arena: Arena, state: State, destination: jax.Array, key: jax.Array
 ) -> tuple[State, Timestep]:
-    """Returns what follows when the prey goes to a cell for a step of .25 seconds."""
+    """Returns the next state and timestep after the prey heads for a cell for 0.25 seconds."""
     draws = jax.random.choice(key, arena.open_cells, (MAX_SUBSTEPS,))
     return play(arena, state, destination, draws)
 
@@ -184,7 +185,7 @@ def step(
 def play(
     arena: Arena, state: State, destination: jax.Array, draws: jax.Array
 ) -> tuple[State, Timestep]:
-    """Returns what follows on a step, with the cells that the predator draws [MAX_SUBSTEPS]."""
+    """Returns the result of a step, given the cells that the predator draws [MAX_SUBSTEPS]."""
     before, num_substeps = state, arena.num_substeps[state.num_steps]
     state = state._replace(pending=state.pending.at[PREY].set(destination))
 
@@ -203,13 +204,14 @@ def play(
 
 
 def observe(state: State, puffed: jax.Array | bool = False) -> jax.Array:
-    """Returns the observation [11]; the predator's is 0 where it is not seen.
+    """Returns the observation [11]; the predator's numbers are 0 while it is not seen.
 
-    Place and direction (radians) of the prey, of the predator; the prey's distance to its goal, and
-    to the predator; captured in this step, seconds until it looks again, at the goal.
+    They are: position and direction (radians) of the prey, then of the predator; the prey's
+    distance to its goal and to the predator; whether it was captured in this step, the seconds
+    until it looks again, and whether it is at the goal.
     """
     place = jnp.concatenate([state.location, jnp.radians(state.direction)[:, None]], axis=1)
-    told = (
+    scalars = (
         _goal_distance(state), state.distance, puffed, state.cooldown * SUBSTEP,
         has_arrived(state),
     )  # fmt: skip
@@ -217,31 +219,31 @@ def observe(state: State, puffed: jax.Array | bool = False) -> jax.Array:
         [
             place[PREY],
             jnp.where(state.visible, place[PREDATOR], 0),
-            jnp.stack([jnp.asarray(each, place.dtype) for each in told]),
+            jnp.stack([jnp.asarray(each, place.dtype) for each in scalars]),
         ]
     )
 
 
 def substep(arena: Arena, state: State, draw: jax.Array) -> State:
-    """Returns the state .025 seconds later; `draw` is where the predator goes if it has no way."""
+    """Returns the state 0.025 seconds later; `draw` is the predator's goal if it has no path."""
     state = proceed(arena, state)
     return look(arena, state, sees(arena, state.location, state.direction), draw)
 
 
 def proceed(arena: Arena, state: State) -> State:
-    """Returns the state after both agents have moved and chosen their ways and speeds."""
+    """Returns the state after both agents have moved and chosen their paths and speeds."""
     state = _move(state)
     return _navigate(arena, state, cells_at(arena, state.location))
 
 
 def look(arena: Arena, state: State, is_seen: jax.Array, draw: jax.Array) -> State:
-    """Returns the state after the agents have looked: a predator that is seen hunts and captures.
+    """Returns the state after the agents have looked: a visible predator hunts and captures.
 
     Args:
         arena: the world.
-        state: after they have moved.
+        state: after both agents have moved.
         is_seen: [] bool, whether the prey sees the predator.
-        draw: the cell to which a predator without a way goes.
+        draw: the cell to which a predator without a path goes.
     """
     looks = state.cooldown == 0
     between = _length(state.location[PREDATOR] - state.location[PREY])
@@ -261,7 +263,7 @@ def look(arena: Arena, state: State, is_seen: jax.Array, draw: jax.Array) -> Sta
 
 
 def sees(arena: Arena, location: jax.Array, direction: jax.Array) -> jax.Array:
-    """Returns whether the prey sees any corner of the predator, [] bool; in float32."""
+    """Returns whether the prey sees any corner of the predator, [] bool, computed in float32."""
     is_near = _length(location[PREDATOR] - location[PREY]) <= SIGHT
     place = location.astype(jnp.float32)
     corners = _corners(place, direction)[PREDATOR].astype(jnp.float32)
@@ -275,9 +277,9 @@ def cells_at(arena: Arena, places: jax.Array) -> jax.Array:
 
 
 def _move(state: State) -> State:
-    """Returns the state with both agents turned, and moved along the new direction.
+    """Returns the state after both agents have turned and moved along the new direction.
 
-    One that would leave the arena only turns, or moves along the old direction, or stays.
+    An agent that would leave the arena only turns, or moves along the old direction, or stays.
     """
     turned = state.direction + state.turn * SUBSTEP
     reach = state.forward * SUBSTEP
@@ -312,7 +314,7 @@ def _corners(location: jax.Array, direction: jax.Array) -> jax.Array:
 
 
 def _navigate(arena: Arena, state: State, cell: jax.Array) -> State:
-    """Returns the state with the ways and speeds of both agents, who are in cells [2]."""
+    """Returns the state with new paths and speeds of both agents, which are in cells [2]."""
     takes = (state.pending != NO_CELL) & (state.wait == 0)
     destination = jnp.where(takes, state.pending, state.destination)
     plans = takes | ((destination != NO_CELL) & (state.wait == 0))
@@ -325,7 +327,7 @@ def _navigate(arena: Arena, state: State, cell: jax.Array) -> State:
     first = path[:, 0]
     offset = arena.locations[first] - state.location
     aim = jnp.degrees(jnp.arctan2(offset[:, 1], offset[:, 0]))
-    wrong = _wrap(aim - state.direction)  # as the package's, 180 or -180 where it is behind
+    wrong = _wrap(aim - state.direction)  # 180 or -180 if the aim is behind, as in the package
     forward = MAX_FORWARD / ((wrong / 8) ** 2 + 1) * jnp.maximum(_length(offset) / 0.2, 1)
     moves = first != NO_CELL
     return state._replace(
@@ -339,7 +341,7 @@ def _navigate(arena: Arena, state: State, cell: jax.Array) -> State:
 
 
 def measures(state: State) -> dict[str, jax.Array]:
-    """Returns how often the prey was captured, and whether it was not and came to its goal."""
+    """Returns the number of captures, and success: the goal was reached without a capture."""
     is_free = state.captures == 0
     return {"success": has_arrived(state) & is_free, "captures": state.captures}
 
@@ -364,5 +366,5 @@ def _unit(direction: jax.Array) -> jax.Array:
 
 
 def _wrap(angle: jax.Array) -> jax.Array:
-    """Returns degrees between -540 and 540 as what they are in [-180, 180]."""
+    """Returns angles between -540 and 540 degrees, wrapped to [-180, 180]."""
     return angle - 360 * (angle > 180) + 360 * (angle < -180)

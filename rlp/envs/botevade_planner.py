@@ -1,14 +1,15 @@
-"""A planner for BotEvade: where may the predator be, and on which way does the prey meet it least?
+"""A planner for BotEvade: it estimates where the predator may be, and avoids meeting it.
 
-It knows what the prey sees, and the rules. While the predator is not seen, particles are what it
-may do: each goes to where it saw the prey last, or to a cell at random, at the predator's speed;
-those that the prey would see are drawn anew from the others. A plan is a landmark to go to, and
-then to stay there or to go on to the goal. All plans are played against all particles by a model of
-the game that is coarser in time, and the first landmark of the best one is the action.
+It knows only what the prey sees, and the rules. While the predator is not seen, particles represent
+what it may do: each moves at the predator's speed to where it last saw the prey, or to a random
+cell. Particles that the prey would see are resampled from the others. A plan is a landmark to go
+to, and then either staying there or going on to the goal. All plans are simulated against all
+particles in a model of the game with coarser time steps. The first landmark of the best plan is the
+action.
 
-The prey plans anew in every step. So a capture that it sees coming is not as bad as one by
-surprise, and to be safe somewhere is almost as good as to arrive. The model counts as a capture
-what is near, seen or not: between two steps a corner is soon passed.
+The prey plans again in every step. Therefore a capture that it sees coming costs less than a
+surprise, and being safe somewhere is worth almost as much as arriving. The model counts any close
+predator as a capture, seen or not, because a corner is quickly passed between two steps.
 """
 
 from typing import Any, NamedTuple
@@ -34,41 +35,41 @@ from rlp.envs.cellworld_resources import NO_CELL
 from rlp.envs.jax_env import JaxEnv
 from rlp.types import Acting, Memory, Spec
 
-PREY_STEPS = 6  # of the prey in one of the predator, which has those of the game
-ARRIVED = 0.03  # distance at which the predator looks for another destination
+PREY_STEPS = 6  # time steps of the prey per step of the game, which is one of the predator's
+ARRIVED = 0.03  # distance at which the predator chooses another destination
 
 
 @config
 class Config:
-    """How carefully it plans."""
+    """Settings of the planner."""
 
     num_particles: Positive = 16  # guesses of what the predator does
-    horizon: Positive = 10  # steps of the game that are played ahead
-    patience: Share = 0.95  # value of being safe somewhere, where to arrive is 1
+    horizon: Positive = 10  # steps of the game simulated ahead
+    patience: Share = 0.95  # value of being safe somewhere; arriving has value 1
     warned: Share = 0.8  # value of a capture that the prey sees coming
     margin: PositiveFloat = 0.12  # distance to the predator that counts as a capture
-    haste: PositiveFloat = 0.003  # cost of a step until the prey arrives
+    haste: PositiveFloat = 0.003  # cost per step until the prey arrives
 
 
 class World(NamedTuple):
-    """The arena with what planning looks up."""
+    """The arena with tables for planning."""
 
     arena: Arena
     targets: jax.Array  # [L] int32, the landmarks, then the goal's cell
     actions: jax.Array  # [L, A], the actions that go there
-    aims: jax.Array  # [cells, cells, 2], where the way from one cell to another bends first
-    sight: jax.Array  # [cells, cells] bool, whether one is seen from the other
+    aims: jax.Array  # [cells, cells, 2], the first bend of the path from one cell to another
+    sight: jax.Array  # [cells, cells] bool, whether one can be seen from the other
 
 
 class Agents(NamedTuple):
-    """Where agents are, and look."""
+    """Positions and directions of agents."""
 
     location: jax.Array  # [..., 2]
     direction: jax.Array  # [...] degrees
 
 
 class Belief(NamedTuple):
-    """What the predator may do: particles [P]."""
+    """Particles [P] for what the predator may do."""
 
     agents: Agents  # [P]
     destination: jax.Array  # [P] int32
@@ -76,14 +77,14 @@ class Belief(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of the prey on a plan."""
+    """The result of a plan for the prey."""
 
     caught: jax.Array  # [P] bool
-    warned: jax.Array  # [P] bool: it came to see the predator before
+    warned: jax.Array  # [P] bool: the prey saw the predator appear before a capture
 
 
 def make(env: JaxEnv, landmarks: np.ndarray) -> World:
-    """Returns what the planner knows of a game.
+    """Returns what the planner knows about a game.
 
     Args:
         env: the game, `botevade.make(...)`.
@@ -108,7 +109,7 @@ def make(env: JaxEnv, landmarks: np.ndarray) -> World:
 
 
 def _actions(env: JaxEnv, cells: jax.Array) -> jax.Array:
-    """Returns the actions [L, A] that go to cells [L], as policies have them."""
+    """Returns the actions [L, A], in the form of policies, that go to cells [L]."""
     if env.bounds is not None:
         low, high = (jnp.asarray(bound)[None] for bound in env.bounds)
         return (env.params.locations[cells] - low) / (high - low) * 2 - 1
@@ -116,7 +117,7 @@ def _actions(env: JaxEnv, cells: jax.Array) -> jax.Array:
 
 
 def init_memory(config: Config, spec: Spec, target: jax.Array) -> Belief:
-    """Returns a belief that is drawn in the first step."""
+    """Returns a placeholder; the belief is drawn in the first step."""
     del spec, target
     count = config.num_particles
     agents = Agents(jnp.zeros((count, 2)), jnp.full(count, botevade.START_DIRECTION[PREDATOR]))
@@ -181,7 +182,7 @@ def track(
 def values(
     config: Config, world: World, belief: Belief, observation: jax.Array, key: jax.Array
 ) -> jax.Array:
-    """Returns the value of each plan [2 L]: to go to a target and stay; and then to the goal."""
+    """Returns the value of each plan [2 L]: go to a target and stay, or go on to the goal."""
     size = (config.horizon, config.num_particles)
     draws = jax.random.choice(key, world.arena.open_cells, size)
     tracks = jax.vmap(_run, (None, None, 0, 0, None))
@@ -199,7 +200,7 @@ def values(
 def _run(
     world: World, observation: jax.Array, first: jax.Array, then: jax.Array, num_steps: int
 ) -> jax.Array:
-    """Returns where the prey is [T, PREY_STEPS, 2] on its way to a target, and then another."""
+    """Returns the positions [T, PREY_STEPS, 2] of a prey that goes to one target, then another."""
     seconds = STEP / PREY_STEPS
 
     def body(carry: Any, _: None) -> tuple[Any, jax.Array]:
@@ -223,7 +224,7 @@ def _play(
     draws: jax.Array,
     way: jax.Array,
 ) -> Outcome:
-    """Returns what becomes of the prey on its way [T, PREY_STEPS, 2], for each particle."""
+    """Returns the outcome of the prey's way [T, PREY_STEPS, 2] for each particle."""
     arena, cooldown = world.arena, observation[9]
     sees = observation[3:5].any()
 
@@ -250,7 +251,7 @@ def _play(
 def _roam(
     world: World, agents: Agents, destination: jax.Array, draw: jax.Array
 ) -> tuple[Agents, jax.Array]:
-    """Returns predators [P] after a step of the model; who has arrived goes where it draws."""
+    """Returns predators [P] after a step of the model; on arrival they go to the cell drawn."""
     there = _distance(agents.location, world.arena.locations[destination]) < ARRIVED
     destination = jnp.where(there, draw, destination)
     return _advance(world, agents, destination, PREDATOR, STEP), destination
@@ -259,7 +260,7 @@ def _roam(
 def _advance(
     world: World, agents: Agents, destination: jax.Array, kind: int, seconds: float
 ) -> Agents:
-    """Returns agents [...] of a kind after so many seconds on their ways to cells."""
+    """Returns agents [...] of a kind after moving for `seconds` towards their destinations."""
     cell = cells_at(world.arena, agents.location)
     offset = world.aims[cell, destination] - agents.location
     distance = jnp.linalg.norm(offset, axis=-1)

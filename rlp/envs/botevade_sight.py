@@ -1,11 +1,11 @@
 """What the prey of BotEvade sees: the polygon of `cellworld_game/torch/visibility.py`, in float32.
 
-The package sends rays to every corner of a wall and past it on both sides, a thousandth radian off,
-and joins by straight lines what they hit. So the polygon ends at the walls, but for slivers at the
-corners where walls end: there it ends at the line from the corner to what is behind. Which side of
-the corner the sliver is on depends on rounding, as the ray to the corner may miss the wall that
-ends there. Here each point is tested against the walls and the sliver of one corner; where it is in
-slivers of several, the package may see otherwise.
+The package sends rays to every corner of a wall and past it on both sides, 0.001 radians off. It
+joins the points that they hit with straight lines. So the polygon ends at the walls, except for
+slivers at the corners where walls end: there it ends at the line from the corner to the surface
+behind. Rounding decides on which side of the corner the sliver is, because the ray to the corner
+may miss the wall that ends there. Here each point is tested against the walls and the sliver of one
+corner. For a point in the slivers of several corners, the package may give another result.
 
 Vectors are pairs (x, y) of arrays.
 """
@@ -20,19 +20,19 @@ from rlp.envs import cellworld_resources as resources
 
 SLIVER = 1e-3  # radians at which rays pass a corner
 PI = np.float32(np.pi)
-FAR = 1e6  # times as far as a point
-NUMBER_BITS = 255  # that the number of a corner takes
+FAR = 1e6  # reach of a ray that hits nothing, in distances to the point
+NUMBER_BITS = 255  # mask of the bits that hold the number of a corner
 
 Vector = tuple[jax.Array, jax.Array]
 
 
 class Walls(NamedTuple):
-    """The sides S of walls; each begins in a corner where another ends."""
+    """The sides S of walls; each starts at a corner where another ends."""
 
     starts: jax.Array  # [2, S]
     ends: jax.Array  # [2, S]
-    previous: jax.Array  # [S] int32, the side that ends where each begins
-    corners: jax.Array  # [S, 3, 2] where the previous one begins, where each does, and ends
+    previous: jax.Array  # [S] int32, the side that ends where each starts
+    corners: jax.Array  # [S, 3, 2] start of the previous side, start and end of this one
 
 
 def make(walls: resources.Walls) -> Walls:
@@ -46,7 +46,7 @@ def make(walls: resources.Walls) -> Walls:
 
 
 def is_in_view(walls: Walls, eye: jax.Array, points: jax.Array) -> jax.Array:
-    """Returns which points [N, 2] are in the polygon that is seen from an eye [2], [N] bool."""
+    """Returns which points [N, 2] are in the polygon visible from an eye [2], [N] bool."""
     point = _pair(points - eye[None])
     ray = (point[0][:, None], point[1][:, None])  # [N, 1]
     start, end = (_pair((each - eye[:, None]).T[None]) for each in (walls.starts, walls.ends))
@@ -57,22 +57,22 @@ def is_in_view(walls: Walls, eye: jax.Array, points: jax.Array) -> jax.Array:
     is_edge = _cross(corner, before) * wall_side > 0  # both sides are on one side of the ray
     is_in_sliver = is_edge & (jnp.abs(angle) < 1)
     is_behind_wall = angle * wall_side > 0
-    is_wall_hit = _rounding(corner) * wall_side <= 0  # by the ray to the corner
+    is_wall_hit = _rounding(corner) * wall_side <= 0  # whether the ray to the corner hits it
     is_open = is_in_sliver & is_behind_wall & ~is_wall_hit
     sides = jnp.arange(len(walls.previous), dtype=jnp.int32)[None]
     is_own = (sides == number[:, None]) | (sides == walls.previous[number][:, None])
     reach = _reach(start, end, ray, is_open[:, None] & is_own)
     closeness = jnp.sqrt(_dot(point, point) / _dot(corner, corner))
-    share = jnp.where(is_open, 1 - jnp.abs(angle), jnp.abs(angle))  # of the way from the corner
-    line = (1 - share) * closeness + share / reach  # above 1: it is in front of the point
+    share = jnp.where(is_open, 1 - jnp.abs(angle), jnp.abs(angle))  # along the line from the corner
+    line = (1 - share) * closeness + share / reach  # above 1: the line is in front of the point
     is_hidden = (is_open | (is_in_sliver & ~is_behind_wall & is_wall_hit)) & (line >= 1)
     return (reach > 1) & ~is_hidden
 
 
 def _nearest_corner(start: Vector, ray: Vector) -> jax.Array:
-    """Returns the side [N] whose start [1, S] is passed most closely by each ray, before its end.
+    """Returns the side [N] whose start [1, S] each ray passes most closely, before the ray's end.
 
-    The last bits of what is compared are the numbers of the sides.
+    The last bits of the compared values hold the numbers of the sides.
     """
     distance = jnp.sqrt(_dot(start, start))
     angle = jnp.abs(_cross(ray, start)) / distance  # times the length of the ray
@@ -83,16 +83,16 @@ def _nearest_corner(start: Vector, ray: Vector) -> jax.Array:
 
 
 def _reach(start: Vector, end: Vector, ray: Vector, passes: jax.Array) -> jax.Array:
-    """Returns where rays [N, 1] hit the first side [N], 1 at their end; not those it `passes`."""
-    begins, ends = _cross(ray, start), _cross(ray, end)  # signs say on which side of the ray
+    """Returns where each ray [N, 1] first hits a side, [N], 1 at its end; skips sides `passes`."""
+    begins, ends = _cross(ray, start), _cross(ray, end)  # the sign is the side of the ray
     is_crossed = (begins * ends <= 0) & ~passes
     reach = jnp.where(is_crossed, _cross(start, end) / (ends - begins), FAR)
     return jnp.min(jnp.where(reach > 0, reach, FAR), axis=1)
 
 
 def _rounding(corner: Vector) -> jax.Array:
-    """Returns the signs [N] of the errors that the package's angles of corners have as ends."""
-    x, y = (each.astype(float) for each in corner)  # float64 where that is switched on
+    """Returns the signs [N] of the rounding errors in the package's angles of rays to corners."""
+    x, y = (each.astype(float) for each in corner)  # float64 if it is enabled
     angle = jnp.arctan2(y, x).astype(jnp.float32)
     turned = angle + PI
     return jnp.sign(jnp.where(turned >= 2 * PI, turned - 2 * PI, turned) - PI - angle)

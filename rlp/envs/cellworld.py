@@ -1,13 +1,13 @@
 """BotEvade of the package `cellworld_gym`, as `cellworld:botevade`: a prey, a robot, a goal.
 
 An action is a place to go to: one of the 295 open cells, with `-35` one of 35 landmarks, with
-`-continuous` any point (x, y) of the unit square. A step is .25 seconds and pays 1 at the goal and
--1 for a capture. `rlp.envs.botevade` is the same game in JAX, some thousand times faster.
+`-continuous` any point (x, y) in the unit square. A step takes 0.25 seconds. It pays 1 at the goal
+and -1 for a capture. `rlp.envs.botevade` is the same game in JAX, hundreds of times faster.
 
-What the package (0.0.139, game 0.0.193) does otherwise is set right here: it returns one array
-again and again, takes no seed, keeps destinations, speeds and time of the episode before, lets
-angles grow without end, has no time limit of its own, reads its files twice and needs 9 GB for
-that. The robot's own view, which nothing depends on, is not computed: that takes half of the time.
+This module corrects the package (0.0.139, game 0.0.193), which returns the same array again and
+again, takes no seed, keeps destinations, speeds and time of the previous episode, lets angles grow
+without bound, has no time limit, and reads its files twice, for which it needs 9 GB. The robot's
+own view is not computed: nothing depends on it, and it takes half of the time.
 """
 
 import contextlib
@@ -30,10 +30,10 @@ from rlp.envs.cellworld_resources import NO_CELL, RESOLUTION, World
 from rlp.errors import InputError, nearest
 from rlp.system import memory
 
-ANGLES = (2, 5)  # numbers of an observation that are angles, in radians
-REWARDS = {"puffed": -1, "finished": 1}  # for numbers of an observation, in every step
-BYTES_OF_PACKAGE = 1_000_000_000  # most of it torch
-BYTES = 100_000  # of an environment
+ANGLES = (2, 5)  # indices of an observation's angles, in radians
+REWARDS = {"puffed": -1, "finished": 1}  # factors of entries of the observation, in every step
+BYTES_OF_PACKAGE = 1_000_000_000  # most of it is torch
+BYTES = 100_000  # per environment
 MODULES = (
     "torch", "cellworld.util", "cellworld_game", "cellworld_game.navigation",
     "cellworld_game.tasks.botevade", "cellworld_gym",
@@ -46,7 +46,7 @@ INSTALL = (
 
 
 class BotEvade:
-    """N games that are stepped one after the other; one that has ended waits for its reset."""
+    """N games, stepped one after the other; a game that has ended waits for its reset."""
 
     def __init__(self, name: str, num_envs: int, bounds: Bounds | None = None) -> None:
         variant = name.partition(":")[2]
@@ -74,16 +74,16 @@ class BotEvade:
         self._running = np.zeros(num_envs, bool)
 
     def measures(self) -> dict[str, np.ndarray]:
-        """Returns how often each prey was captured, and whether it was not and came to its goal."""
-        told = [env.model.prey_data for env in self.games]
-        captures = np.array([each.puff_count for each in told])
-        at_goal = np.array([bool(each.goal_achieved) for each in told])
+        """Returns the number of captures, and success: the goal was reached without a capture."""
+        prey = [env.model.prey_data for env in self.games]
+        captures = np.array([each.puff_count for each in prey])
+        at_goal = np.array([bool(each.goal_achieved) for each in prey])
         return {"success": at_goal & (captures == 0), "captures": captures}
 
     def reset(
         self, seeds: Sequence[int] | None = None, which: Sequence[int] | None = None
     ) -> np.ndarray:
-        """Begins new episodes, all or those of `which`, and returns the observations [N, O]."""
+        """Starts new episodes, all or those of `which`, and returns the observations [N, O]."""
         numbers = list(range(self.num_envs) if which is None else which)
         for i, seed in zip(numbers, seeds or (), strict=seeds is not None):
             self._random[i].seed(seed)
@@ -95,7 +95,7 @@ class BotEvade:
         return self._observation.copy()
 
     def step(self, action: np.ndarray) -> Outcome:
-        """Applies actions [N, A] in [-1, 1], scaled to the bounds; of choices, the largest."""
+        """Applies actions [N, A] in [-1, 1], scaled to the bounds, or the largest as the choice."""
         reward = np.zeros(self.num_envs)
         terminated, truncated = np.zeros((2, self.num_envs), bool)
         for i in np.flatnonzero(self._running):
@@ -108,11 +108,11 @@ class BotEvade:
         return Outcome(self._observation.copy(), reward, terminated, truncated & ~terminated)
 
     def physics(self) -> np.ndarray:
-        """Returns the states [N, P], the numbers of a `botevade.State` in their order."""
+        """Returns the states [N, P], the numbers of `botevade.State` in its order."""
         return np.stack([state_numbers(env, self._world) for env in self.games])
 
     def _own(self, action: np.ndarray) -> Any:
-        """Returns an action [A] as the package takes it."""
+        """Returns an action [A] in the package's form."""
         if isinstance(self.action_space, Choices):
             return int(np.argmax(action))
         low, high = self.action_space
@@ -120,9 +120,9 @@ class BotEvade:
 
 
 def state_numbers(env: Any, world: World) -> np.ndarray:
-    """Returns the state [P] of one game, all that its future depends on but random draws."""
+    """Returns the state [P] of one game: everything its future depends on, except random draws."""
     model = env.model
-    agents, told = (model.predator, model.prey), model.prey_data
+    agents, prey_data = (model.predator, model.prey), model.prey_data
     places = {tuple(place): number for number, place in enumerate(world.locations)}
     length = world.paths.shape[-1]
 
@@ -141,10 +141,10 @@ def state_numbers(env: Any, world: World) -> np.ndarray:
             [cell_at(world, agent.new_destination) for agent in agents],
             [agent.destination_wait for agent in agents],
             [
-                bool(told.predator_visible),
-                told.predator_prey_distance,
+                bool(prey_data.predator_visible),
+                prey_data.predator_prey_distance,
                 round(model.puff_cool_down / SUBSTEP),
-                told.puff_count,
+                prey_data.puff_count,
                 env.step_count,
             ],
         ]
@@ -160,7 +160,7 @@ def cell_at(world: World, place: Sequence[float] | None) -> int:
 
 
 def _forget(model: Any) -> None:
-    """Clears what the package's reset leaves of the episode before."""
+    """Clears what the package's reset keeps of the previous episode."""
     model.time = 0.0
     model.prey_data.reset()
     for agent in model.agents.values():
@@ -178,13 +178,13 @@ def _copied(observation: np.ndarray) -> np.ndarray:
 
 
 def _wrapped(angle: float, half: float) -> float:
-    """Returns the same angle in [-half, half]; `half` and `-half` stay, as in the package."""
+    """Returns an angle wrapped to [-half, half]; both ends stay, as in the package."""
     return angle if abs(angle) <= half else (angle + half) % (2 * half) - half
 
 
 @contextlib.contextmanager
 def _drawing_from(generator: random.Random) -> Iterator[None]:
-    """Has Python's own generator, which the package draws from, go on with another's state."""
+    """Lends a generator's state to Python's global one, from which the package draws."""
     kept = random.getstate()
     random.setstate(generator.getstate())
     try:
@@ -195,7 +195,7 @@ def _drawing_from(generator: random.Random) -> Iterator[None]:
 
 
 class _PreysView:
-    """The views of agents, but for those without a view field, who see nothing."""
+    """The package's views of agents; an agent with view field 0 sees nothing, at no cost."""
 
     def __init__(self, visibility: Any) -> None:
         self._visibility = visibility
@@ -207,7 +207,7 @@ class _PreysView:
 
 
 class _Points:
-    """The package's map of nearest cells, from rlp's own arrays."""
+    """The package's map of nearest cells, backed by rlp's own arrays."""
 
     def __init__(self, point_list: Sequence[Any]) -> None:
         self.point_list = point_list
@@ -236,7 +236,7 @@ def _make(variant: str) -> Any:
 
 @functools.cache
 def _package() -> Any:
-    """Returns `cellworld_gym`, which reads its files once from the user's folder.
+    """Returns `cellworld_gym`, changed to read its files only once, from the user's folder.
 
     Raises:
         InputError: if it is not installed.
@@ -244,12 +244,12 @@ def _package() -> Any:
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # no display is needed
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
     try:
-        with contextlib.redirect_stdout(io.StringIO()):  # it says which devices torch has
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints torch's devices
             modules: list[Any] = [importlib.import_module(name) for name in MODULES]
     except ModuleNotFoundError as error:
         raise InputError(f"cellworld: {error.name} is not installed ({INSTALL})") from error
     torch, util, game, navigation, task, gym = modules
-    torch.set_num_threads(1)  # several wait for each other in operations as small as these
+    torch.set_num_threads(1)  # more are slower for operations this small
     util.cellworld_cache_folder = str(resources.folder())
     navigation.Points = _Points
     game.CellWorldLoader = task.CellWorldLoader = functools.cache(game.CellWorldLoader)

@@ -1,9 +1,9 @@
 """The world of cellworld's BotEvade as arrays, read from the files of `cellworld_data`.
 
-The files are the user's own, in the folder that the environment variable CELLWORLD_CACHE names:
-they come without a licence, so rlp has none of them. Names and formats are those that the package
-`cellworld` reads (`<kind>/hexagonal.<world>.<name>`); what it computes of them is computed here in
-the same way: `cellworld_game/cellworld_loader.py`, `navigation.py` and `torch/geometry.py`.
+The user provides the files in the folder that the environment variable CELLWORLD_CACHE names. They
+have no licence, so rlp does not include them. The package `cellworld` reads the same names and
+formats (`<kind>/hexagonal.<world>.<name>`). This module computes the same from them as
+`cellworld_game/cellworld_loader.py`, `navigation.py` and `torch/geometry.py`.
 """
 
 import functools
@@ -29,7 +29,7 @@ FILES = {
     "visibility": f"graph/hexagonal.{WORLD}.cell_visibility",
 }
 RESOLUTION = 1000  # places along each axis of the map of nearest cells
-SAME_VERTEX = 1e-3  # closer ones are one
+SAME_VERTEX = 1e-3  # vertices at a smaller distance are one
 NO_CELL = -1
 
 
@@ -37,19 +37,19 @@ class Walls(NamedTuple):
     """What blocks the view: sides of occlusions, then those of the arena."""
 
     vertices: np.ndarray  # [V, 2]
-    sides: np.ndarray  # [S, 2] int: the vertices of each
-    num_arena: int  # sides of the arena, the last ones; it has as many vertices, the last ones
+    sides: np.ndarray  # [S, 2] int: the two vertices of each
+    num_arena: int  # the arena has this many sides and vertices, the last ones of each
 
 
 class World(NamedTuple):
-    """The arena, its cells and the ways between them; a cell is known by its number."""
+    """The arena, its cells and the paths between them; cells are referred to by number."""
 
     locations: np.ndarray  # [cells, 2], the centres
     open_cells: np.ndarray  # [295] int, not occluded
-    spawn_cells: np.ndarray  # [39] int, where the predator begins
+    spawn_cells: np.ndarray  # [39] int, where the predator starts
     lppo_cells: np.ndarray  # [35] int, the landmarks of the smaller action set
     nearest: np.ndarray  # [RESOLUTION, RESOLUTION] int, the open cell nearest to a place (x, y)
-    paths: np.ndarray  # [cells, cells, W] int, the way to each cell; ends with NO_CELL
+    paths: np.ndarray  # [cells, cells, W] int, the path to each cell; ends with NO_CELL
     walls: Walls
 
 
@@ -71,10 +71,10 @@ def folder() -> Path:
 
 
 def read() -> World:
-    """Returns the world of the user's files; they are read once.
+    """Returns the world from the user's files, which are read once.
 
     Raises:
-        InputError: if there are none, or one is not what it should be.
+        InputError: if files are missing, or one is invalid.
     """
     return _read(folder())
 
@@ -95,7 +95,7 @@ def _read(folder: Path) -> World:
 
 
 def _world(files: dict[str, Any]) -> World:
-    """Returns the world of the files' contents."""
+    """Returns the world from the files' contents."""
     implementation = files["implementation"]
     locations = _points(implementation["cell_locations"])
     occluded = np.zeros(len(locations), bool)
@@ -119,7 +119,7 @@ def _world(files: dict[str, Any]) -> World:
 
 
 def _points(found: Sequence[dict[str, float]]) -> np.ndarray:
-    """Returns points or coordinates [N, 2]."""
+    """Returns points or coordinates as an array [N, 2]."""
     return np.array([[each["x"], each["y"]] for each in found])
 
 
@@ -133,9 +133,9 @@ def _hexagon(center: np.ndarray, diameter: float, angle: float) -> np.ndarray:
 def nearest_cells(locations: np.ndarray, occluded: np.ndarray) -> np.ndarray:
     """Returns the open cell nearest to the middle of each place [RESOLUTION, RESOLUTION].
 
-    Computed in float32, line by line: the package's way takes 9 GB.
+    Computed in float32, line by line; the package needs 9 GB for it.
     """
-    cells = np.where(occluded[:, None], -1, locations).astype(np.float32)  # out of the way
+    cells = np.where(occluded[:, None], -1, locations).astype(np.float32)  # occluded: far away
     middles = np.arange(RESOLUTION, dtype=np.float32) / np.float32(RESOLUTION) + np.float32(
         1 / RESOLUTION / 2
     )
@@ -144,7 +144,7 @@ def nearest_cells(locations: np.ndarray, occluded: np.ndarray) -> np.ndarray:
 
 
 def _next_cells(files: dict[str, Any]) -> np.ndarray:
-    """Returns the next cell on the way from each cell to each other [cells, cells]."""
+    """Returns the next cell on the path from each cell to each other, [cells, cells]."""
     coordinates = _points(files["configuration"]["cell_coordinates"])
     moves = _points(files["paths"]["moves"]).reshape(len(coordinates), len(coordinates), 2)
     numbers = {tuple(each): number for number, each in enumerate(coordinates)}
@@ -154,7 +154,7 @@ def _next_cells(files: dict[str, Any]) -> np.ndarray:
 
 
 def _is_visible(neighbours: Sequence[Sequence[int]]) -> np.ndarray:
-    """Returns whether one cell can be seen from another [cells, cells]."""
+    """Returns whether one cell can be seen from another, [cells, cells]."""
     visible = np.zeros((len(neighbours), len(neighbours)), bool)
     for cell, seen in enumerate(neighbours):
         visible[cell, seen] = True
@@ -162,9 +162,9 @@ def _is_visible(neighbours: Sequence[Sequence[int]]) -> np.ndarray:
 
 
 def _paths(next_cells: np.ndarray, visible: np.ndarray) -> np.ndarray:
-    """Returns the cells at which the way bends and its goal, [cells, cells, W].
+    """Returns the bends of the path between each two cells, then its goal, [cells, cells, W].
 
-    A cell of the way is a bend where the next one cannot be seen from the last bend.
+    A cell on the path is a bend if the next cell cannot be seen from the last bend.
     """
     num_cells = len(next_cells)
     current, goal = np.indices((num_cells, num_cells)).reshape(2, -1)
@@ -187,7 +187,7 @@ def _paths(next_cells: np.ndarray, visible: np.ndarray) -> np.ndarray:
 
 
 def _walls(occlusions: Sequence[np.ndarray], arena: np.ndarray) -> Walls:
-    """Returns the sides of the occlusions that are not between two of them, and the arena's."""
+    """Returns the sides of occlusions that no two of them share, and the sides of the arena."""
     vertices: list[np.ndarray] = []
 
     def number(vertex: np.ndarray) -> int:

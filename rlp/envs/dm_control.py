@@ -1,9 +1,9 @@
-"""dm_control's suite as a vector environment, bit for bit what stepping dm_control gives.
+"""dm_control's suite as a vector environment, bit for bit equal to stepping dm_control.
 
-Observations keep dm_control's own order (walker: orientations, height, velocity); sorting the
-names, as gymnasium and shimmy do, gives other observations of the same shape. Simulators are
-stepped in threads, as MuJoCo runs without Python's lock. Where dm_control raises a PhysicsError,
-the episode terminates, as in its composer, and the other environments go on.
+Observations keep dm_control's own order (walker: orientations, height, velocity). Sorting the
+names, as gymnasium and shimmy do, would give other observations of the same shape. Simulators are
+stepped in threads, because MuJoCo runs without Python's lock. Where dm_control raises a
+PhysicsError, the episode terminates, as in its composer, and the other environments continue.
 """
 
 import copy
@@ -32,7 +32,7 @@ with warnings.catch_warnings():
 
 FATAL: Any = mujoco.FatalError  # pyright: ignore[reportAttributeAccessIssue] - it is compiled
 
-# MuJoCo warns of attributes in dm_control's own models, and of invalid simulations, as we do.
+# MuJoCo warns of attributes in dm_control's models, and of invalid simulations, as rlp itself does.
 SAID = re.compile("is deprecated|simulation is unstable")
 logging.getLogger("absl").addFilter(lambda record: not SAID.search(record.getMessage()))
 
@@ -84,7 +84,7 @@ class DmControl:
         self.observation_dim = int(
             sum(np.prod(array.shape) for array in first.observation_spec().values())
         )
-        self._observation = np.zeros((num_envs, self.observation_dim))  # the last
+        self._observation = np.zeros((num_envs, self.observation_dim))  # the latest
         self.max_episode_steps = int(first._step_limit)
         self._picture_size = picture_size
         self.steps_per_second = 1 / first.control_timestep()
@@ -94,14 +94,14 @@ class DmControl:
     def reset(
         self, seeds: Sequence[int] | None = None, which: Sequence[int] | None = None
     ) -> np.ndarray:
-        """Begins new episodes, all or those of `which`, and returns the observations [N, O]."""
+        """Starts new episodes, all or those of `which`, and returns the observations [N, O]."""
         numbers = list(range(self.num_envs) if which is None else which)
         envs = [self._envs[number] for number in numbers]
         for env, seed in zip(envs, seeds or (), strict=seeds is not None):
-            # As suite.load(task_kwargs={"random": seed}).
+            # The same as suite.load(task_kwargs={"random": seed}).
             env.task._random = np.random.RandomState(seed)
         self._num_taken[numbers] = 0
-        self._is_invalid = self._is_invalid.copy()  # the last outcome has the old one
+        self._is_invalid = self._is_invalid.copy()  # the previous outcome holds the old array
         self._is_invalid[numbers] = False
         self._observation = self._observation.copy()
         for number, first in zip(numbers, self._threads.map(_reset, envs), strict=True):
@@ -126,7 +126,7 @@ class DmControl:
     def step(self, action: np.ndarray) -> Outcome:
         """Applies actions [N, A] in [-1, 1], scaled to the task's bounds.
 
-        An invalid simulation gives no reward and the observation before it, and stands still.
+        An invalid simulation returns reward 0 and its last valid observation, and is not stepped.
         """
         scaled, was_invalid = self._scaled(action), self._is_invalid
         has_failed = np.zeros(self.num_envs, bool)
@@ -140,11 +140,11 @@ class DmControl:
                         has_failed[index] = True
 
         others = self._threads.map(advance, self._shares[1:])
-        advance(self._shares[0])  # here, which wakes one thread less
+        advance(self._shares[0])  # in this thread, so one fewer has to wake
         list(others)
         has_failed |= _warnings(self._envs).any(axis=1)
         for index in np.flatnonzero(has_failed):
-            self._envs[index].physics.reset()  # to a state that can be read
+            self._envs[index].physics.reset()  # to a readable state
         self._is_invalid = was_invalid | has_failed
         self._num_taken += 1
         terminated = np.array([_is_terminated(env) for env in self._envs]) | self._is_invalid
@@ -166,10 +166,10 @@ class DmControl:
         return np.concatenate(rows).T, task.get_reward(self._readings)
 
     def step_from(self, physics: np.ndarray, action: np.ndarray) -> Outcome:
-        """Returns what follows [1, ...] on an action [A] in a state [P].
+        """Returns the outcome [1, ...] of an action [A] in a state [P].
 
         Raises:
-            PhysicsError: if that is an invalid simulation.
+            PhysicsError: if the simulation becomes invalid.
         """
         first = self._envs[0]
         self._set(physics)
@@ -189,12 +189,12 @@ class DmControl:
         return _read(self._envs[0])[0]
 
     def reward_of(self, physics: np.ndarray) -> float:
-        """Returns the reward for having come to a state [P]: the suite's depend on nothing else."""
+        """Returns the reward for reaching a state [P]; the suite's depend on nothing else."""
         self._set(physics)
         return _read(self._envs[0])[1]
 
     def rebuild(self, observation: np.ndarray) -> np.ndarray | None:
-        """Returns a state [P] with this observation [O], None where none is found."""
+        """Returns a state [P] with this observation [O], None if none is found."""
         find_state = body_of(self._name).state
         if find_state is None:
             return None
@@ -202,7 +202,7 @@ class DmControl:
         return state if np.abs(self.observe(state) - observation).max() <= ROUNDING else None
 
     def _scaled(self, action: np.ndarray) -> np.ndarray:
-        """Returns actions [..., A] in [-1, 1] as the task takes them."""
+        """Returns actions [..., A] in [-1, 1], scaled to the task's units."""
         return self._center + self._scale * np.asarray(action, np.float64)
 
     def _set(self, state: np.ndarray) -> None:
@@ -213,7 +213,7 @@ class DmControl:
 
 
 def _copy(env: Any) -> Any:
-    """Returns an independent copy in a tenth of the time that loading the task again takes."""
+    """Returns an independent copy, ten times faster than loading the task again."""
     twin = copy.copy(env)
     twin._physics = env.physics.copy(share_model=False)
     twin._task = copy.copy(env.task)
@@ -225,14 +225,14 @@ def _reset(env: Any) -> Any:
 
 
 def _advance(env: Any, action: np.ndarray) -> None:
-    """Does what dm_control's step does before it looks at the warnings."""
+    """Does what dm_control's step does before it checks the warnings."""
     env.task.before_step(action, env.physics)
     env.physics._step_with_up_to_date_position_velocity(env._n_sub_steps)
     env.task.after_step(env.physics)
 
 
 def _warnings(envs: Sequence[Any]) -> np.ndarray:
-    """Returns MuJoCo's counts [N, kinds]: for dm_control any makes a simulation invalid."""
+    """Returns MuJoCo's counts of warnings [N, kinds]; dm_control treats any as invalid."""
     return np.stack([env.physics._warnings for env in envs])
 
 

@@ -1,7 +1,7 @@
 """Readings of many simulators at once, for the suite's own formulas.
 
-Each class stands for a Physics of its domain: what dm_control's tasks ask of it is answered for N
-simulators, [..., N]. So one call of a task's `get_observation` or `get_reward` serves all of them.
+Each class replaces the Physics of its domain. It answers what dm_control's tasks ask for N
+simulators at once, [..., N], so one call of `get_observation` or `get_reward` serves all of them.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ class _Readings:
         self._speed = self._views(lambda each: each.data.sensordata[address : address + 1])
 
     def _views(self, view: Callable[[Any], np.ndarray]) -> list[np.ndarray]:
-        """Returns views of the simulators' own memory, which steps do not move."""
+        """Returns views of the simulators' own memory, whose address steps do not change."""
         return [view(each) for each in self._physics]
 
     def velocity(self) -> np.ndarray:

@@ -1,8 +1,8 @@
-"""Gymnasium's environments whose observations are vectors, as `gym:HalfCheetah-v5`.
+"""Gymnasium's environments with vectors as observations, such as `gym:HalfCheetah-v5`.
 
-Bit for bit what stepping gymnasium gives. Data of D4RL and CS285 was made with older versions:
-Walker2d-v5 has other dynamics than -v4, so evaluate in the version that the data came from. MuJoCo
-goes on from its initial state where a simulation becomes invalid; here the episode terminates.
+Bit for bit equal to stepping gymnasium. The data of D4RL and CS285 was made with older versions:
+Walker2d-v5 has other dynamics than -v4, so evaluate in the version that the data came from. When a
+simulation becomes invalid, MuJoCo continues from its initial state; here the episode terminates.
 """
 
 import importlib.util
@@ -21,15 +21,15 @@ from rlp.envs.gymnasium_states import LAGGING, candidates
 from rlp.errors import InputError, nearest
 from rlp.system import memory
 
-LEAST_BYTES = 3_000  # of an environment: CartPole's
-RESETS = ("mjWARN_BADQPOS", "mjWARN_BADQVEL", "mjWARN_BADQACC", "mjWARN_BADCTRL")  # MuJoCo's
-VELOCITY_CLIP = 10.0  # of the observations of Hopper, Walker2d and InvertedDoublePendulum
+LEAST_BYTES = 3_000  # per environment: CartPole's
+RESETS = ("mjWARN_BADQPOS", "mjWARN_BADQVEL", "mjWARN_BADQACC", "mjWARN_BADCTRL")  # MuJoCo's names
+VELOCITY_CLIP = 10.0  # in the observations of Hopper, Walker2d and InvertedDoublePendulum
 ROUNDING = 1e-5  # of observations in float32
-USUAL_SPEED = 30.0  # steps a second, of environments that do not say
+USUAL_SPEED = 30.0  # steps per second, for environments that do not state it
 
 
 class Gymnasium:
-    """N copies of one environment; one that has ended waits for its reset."""
+    """N copies of one environment; a copy that has ended waits for its reset."""
 
     def __init__(
         self,
@@ -75,8 +75,8 @@ class Gymnasium:
         self._observation = np.zeros((num_envs, self.observation_dim))
         self._running = np.zeros(num_envs, bool)
         self._is_invalid = np.zeros(num_envs, bool)
-        self._success: np.ndarray | None = None  # of environments that say so
-        mujoco: Any = sys.modules.get("mujoco")  # imported by environments that simulate with it
+        self._success: np.ndarray | None = None  # None: the environment reports no success
+        mujoco: Any = sys.modules.get("mujoco")  # imported by environments that use it
         self._failures = (mujoco.FatalError,) if mujoco else ()
         has_warnings = mujoco and hasattr(getattr(first.unwrapped, "data", None), "warning")
         self._resets = (
@@ -86,7 +86,7 @@ class Gymnasium:
     def reset(
         self, seeds: Sequence[int] | None = None, which: Sequence[int] | None = None
     ) -> np.ndarray:
-        """Begins new episodes, all or those of `which`, and returns the observations [N, O]."""
+        """Starts new episodes, all or those of `which`, and returns the observations [N, O]."""
         numbers = list(range(self.num_envs) if which is None else which)
         chosen = [None] * len(numbers) if seeds is None else seeds
         for i, seed in zip(numbers, chosen, strict=True):
@@ -98,7 +98,7 @@ class Gymnasium:
         return self._observation.copy()
 
     def measures(self) -> dict[str, np.ndarray]:
-        """Returns whether each episode was a success, if the environment says so."""
+        """Returns whether each episode was a success, if the environment reports it."""
         return {} if self._success is None else {"success": self._success.copy()}
 
     def physics(self) -> np.ndarray:
@@ -107,10 +107,10 @@ class Gymnasium:
         return np.stack([np.concatenate([state.qpos, state.qvel]) for state in states])
 
     def picture(self, number: int) -> np.ndarray:
-        """Returns what an environment draws, [height, width, 3] uint8.
+        """Returns a picture of an environment, [height, width, 3] uint8.
 
         Raises:
-            InputError: if a package is missing that it draws with.
+            InputError: if a package for rendering is missing.
         """
         try:
             return self._envs[number].render()
@@ -118,14 +118,14 @@ class Gymnasium:
             raise InputError(f"environment {self._name}: {error}") from None
 
     def close(self) -> None:
-        """Frees what the environments draw with."""
+        """Frees the environments' resources for rendering."""
         for env in self._envs:
             env.close()
 
     def step_from(self, physics: np.ndarray, action: np.ndarray) -> Outcome:
-        """Returns what follows [1, ...] on an action [A] in a state [P].
+        """Returns the outcome [1, ...] of an action [A] in a state [P].
 
-        The reward is NaN where it depends on more than that.
+        The reward is NaN if it depends on more than these.
         """
         self._set(physics)
         observation, reward, terminated, *_ = self._envs[0].unwrapped.step(self._own(action))
@@ -142,8 +142,9 @@ class Gymnasium:
     def rebuild(self, observation: np.ndarray) -> np.ndarray | None:
         """Returns the state of a MuJoCo environment with this observation [O], None if not known.
 
-        Positions that have no effect (how far a body got) are 0. What an observation has behind the
-        state, as forces of contacts, is not compared. A velocity that was clipped is not known.
+        Positions without effect (how far a body has moved) are 0. Numbers after the state in the
+        observation, such as contact forces, are not compared. The state is not known if a velocity
+        was clipped.
         """
         model = getattr(self._envs[0].unwrapped, "model", None)
         if model is None:
@@ -159,7 +160,7 @@ class Gymnasium:
         return None
 
     def _own(self, action: np.ndarray) -> Any:
-        """Returns an action [A] as the environment takes it."""
+        """Returns an action [A] in the environment's form."""
         if isinstance(self.action_space, Choices):
             return self.action_space.first + int(np.argmax(action))
         return self._center + self._scale * np.asarray(action, np.float64)
@@ -174,9 +175,9 @@ class Gymnasium:
         simulator.set_state(state[: simulator.model.nq], state[simulator.model.nq :])
 
     def step(self, action: np.ndarray) -> Outcome:
-        """Applies actions [N, A] in [-1, 1], scaled to the bounds; of choices, the largest.
+        """Applies actions [N, A] in [-1, 1], scaled to the bounds, or the largest as the choice.
 
-        An invalid simulation gives no reward and the observation before it.
+        An invalid simulation returns reward 0 and its last valid observation.
         """
         reward = np.zeros(self.num_envs)
         terminated, truncated = np.zeros((2, self.num_envs), bool)
@@ -205,12 +206,12 @@ class Gymnasium:
         )
 
     def _judge(self, number: int, info: dict[str, Any]) -> None:
-        """Takes down what an environment says of success."""
-        said = info.get("success", info.get("is_success"))
-        if said is not None:
+        """Stores whether an environment reports success."""
+        success = info.get("success", info.get("is_success"))
+        if success is not None:
             if self._success is None:
                 self._success = np.zeros(self.num_envs, bool)
-            self._success[number] |= bool(said)
+            self._success[number] |= bool(success)
 
 
 def _make_all(name: str, num_envs: int, picture_size: tuple[int, int] | None) -> list[Any]:
@@ -223,9 +224,9 @@ def _simulates_with_mujoco(name: str) -> bool:
 
 
 def _quieten() -> None:
-    """Has MuJoCo log its warnings; it would print that of attributes in gymnasium's own models.
+    """Sends MuJoCo's warnings to a logger; it would print some about gymnasium's own models.
 
-    Invalid simulations are counted beside them, and told of otherwise.
+    Invalid simulations are still counted, and reported elsewhere.
     """
     import mujoco
 
@@ -241,13 +242,13 @@ def _is_vector(space: Any) -> bool:
 def _make(name: str, picture_size: tuple[int, int] | None) -> Any:
     options: dict[str, Any] = {"render_mode": "rgb_array"} if picture_size else {}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # an older version may be what is meant
+        warnings.simplefilter("ignore", DeprecationWarning)  # old versions are allowed
         try:
             if _simulates_with_mujoco(name):
                 _quieten()
                 if picture_size:
                     options["width"], options["height"] = picture_size
-                    options["camera_name"] = "track"  # follows the body, where there is one
+                    options["camera_name"] = "track"  # follows the body, if there is one
             return gymnasium.make(name.removeprefix("gym:"), disable_env_checker=True, **options)
         except gymnasium.error.UnregisteredEnv:
             known = [f"gym:{each}" for each in gymnasium.registry]

@@ -1,9 +1,9 @@
 """Environments in the style of gymnax: `reset(key, params)`, `step(key, state, action, params)`.
 
-By name those of the package, as `gymnax:CartPole-v1`; `from_gymnax` takes any of that style. Both
-its versions are understood: up to 0.0.9 `done` says that an episode ended for either reason, since
-1.0 only that the task did. `step_env` is what is called: `step` begins the next episode at once,
-and the observation that a time limit cut the episode at would be lost.
+`make` returns the package's own by name (`gymnax:CartPole-v1`); `from_gymnax` accepts any of that
+style. Both versions are supported: up to 0.0.9 `done` includes time limits, since 1.0 it only marks
+terminations. This module calls `step_env`, because `step` starts the next episode at once and loses
+the observation at which a time limit cut the episode.
 """
 
 import importlib
@@ -21,17 +21,17 @@ from rlp.types import Space, Spec
 
 
 class Counted(NamedTuple):
-    """A state of such an environment, and how many steps led to it."""
+    """A state of such an environment, and the number of steps that led to it."""
 
     state: Any
     num_steps: jax.Array  # [] int32
 
 
 def make(name: str, bounds: Bounds | None = None) -> JaxEnv:
-    """Returns an environment of the package by its name.
+    """Returns an environment of the package by name.
 
     Raises:
-        InputError: if there is none.
+        InputError: if there is no such environment.
     """
     gymnax: Any = importlib.import_module("gymnax")  # the user's own, if there is one
     if name not in gymnax.registered_envs:
@@ -40,15 +40,15 @@ def make(name: str, bounds: Bounds | None = None) -> JaxEnv:
 
 
 def from_gymnax(env: Any, params: Any = None, bounds: Bounds | None = None) -> JaxEnv:
-    """Returns an environment of gymnax's style as rlp has them; observations become vectors.
+    """Returns rlp's form of an environment in gymnax's style; observations become vectors.
 
     Args:
         env: the environment.
-        params: what its functions take as such (None: its own).
-        bounds: the actions that are called -1 and 1 (None: the lowest and highest).
+        params: the params of its functions (None: its default ones).
+        bounds: the actions that -1 and 1 stand for (None: the lowest and highest).
 
     Raises:
-        InputError: if it has no time limit, so that an evaluation might never end.
+        InputError: if it has no time limit, because an evaluation might never end.
     """
     params = env.default_params if params is None else params
     limit = getattr(params, "max_steps_in_episode", None)

@@ -1,7 +1,7 @@
-"""Environments that are pure functions in JAX, alone and as a vector environment.
+"""Environments that are pure functions in JAX, single and as a vector environment.
 
 A whole rollout of such an environment can be part of one compiled program: see
-`rlp.evaluation.device_rollout`. Everything else takes them as it takes simulators.
+`rlp.evaluation.device_rollout`. All other code uses them like simulators.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ from rlp.types import Spec, State
 
 
 class Timestep(NamedTuple):
-    """What a step of one environment gives."""
+    """The result of a step of one environment."""
 
     observation: jax.Array  # [O]
     reward: jax.Array  # []
@@ -38,37 +38,37 @@ def _nothing(state: State) -> dict[str, jax.Array]:
 )
 @dataclass(frozen=True)
 class JaxEnv:
-    """An environment as two pure functions; a pytree, so that compiled functions take it.
+    """An environment as two pure functions; a pytree, so compiled functions can take it.
 
-    Functions of a module and an equal spec make two of them one compilation.
+    Two environments with the same module-level functions and equal specs share one compilation.
     """
 
-    params: Any  # a tree of arrays, what the functions compute with
-    reset: Callable[[Any, jax.Array], tuple[State, jax.Array]]  # (params, key) -> and observation
+    params: Any  # a tree of arrays that the functions use
+    reset: Callable[[Any, jax.Array], tuple[State, jax.Array]]  # (params, key) -> ..., observation
     step: Callable[[Any, State, jax.Array, jax.Array], tuple[State, Timestep]]
     """(params, state, action, key) -> ...; an action is a choice's number, or [A] in own units."""
     spec: Spec
-    bounds: Bounds | None = None  # of actions that are numbers
+    bounds: Bounds | None = None  # of continuous actions; None: they are discrete
     measures: Callable[[State], dict[str, jax.Array]] = _nothing
-    """By what an episode is judged beside its return, of its last state: scalars, as `success`."""
+    """Measures of an episode other than its return, from its last state: scalars like `success`."""
 
 
 def begin(env: JaxEnv, seed: jax.Array) -> tuple[State, jax.Array]:
-    """Returns the state and the observation that the episode of a seed [] begins with."""
+    """Returns the first state and observation of the episode with a seed []."""
     return env.reset(env.params, jax.random.fold_in(jax.random.key(seed), 0))
 
 
 def advance(
     env: JaxEnv, state: State, action: jax.Array, seed: jax.Array, count: jax.Array
 ) -> tuple[State, Timestep]:
-    """Returns what follows on an action [A] in [-1, 1], of choices on the largest.
+    """Returns the next state and timestep after an action.
 
     Args:
         env: the environment.
         state: before the action.
-        action: as policies have it.
-        seed: the episode's.
-        count: how many steps of the episode were taken before.
+        action: [A] in [-1, 1], of a policy; if actions are discrete, the largest is the choice.
+        seed: of the episode.
+        count: number of earlier steps in the episode.
     """
     key = jax.random.fold_in(jax.random.key(seed), count + 1)
     if env.bounds is None:
@@ -96,7 +96,7 @@ class JaxVector:
 
     @property
     def action_space(self) -> Bounds | Choices:
-        """What actions there are."""
+        """The action space."""
         if self.env.bounds is None:
             return Choices(self.env.spec.action.num_choices)
         return Bounds(*(np.asarray(bound, np.float64) for bound in self.env.bounds))
@@ -104,7 +104,7 @@ class JaxVector:
     def reset(
         self, seeds: Sequence[int] | None = None, which: Sequence[int] | None = None
     ) -> np.ndarray:
-        """Begins new episodes, all or those of `which`, and returns the observations [N, O]."""
+        """Starts new episodes, all or those of `which`, and returns the observations [N, O]."""
         numbers = np.arange(self.num_envs) if which is None else np.asarray(which, int)
         chosen = [_following(seed) for seed in self.seeds[numbers]] if seeds is None else seeds
         self.seeds, self.counts = self.seeds.copy(), self.counts.copy()
@@ -127,7 +127,7 @@ class JaxVector:
         self._running = np.ones(self.num_envs, bool)
 
     def measures(self) -> dict[str, np.ndarray]:
-        """Returns by what each episode is judged beside its return, [N] each."""
+        """Returns measures of each episode other than its return, [N] each."""
         found = jax.vmap(self.env.measures)(self.state)
         return {name: np.asarray(values) for name, values in found.items()}
 
@@ -138,7 +138,7 @@ class JaxVector:
         return np.concatenate(rows, axis=1)
 
     def step(self, action: np.ndarray) -> Outcome:
-        """Applies actions [N, A] in [-1, 1], scaled to the bounds; of choices, the largest."""
+        """Applies actions [N, A] in [-1, 1], scaled to the bounds, or the largest as the choice."""
         self.state, found = _advance(
             self.env, self.state, jnp.asarray(action, float), self.seeds, self.counts,
             self._running,
@@ -155,7 +155,7 @@ class JaxVector:
 
 
 def _following(seed: int) -> int:
-    """Returns the seed of the episode behind that of another."""
+    """Returns the seed of the next episode in the same environment."""
     return int(np.random.SeedSequence([int(seed), 1]).generate_state(1)[0])
 
 
@@ -168,7 +168,7 @@ def _begin(env: JaxEnv, seeds: jax.Array) -> tuple[State, jax.Array]:
 def _begin_some(
     env: JaxEnv, seeds: jax.Array, begins: jax.Array, state: State, observation: jax.Array
 ) -> tuple[State, jax.Array]:
-    """Returns the states and observations [N], new ones where an episode begins."""
+    """Returns the states and observations [N], new ones where an episode starts."""
     return where(begins, _begin(env, seeds), (state, observation))
 
 
@@ -181,13 +181,13 @@ def _advance(
     counts: jax.Array,
     running: jax.Array,
 ) -> tuple[State, Timestep]:
-    """Returns what follows; the state of an episode that has ended stays its last."""
+    """Returns the next states and timesteps; an episode that has ended keeps its last state."""
     new, found = jax.vmap(partial(advance, env))(state, action, seeds, counts)
     return where(running, new, state), found
 
 
 def where(flags: jax.Array, new: Any, old: Any) -> Any:
-    """Returns new leaves [N, ...] where a flag [N] is set, else old ones; or all of [M, N]."""
+    """Returns new leaves [N, ...] where a flag [N] is set, else old ones; also for [M, N]."""
 
     def choose(new: jax.Array, old: jax.Array) -> jax.Array:
         return jnp.where(flags.reshape(*flags.shape, *[1] * (new.ndim - flags.ndim)), new, old)

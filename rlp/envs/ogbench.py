@@ -1,7 +1,7 @@
-"""OGBench's single-task environments (2410.20092), as `og:cube-single-play-singletask-task1-v0`.
+"""OGBench's single-task environments (2410.20092), `og:cube-single-play-singletask-task1-v0`.
 
-A name may be that of a data set, which has `play` before `singletask`; the environment's has not.
-An episode ends where its task is done, which is its success.
+Names of data sets are accepted, too; they have `play` before `singletask`, environments do not.
+An episode ends when its task is done, which is its success.
 """
 
 import copy
@@ -15,7 +15,7 @@ import numpy as np
 from rlp.envs import OGBENCH
 from rlp.errors import InputError, nearest
 
-NUM_BYTES = 60_000_000  # of an environment, beside the model that all share
+NUM_BYTES = 60_000_000  # per environment, without the model that all share
 NAME = re.compile(
     r"(?P<scene>[a-z0-9-]+?)(-(?P<kind>play|noisy|navigate|stitch|explore))?"
     r"-(?P<task>singletask(-task\d)?)-(?P<version>v\d+)"
@@ -24,10 +24,10 @@ EXAMPLE = f"{OGBENCH}cube-single-play-singletask-task1-v0"
 
 
 def data_name(name: str) -> str:
-    """Returns the name of the file of a task's data: `cube-single-play-v0`.
+    """Returns the file name of a task's data, such as `cube-single-play-v0`.
 
     Raises:
-        InputError: if the name does not say which of a scene's data sets is meant.
+        InputError: if the name does not say which of a scene's data sets to use.
     """
     found = _parsed(name)
     if not found["kind"]:
@@ -36,12 +36,12 @@ def data_name(name: str) -> str:
 
 
 def make_all(name: str, num_envs: int, picture_size: tuple[int, int] | None = None) -> list[Any]:
-    """Returns environments with one model: the first takes seconds to build, each other does not.
+    """Returns environments that share one model: only the first takes seconds to build.
 
     Args:
         name: of the environment.
-        num_envs: how many.
-        picture_size: width and height of what they draw (None: they draw nothing).
+        num_envs: number of environments.
+        picture_size: width and height of their pictures (None: no pictures).
 
     Raises:
         ModuleNotFoundError: if OGBench is not installed.
@@ -54,11 +54,11 @@ def make_all(name: str, num_envs: int, picture_size: tuple[int, int] | None = No
 
 
 def task_rewards(name: str, columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Returns what a task pays for states [N] of the simulator, and where it was not done: `masks`.
+    """Returns a task's `rewards` in states [N] of the simulator, and `masks`: 1 where not done.
 
     Args:
         name: of the environment.
-        columns: `qpos`, and of scenes with buttons `button_states`, [N, ...].
+        columns: `qpos`, and for scenes with buttons `button_states`, [N, ...].
 
     Raises:
         ModuleNotFoundError: if OGBench is not installed.
@@ -71,7 +71,7 @@ def task_rewards(name: str, columns: Mapping[str, np.ndarray]) -> dict[str, np.n
     try:
         relabel_dataset(_gymnasium_id(name), first, filled)
     except KeyError as error:
-        raise InputError(f"no column {error.args[0]}, from which {name} has its rewards") from None
+        raise InputError(f"no column {error.args[0]}, which the rewards of {name} need") from None
     return {each: filled[each] for each in ("rewards", "masks")}
 
 
@@ -83,13 +83,13 @@ def _parsed(name: str) -> re.Match[str]:
 
 
 def _gymnasium_id(name: str) -> str:
-    """Returns what gymnasium calls the environment."""
+    """Returns gymnasium's name of the environment."""
     found = _parsed(name)
     return f"{found['scene']}-{found['task']}-{found['version']}"
 
 
 def _drawing(picture_size: tuple[int, int] | None) -> dict[str, Any]:
-    """Returns what a constructor takes for pictures of a width and height."""
+    """Returns a constructor's arguments for pictures of this width and height."""
     if picture_size is None:
         return {}
     width, height = picture_size
@@ -97,7 +97,7 @@ def _drawing(picture_size: tuple[int, int] | None) -> dict[str, Any]:
 
 
 def _make(name: str, **arguments: Any) -> Any:
-    """Returns an environment whose model is built."""
+    """Returns an environment with its model built."""
     own_id = _gymnasium_id(name)
     try:
         return make_own(own_id, **arguments)
@@ -109,10 +109,10 @@ def _make(name: str, **arguments: Any) -> Any:
 
 
 def make_own(own_id: str, **arguments: Any) -> Any:
-    """Returns an environment by the name that gymnasium has for it, its model built.
+    """Returns an environment by gymnasium's name, with its model built.
 
     Args:
-        own_id: as `cube-single-v0`.
+        own_id: for example `cube-single-v0`.
         **arguments: of its constructor.
 
     Raises:
@@ -120,21 +120,21 @@ def make_own(own_id: str, **arguments: Any) -> Any:
         LookupError: if it has no such environment.
     """
     import gymnasium
-    import ogbench  # which registers its environments
+    import ogbench  # the import registers its environments
 
     del ogbench
     if own_id not in gymnasium.registry:
         raise LookupError(own_id)
     warnings.filterwarnings("ignore", ".*Box (low|high)'s precision")  # gymnasium's, every reset
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of GLFW without a display
+        warnings.simplefilter("ignore")  # GLFW warns without a display
         made = gymnasium.make(own_id, disable_env_checker=True, **arguments)
         made.reset()
     return made
 
 
 def _find_fixed(x: Any, found: dict[int, Any], seen: set[int]) -> None:
-    """Finds what no step changes, in an object and all that it holds: the model and its source."""
+    """Finds the parts of an object that steps never change: the model and its source."""
     if id(x) in seen:
         return
     seen.add(id(x))

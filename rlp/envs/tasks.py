@@ -1,4 +1,4 @@
-"""Several tasks as one vector environment, with a one-hot task behind the observation."""
+"""Several tasks as one vector environment, with a one-hot task appended to the observation."""
 
 from collections.abc import Callable, Sequence
 
@@ -9,7 +9,7 @@ from rlp.errors import InputError
 
 
 class Tasks:
-    """K environments of as many copies each: copy i is of task i % K."""
+    """K environments with the same number of copies; copy i has task i % K."""
 
     def __init__(self, name: str, envs: Sequence[VectorEnv]) -> None:
         widths = {(env.observation_dim, env.action_dim) for env in envs}
@@ -26,7 +26,7 @@ class Tasks:
     def reset(
         self, seeds: Sequence[int] | None = None, which: Sequence[int] | None = None
     ) -> np.ndarray:
-        """Begins new episodes, all or those of `which`, and returns the observations [N, O]."""
+        """Starts new episodes, all or those of `which`, and returns the observations [N, O]."""
         numbers = np.arange(self.num_envs) if which is None else np.asarray(which, int)
 
         def begin(env: VectorEnv, task: int) -> np.ndarray:
@@ -41,11 +41,11 @@ class Tasks:
         return self._each(lambda env, _: env.physics())
 
     def picture(self, number: int) -> np.ndarray:
-        """Returns what environment `number` looks like."""
+        """Returns a picture of environment `number`."""
         return self._visible[number % self._count].picture(number // self._count)
 
     def close(self) -> None:
-        """Frees what the environments draw with."""
+        """Frees the environments' resources for rendering."""
         for env in self._visible:
             env.close()
 

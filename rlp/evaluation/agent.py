@@ -1,4 +1,4 @@
-"""A policy to use in one's own loop: numpy in and out, in the units of the environment."""
+"""A policy for your own loop: numpy in and out, in the units of the environment."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,10 +15,10 @@ from rlp.types import Algo, Memory, Spec
 
 
 class Agent:
-    """The policies of one member of a run or several, that act on observations.
+    """Policies of one or several members of a run, which act on observations.
 
-    Call it with an observation; call `reset` where an episode begins: a policy that remembers, as a
-    Decision Transformer, would else go on with the last one.
+    Call it with an observation. Call `reset` before each episode: a policy with memory, such as a
+    Decision Transformer, would otherwise continue the last one.
     """
 
     def __init__(
@@ -30,15 +30,15 @@ class Agent:
         target_return: float = 0.0,
         bounds: Bounds | None = None,
     ) -> None:
-        """Takes some of the members of a policy.
+        """Selects some members of a policy.
 
         Args:
             algo: the algorithm that acts.
-            spec: what it was built for.
+            spec: the sizes it was built with.
             policy: the policies of all members.
-            members: the numbers of those that are to act.
-            target_return: to aim for, where the algorithm does.
-            bounds: the environment's actions that are -1 and 1 to the policy; None: those.
+            members: the numbers of the members that act.
+            target_return: to aim for, if the algorithm does so.
+            bounds: the environment's actions that -1 and 1 stand for; None: -1 and 1 themselves.
         """
         self._algo, self._spec, self._bounds = algo, spec, bounds
         self._policy = jax.device_put(policy.members(members))
@@ -49,7 +49,7 @@ class Agent:
         self._size, self._step = 0, 0
 
     def reset(self) -> None:
-        """Begins an episode, or as many as there are observations in the next call."""
+        """Starts an episode, or one for each observation of the next call."""
         self._memory, self._size, self._step = None, 0, 0
 
     def __call__(
@@ -58,17 +58,17 @@ class Agent:
         """Returns the action for an observation, or one for each of several.
 
         Args:
-            observation: [O], or [N, O] of N episodes side by side.
-            reward: [] or [N], for the last action; needed where the policy remembers.
-            temperature: of sampling, where the policy has a distribution; 0: its mode.
+            observation: [O], or [N, O] of N parallel episodes.
+            reward: [] or [N], for the last action; needed if the policy has memory.
+            temperature: of sampling, if the policy is a distribution; 0: its mode.
 
         Returns:
-            [A] or [N, A], in the environment's units; of discrete actions their numbers, [] or [N].
-            Of several members with an axis more in front.
+            [A] or [N, A], in the environment's units; for discrete actions their numbers, [] or
+            [N]. Several members add a leading axis.
 
         Raises:
             InputError: if the observation has another shape or is not finite, or N changes within
-                an episode of a policy that remembers.
+                an episode of a policy with memory.
         """
         rows, reward = _numbers("observation", observation), _numbers("reward", reward)
         temperature = float(_numbers("temperature", temperature))
@@ -88,13 +88,13 @@ class Agent:
         return action if len(self._keys) > 1 else action[0]
 
     def _act(self, rows: np.ndarray, reward: np.ndarray, temperature: float) -> np.ndarray:
-        """Returns actions [M, N, A] as the policy has them, and remembers."""
+        """Returns actions [M, N, A] of the policy, and updates its memory."""
         num_members = len(self._keys)
         remembers = jax.tree.leaves(self._memory)
         if remembers and self._step and len(rows) != self._size:
             raise InputError(
                 f"{len(rows)} observations in an episode that began with {self._size}: "
-                "call reset() where another begins"
+                "call reset() before the next one"
             )
         if self._memory is None or len(rows) != self._size:
             targets = jnp.full(len(rows), self.target_return, jnp.float32)
@@ -111,12 +111,12 @@ class Agent:
 
 
 def in_units(action: Any, spec: Spec, bounds: Bounds | None) -> Any:
-    """Returns actions [..., A] of a policy in the environment's units, of choices numbers [...].
+    """Returns a policy's actions [..., A] in the environment's units, or discrete numbers [...].
 
     Args:
-        action: of the policy, of numpy or jax.
-        spec: what it was built for.
-        bounds: the environment's actions that are -1 and 1 to the policy; None: those.
+        action: of the policy, an array of numpy or jax.
+        spec: the sizes it was built with.
+        bounds: the environment's actions that -1 and 1 stand for; None: -1 and 1 themselves.
     """
     if spec.action.kind == "discrete":
         return action.argmax(axis=-1)
@@ -130,7 +130,7 @@ def _numbers(name: str, value: Any) -> np.ndarray:
     """Returns numbers in float64.
 
     Raises:
-        InputError: if they are none, or not finite.
+        InputError: if they are not numbers, or not finite.
     """
     try:
         numbers = np.asarray(value, np.float64)

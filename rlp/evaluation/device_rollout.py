@@ -1,7 +1,7 @@
-"""Episodes of environments in JAX as one compiled program, with no Python between their steps.
+"""Episodes of environments in JAX as one compiled program, without Python between their steps.
 
-Members and environments are batch axes. The episodes of `evaluate` are those that
-`rlp.evaluation.rollout` plays step by step in a `JaxVector` with the same seeds.
+Members and environments are batch axes. `evaluate` gives the same episodes as
+`rlp.evaluation.rollout`, which steps a `JaxVector` with the same seeds.
 """
 
 from functools import partial
@@ -18,9 +18,9 @@ from rlp.types import Memory, Spec, State
 
 
 class Steps(NamedTuple):
-    """Steps of environments that begin a new episode behind the end of another, [T, M, N, ...]."""
+    """Steps of environments that start a new episode when one ends, [T, M, N, ...]."""
 
-    observation: jax.Array  # [T, M, N, O], in which the actions were taken
+    observation: jax.Array  # [T, M, N, O], at which the actions were taken
     action: jax.Array  # [T, M, N, A]
     reward: jax.Array  # [T, M, N]
     terminated: jax.Array  # [T, M, N] bool
@@ -29,7 +29,7 @@ class Steps(NamedTuple):
 
 
 class At(NamedTuple):
-    """Where episodes are, [M, N, ...]."""
+    """The current state of episodes, [M, N, ...]."""
 
     state: State
     memory: Memory
@@ -50,7 +50,7 @@ def evaluate(
     keys: jax.Array,
     temperature: jax.Array | float = 0.0,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """Returns returns [M, N] and the environment's measures of one episode for member and seed.
+    """Returns returns [M, N] and the environment's measures, one episode per member and seed.
 
     Args:
         algo: the algorithm that acts.
@@ -58,9 +58,9 @@ def evaluate(
         policy: the policies of M members.
         env: the environment.
         seeds: [N] uint32, of the episodes; the same for every member.
-        targets: [N], returns to aim for; of effect on policies that take one.
-        keys: [M], of the members, for actions that are drawn.
-        temperature: of the actions, 0 for the mode.
+        targets: [N], returns to aim for; only some policies use them.
+        keys: [M], one per member, for sampled actions.
+        temperature: of sampling; 0: the mode.
     """
 
     def body(carry: Any) -> Any:
@@ -93,8 +93,8 @@ def collect(
 ) -> Steps:
     """Returns `num_steps` steps of every environment, episode after episode.
 
-    The seed of an environment's next episode is its last one and the number of environments more.
-    `exploration` is as in `rlp.evaluation.policy.explore`; the others are as in `evaluate`.
+    The seed of an environment's next episode is its last seed plus the number of environments.
+    `exploration` is the scale of `rlp.evaluation.policy.explore`; for the others see `evaluate`.
     """
     discrete = env.spec.action.kind == "discrete"
 
@@ -114,7 +114,7 @@ def collect(
 def begin(
     algo: Actor, spec: Spec, policy: Policy, env: JaxEnv, seeds: jax.Array, targets: jax.Array
 ) -> At:
-    """Returns where the episodes of seeds [M, N] begin."""
+    """Returns the start of the episodes with seeds [M, N]."""
     state, observation = jax.vmap(jax.vmap(partial(jax_env.begin, env)))(seeds)
     memory = policies.start(algo, spec, policy, targets)
     reward, time = jnp.zeros(seeds.shape), jnp.zeros(seeds.shape, jnp.int32)
@@ -140,7 +140,7 @@ def _act(
 
 
 def advance(env: JaxEnv, at: At, action: jax.Array) -> tuple[At, Timestep]:
-    """Returns where episodes are behind a step, and what it gave."""
+    """Returns the episodes after a step, and the step's result."""
     advance = jax.vmap(jax.vmap(partial(jax_env.advance, env)))
     state, found = advance(at.state, action, at.seed, at.time)
     new = at._replace(

@@ -1,4 +1,4 @@
-"""What policies do in the states of logged episodes."""
+"""The actions of policies in the states of logged episodes."""
 
 from functools import partial
 
@@ -17,20 +17,20 @@ def actions(
 ) -> np.ndarray:
     """Returns the modes of the actions [M, N, A] in every row of the data's replay arrays.
 
-    Policies go through each episode as it was, with its observations and rewards, so those that
-    remember remember what happened. Rows whose observation is not known are zeros.
+    Policies see each episode as it was logged, observations and rewards, so a policy with memory
+    remembers what really happened. Rows without a known observation are zeros.
 
     Args:
         algo: the algorithm that acts.
         spec: the sizes it was built with.
         actors: the policies of M members.
         data_set: the episodes, T + 1 rows each.
-        targets: the return to aim for in each episode [E]; of effect on policies that take one.
+        targets: the return to aim for in each episode [E]; only some policies use it.
     """
     longest = int(data_set.lengths.max()) + 1
     width = data_set.episodes[0].observation.shape[1]
     observation = np.zeros((longest, len(data_set.episodes), width), np.float32)
-    before = np.zeros(observation.shape[:2], np.float32)  # the reward of the step before
+    before = np.zeros(observation.shape[:2], np.float32)  # the reward of the previous step
     for number, episode in enumerate(data_set.episodes):
         rows = (episode.observation - actors.origin).astype(np.float32)
         observation[: len(rows), number] = rows
@@ -56,7 +56,7 @@ def _through(
 ) -> jax.Array:
     """Returns actions [M, T, E, A] for observations [T, E, O] and the rewards before them."""
     count = actors.num_members
-    keys = jax.random.split(jax.random.key(0), count)  # of no effect at temperature 0
+    keys = jax.random.split(jax.random.key(0), count)  # without effect at temperature 0
 
     def step(memory: Memory, now: tuple[jax.Array, ...]) -> tuple[Memory, jax.Array]:
         number, *seen = now

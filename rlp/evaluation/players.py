@@ -1,4 +1,4 @@
-"""Players of environments in JAX who learned nothing: a planner, who goes to the goal, chance."""
+"""Players without learning, for environments in JAX: a planner, always the goal, random actions."""
 
 from typing import Any, NamedTuple
 
@@ -17,21 +17,21 @@ PLAYERS = ("planner", "goal", "random")
 
 
 class Player(NamedTuple):
-    """Acts as the policy of an algorithm does."""
+    """Acts like the policy of an algorithm."""
 
     policy: Acting
 
 
 def read(name: str, env: JaxEnv, where: str) -> tuple[Player, Policy]:
-    """Returns a player, and the policy of one member that it plays an environment with.
+    """Returns a player, and its policy of one member for an environment.
 
     Args:
         name: of the player.
         env: the environment.
-        where: its name.
+        where: the environment's name.
 
     Raises:
-        InputError: if there is no such player, or it does not play this.
+        InputError: if there is no such player, or it cannot play this environment.
     """
     player, config, params = _read(name, env, where)
     config, params = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], (config, params))
@@ -56,7 +56,7 @@ def _read(name: str, env: JaxEnv, where: str) -> tuple[Player, Any, Params]:
 def _go(
     config: Any, action: jax.Array, observation: jax.Array, key: jax.Array, temperature: jax.Array
 ) -> jax.Array:
-    """Returns the same action [A] always."""
+    """Always returns the same action [A]."""
     del config, observation, key, temperature
     return action
 
@@ -64,7 +64,7 @@ def _go(
 def _choose(
     config: Any, like: jax.Array, observation: jax.Array, key: jax.Array, temperature: jax.Array
 ) -> jax.Array:
-    """Returns a choice [A], each as likely."""
+    """Returns a uniformly random choice as a one-hot [A]."""
     del config, observation, temperature
     return jax.nn.one_hot(jax.random.randint(key, (), 0, len(like)), len(like))
 

@@ -1,4 +1,4 @@
-"""A policy: all that acting needs, and nothing else of training."""
+"""A policy: everything that acting needs, without the rest of the training state."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -11,15 +11,15 @@ import numpy as np
 from rlp.data.dataset import Normalizer, normalize
 from rlp.types import Acting, Algo, Memory, Params, Spec, State
 
-ZERO = np.zeros(())  # the origin of observations that float32 is precise enough for
+ZERO = np.zeros(())  # the origin of observations for which float32 is precise enough
 
 
 class Actor(Protocol):
-    """What acts: an algorithm, or a player that learned nothing."""
+    """An algorithm, or a player without learning, that can act."""
 
     @property
     def policy(self) -> Acting:
-        """How it acts."""
+        """The functions with which it acts."""
         ...
 
 
@@ -33,11 +33,11 @@ class Policy(NamedTuple):
 
     @property
     def num_members(self) -> int:
-        """How many policies these are, M."""
+        """The number of policies, M."""
         return len(jax.tree.leaves(self.params)[0])
 
     def members(self, which: Sequence[int] | np.ndarray) -> "Policy":
-        """Returns the policies of the members of these numbers."""
+        """Returns the policies of the members with these numbers."""
         numbers = np.asarray(which)
         config, params = jax.tree.map(lambda leaf: leaf[numbers], (self.config, self.params))
         return self._replace(config=config, params=params)
@@ -46,13 +46,13 @@ class Policy(NamedTuple):
 def from_states(
     algo: Algo, configs: Any, states: State, normalizer: Normalizer, origin: Any = ZERO
 ) -> Policy:
-    """Returns what acts of the states [M] of training."""
+    """Returns the policies of training states [M]."""
     return Policy(configs, jax.vmap(algo.actor)(configs, states), normalizer, origin)
 
 
 @partial(jax.jit, static_argnames=("algo", "spec"))
 def start(algo: Actor, spec: Spec, policy: Policy, targets: jax.Array) -> Memory:
-    """Returns the memories [M, N] of episodes that are about to begin, with returns to aim for."""
+    """Returns the memories [M, N] for the start of episodes with these returns to aim for."""
 
     def one_member(config: Any) -> Memory:
         return jax.vmap(lambda target: algo.policy.init_memory(config, spec, target))(targets)
@@ -64,7 +64,7 @@ def start(algo: Actor, spec: Spec, policy: Policy, targets: jax.Array) -> Memory
 def restart(
     algo: Actor, spec: Spec, policy: Policy, targets: jax.Array, memory: Memory, begins: jax.Array
 ) -> Memory:
-    """Returns memories [M, N], new ones where an episode `begins` [M, N]."""
+    """Returns memories [M, N], new ones where an episode starts: `begins` [M, N]."""
 
     def choose(new: jax.Array, old: jax.Array) -> jax.Array:
         return jnp.where(begins.reshape(*begins.shape, *[1] * (new.ndim - 2)), new, old)
@@ -85,8 +85,8 @@ def act(
 ) -> tuple[jax.Array, Memory]:
     """Returns actions [M, N, A] and memories for observations [M, N, O] and rewards [M, N].
 
-    Observations are raw, but for the policy's origin, which was subtracted from them in float64.
-    A member's actions depend on its own key of `keys` [M] and on the number of the step only.
+    Observations are not normalised, but the policy's origin was subtracted from them in float64.
+    A member's random draws depend only on its key in `keys` [M] and on the number of the step.
     """
 
     def one_episode(config: Any, params: Params, *episode: Any) -> tuple[jax.Array, Memory]:
@@ -110,7 +110,11 @@ def act(
 def explore(
     action: jax.Array, keys: jax.Array, number: jax.Array | int, scale: Any, discrete: bool
 ) -> jax.Array:
-    """Returns actions [M, N, A] with noise in round `number`, or some of them other choices."""
+    """Returns actions [M, N, A] with the exploration of round `number`.
+
+    Continuous actions get Gaussian noise of standard deviation `scale`. With probability `scale`, a
+    discrete action is replaced by a random one.
+    """
 
     def one_member(action: jax.Array, key: jax.Array) -> jax.Array:
         first, second = jax.random.split(jax.random.fold_in(key, number))

@@ -1,4 +1,4 @@
-"""Episodes in lockstep: every environment of every member takes its next step together."""
+"""Episodes in lockstep: all environments of all members take each step together."""
 
 import itertools
 import math
@@ -17,17 +17,17 @@ from rlp.evaluation import policy as policies
 from rlp.evaluation.policy import Actor, Policy
 from rlp.types import Algo, Spec
 
-EVALUATION_SEED = 1_000_000  # of the first episode's initial state, whatever the training seeds
+EVALUATION_SEED = 1_000_000  # of the first initial state, independent of training seeds
 MOST_SIMULATORS = 256  # at once; each of dm_control's takes 13 MB
 
-OnStep = Callable[[int], None]  # gets how many steps have been taken
+OnStep = Callable[[int], None]  # gets the number of steps so far
 Act = Callable[[np.ndarray, np.ndarray], np.ndarray]  # observation [N, O], reward [N] -> [N, A]
 
 
 class Taken(NamedTuple):
     """One step of N environments."""
 
-    observation: np.ndarray  # [N, O], in which the actions were taken
+    observation: np.ndarray  # [N, O], at which the actions were taken
     action: np.ndarray  # [N, A]
     outcome: Outcome
     running: np.ndarray  # [N] bool: the episode had not ended before
@@ -36,13 +36,13 @@ class Taken(NamedTuple):
 class Returns(NamedTuple):
     """The outcomes of episodes, [N] or [M, N]."""
 
-    values: np.ndarray  # undiscounted returns; NaN of members that did not act
-    invalid: np.ndarray  # bool: the simulation became invalid, and that was the return until then
-    measures: dict[str, np.ndarray]  # what else the environment says of episodes, as `success`
+    values: np.ndarray  # undiscounted returns; NaN for members that did not act
+    invalid: np.ndarray  # bool: the simulation became invalid; the return is that until then
+    measures: dict[str, np.ndarray]  # other measures of the environment, such as `success`
 
 
 class Recorded(NamedTuple):
-    """An episode and the simulator's states [T + 1, P] in it."""
+    """An episode and its simulator states [T + 1, P]."""
 
     episode: Episode
     physics: np.ndarray
@@ -51,16 +51,16 @@ class Recorded(NamedTuple):
 def evaluation_seeds(
     num_episodes: int, num_tasks: int = 1, first: int = EVALUATION_SEED
 ) -> list[int]:
-    """Returns the seeds of the initial states that every evaluation uses, each for every task."""
+    """Returns the seeds of initial states for every evaluation, each repeated for every task."""
     return [seed for seed in range(first, first + num_episodes) for _ in range(num_tasks)]
 
 
 def steps(
     act: Act, env: VectorEnv, seeds: Sequence[int], takes_part: np.ndarray | bool = True
 ) -> Iterator[Taken]:
-    """Yields the steps of one episode in each environment, until the last has ended.
+    """Yields the steps of one episode in each environment, until the last one ends.
 
-    Those that have ended, or take no part [N], stand still: their actions are 0.
+    Environments that have ended, or do not take part [N], get actions of 0.
     """
     observation = env.reset(seeds)
     reward, running = np.zeros(env.num_envs), np.ones(env.num_envs, bool) & takes_part
@@ -92,7 +92,7 @@ def rollout(
 def record(
     act: Act, env: VectorEnv, seeds: Sequence[int], on_step: OnStep = lambda _: None
 ) -> list[Recorded]:
-    """Returns one episode of each environment with the simulator's states."""
+    """Returns one episode from each environment, with the simulator's states."""
     physics: list[np.ndarray] = []
 
     def watched(observation: np.ndarray, reward: np.ndarray) -> np.ndarray:
@@ -142,7 +142,7 @@ def actor(
     keys: jax.Array,
     temperature: float = 0.0,
 ) -> Act:
-    """Returns how the members [M] act in new episodes [N], each with a target, member by member."""
+    """Returns a function that acts for members [M] in new episodes [N] with `targets` [N]."""
     origin = np.asarray(policy.origin, np.float64)
     policy = jax.device_put(policy)  # once, not in every step
     memory = policies.start(algo, spec, policy, jnp.asarray(targets, jnp.float32))
@@ -166,21 +166,21 @@ def actor(
 
 
 def by_member(array: np.ndarray, num_members: int) -> np.ndarray:
-    """Returns [M * N, ...] as [M, N, ...] in float32."""
+    """Returns an array [M * N, ...] as [M, N, ...] in float32."""
     return array.reshape(num_members, -1, *array.shape[1:]).astype(np.float32)
 
 
 def num_simulators(num_members: int, num_episodes: int, num_tasks: int = 1) -> int:
-    """Returns how many environments to evaluate that many episodes of each member and task at once.
+    """Returns how many environments evaluate so many episodes of each member and task at once.
 
-    Fewer where they would be too many together: they then take turns.
+    Returns fewer if that would be too many; the episodes then run in rounds.
     """
     at_once = MOST_SIMULATORS // (num_members * num_tasks)
     return num_members * num_tasks * min(num_episodes, max(1, at_once))
 
 
 def most_steps(env: VectorEnv, num_members: int, num_episodes: int) -> int:
-    """Returns how many steps `evaluate` takes at most for so many episodes of each member."""
+    """Returns the largest number of steps that `evaluate` may take for so many episodes."""
     return math.ceil(num_episodes * num_members / env.num_envs) * env.max_episode_steps
 
 
@@ -196,20 +196,20 @@ def evaluate(
 ) -> Returns:
     """Returns the outcomes [M, N] of the deterministic policies.
 
-    Episodes of environments in JAX are one program, all at once; `on_step` is not called then.
+    Episodes of environments in JAX run as one program; `on_step` is then not called.
 
     Args:
         algo: the algorithm that acts.
         spec: the sizes it was built with.
         policy: the policies of M members.
-        env: as many environments for each member; they take the initial states in rounds.
-        seeds: [N] initial states, the same for every member: differences are paired.
+        env: the same number of environments for each member; they play the episodes in rounds.
+        seeds: [N] initial states, the same for every member, so differences are paired.
         on_step: called after every step of the environments, with the number of steps so far.
-        target: return to aim for, or [N]; of effect on policies that take one.
-        acts: which members do, [M]; the others have no return.
+        target: return to aim for, or [N]; only some policies use it.
+        acts: which members act, [M]; the others have no return.
     """
     num_members = policy.num_members
-    keys = jax.random.split(jax.random.key(0), num_members)  # of no effect at temperature 0
+    keys = jax.random.split(jax.random.key(0), num_members)  # without effect at temperature 0
     targets, acting = np.broadcast_to(target, len(seeds)), np.broadcast_to(acts, num_members)
     if isinstance(env, JaxVector):
         return _on_device(algo, spec, policy, env.env, seeds, targets, keys, acting)
@@ -232,20 +232,20 @@ def _on_device(
     keys: jax.Array,
     acting: np.ndarray,
 ) -> Returns:
-    """Returns the outcomes [M, N] of episodes that are one program, NaN of members not acting."""
+    """Returns the outcomes [M, N] of episodes in one program, NaN for members that do not act."""
     found, measures = device_rollout.evaluate(
         algo, spec, policy, env, jnp.asarray(seeds, jnp.uint32), jnp.asarray(targets, jnp.float32),
         keys,
     )  # fmt: skip
     values = np.where(acting[:, None], np.asarray(found, np.float64), np.nan)
-    told = {name: np.asarray(each) for name, each in measures.items()}
-    return Returns(values, np.zeros(values.shape, bool), told)
+    measured = {name: np.asarray(each) for name, each in measures.items()}
+    return Returns(values, np.zeros(values.shape, bool), measured)
 
 
 def evaluate_random(
     env: VectorEnv, seeds: Sequence[int], on_step: OnStep = lambda _: None
 ) -> Returns:
-    """Returns the outcomes [N] of uniformly random actions, the floor of every comparison."""
+    """Returns the outcomes [N] of uniformly random actions, a baseline for comparisons."""
     if isinstance(env, JaxVector):
         return _random_on_device(env.env, seeds)
     rng = np.random.default_rng(seeds)
@@ -274,10 +274,10 @@ def _in_rounds(
     num_episodes: int,
     on_step: OnStep,
 ) -> Returns:
-    """Returns the outcomes [M, N] of episodes that the environments take in rounds.
+    """Returns the outcomes [M, N] of episodes that the environments play in rounds.
 
     `play` gets the numbers of a round's episodes, and which of them count: the last round may have
-    fewer than there are environments.
+    fewer episodes than environments.
     """
     at_once, rounds = env.num_envs // num_members, []
     for first in range(0, num_episodes, at_once):

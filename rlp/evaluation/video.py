@@ -19,15 +19,15 @@ from rlp.system import files, graphics
 
 MOST_CELLS = 16  # episodes in a picture
 TEXT_HEIGHT = 11  # pixels
-WHITE = (255, 255, 255)  # of the text
+WHITE = (255, 255, 255)  # colour of the text
 
 
 class Kind(NamedTuple):
     """How a kind of file shows an episode."""
 
     cell: tuple[int, int]  # width and height of an episode's picture; multiples of 16
-    most_fps: int  # pictures a second
-    num_colors: int = 0  # of all pictures together; 0: all
+    most_fps: int  # pictures per second
+    num_colors: int = 0  # shared by all pictures; 0: no limit
 
 
 KINDS = {
@@ -37,10 +37,10 @@ KINDS = {
 
 
 def check(path: Path) -> None:
-    """Checks that a video can be made; this must come before a simulator is imported.
+    """Checks that a video can be made; call it before a simulator is imported.
 
     Raises:
-        InputError: if it cannot: what is missing.
+        InputError: if it cannot; it says what is missing.
     """
     if path.suffix not in KINDS:
         raise InputError(f"--video={path}: must end with {' or '.join(KINDS)}")
@@ -61,19 +61,19 @@ def write(
     num_seconds: float,
     on_step: OnStep = lambda _: None,
 ) -> None:
-    """Writes a video of one episode in each environment, whole or not at all.
+    """Writes a video of one episode in each environment, completely or not at all.
 
     Args:
-        path: of the file, a suffix of `KINDS`.
-        act: how actions are chosen.
+        path: of the file, with a suffix of `KINDS`.
+        act: chooses the actions.
         env: N environments.
         seeds: of the initial states, [N].
-        labels: what stands above each, [N].
-        num_seconds: of the episodes, in the time of the simulation.
+        labels: text above each episode, [N].
+        num_seconds: shown of each episode, in simulated time.
         on_step: called after every step of the environments, with the number of steps so far.
     """
     kind = KINDS[path.suffix]
-    every = math.ceil(env.steps_per_second / kind.most_fps)  # steps a picture
+    every = math.ceil(env.steps_per_second / kind.most_fps)  # steps per picture
     num_steps = min(env.max_episode_steps, round(num_seconds * env.steps_per_second))
     pictures = film(act, env, seeds, labels, kind.cell, every, num_steps, on_step)
     with tempfile.TemporaryDirectory() as folder:
@@ -97,9 +97,9 @@ def film(
     num_steps: int,
     on_step: OnStep = lambda _: None,
 ) -> Iterator[Image.Image]:
-    """Yields a picture of all environments [N] after the first step, and then every so many.
+    """Yields a picture of all environments [N] after the first step, then after every `every`.
 
-    An episode that has ended stays as it was. `write` says what the others are.
+    An episode that has ended keeps its last picture. `write` describes the other arguments.
     """
     cells: list[Image.Image] = [Image.new("RGB", cell)] * env.num_envs
     returns = np.zeros(env.num_envs)
@@ -113,7 +113,7 @@ def film(
 
 
 def _picture(env: Visible, number: int, cell: tuple[int, int]) -> Image.Image:
-    """Returns what an environment looks like, cut to the size of a cell."""
+    """Returns a picture of an environment, cropped to the size of a cell."""
     return ImageOps.fit(Image.fromarray(env.picture(number)), cell)
 
 
@@ -134,7 +134,7 @@ def _grid(cells: Sequence[Image.Image], labels: Sequence[str], returns: np.ndarr
 
 
 def _write_gif(path: Path, pictures: Iterator[Image.Image], fps: float, num_colors: int) -> None:
-    """Writes pictures of the same colours, without dithering, which would make files larger."""
+    """Writes pictures with one palette, without dithering, which would make files larger."""
     first = next(pictures)
     colors = first.quantize(num_colors - 1)
     colors.putpalette([*(colors.getpalette() or []), *WHITE])
@@ -143,7 +143,7 @@ def _write_gif(path: Path, pictures: Iterator[Image.Image], fps: float, num_colo
 
 
 def _write_mp4(path: Path, pictures: Iterator[Image.Image], fps: float) -> None:
-    import imageio.v2 as imageio  # with its plugin, which few have
+    import imageio.v2 as imageio  # imported late: few have its plugin
 
     writer: Any = imageio.get_writer(path, fps=fps)
     with writer:

@@ -1,1 +1,1 @@
-"""Policies that leave: for numpy alone, as StableHLO, as ONNX, with Hugging Face's names."""
+"""Exports policies: for numpy alone, as StableHLO, as ONNX, with Hugging Face's names."""

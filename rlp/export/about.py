@@ -1,4 +1,4 @@
-"""What an exported policy says of itself, for programs and for readers."""
+"""The description of an exported policy, for programs and for readers."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -63,7 +63,7 @@ def about(run: Run, number: int, step: int, member: Member, task: str) -> dict[s
     """Returns the contents of about.json.
 
     Args:
-        run: that trained the policy.
+        run: the run that trained the policy.
         number: of the member.
         step: the updates of the checkpoint.
         member: the policy.
@@ -108,7 +108,7 @@ def about(run: Run, number: int, step: int, member: Member, task: str) -> dict[s
 
 
 def _bounds(run: Run, member: Member) -> tuple[list[float] | None, list[float] | None]:
-    """Returns the lowest and the highest action, None where actions are choices."""
+    """Returns the lowest and the highest action, None if actions are discrete."""
     if run.spec.action.kind == "discrete":
         return None, None
     width = run.spec.action_dim
@@ -121,7 +121,7 @@ def _port(port: Port) -> dict[str, Any]:
 
 
 def _evaluations(run: Run, number: int, step: int, task: str) -> list[dict[str, Any]]:
-    """Returns the last returns of a member, an entry a task; none where it was not evaluated."""
+    """Returns the last returns of a member, one entry per task; empty if it was not evaluated."""
     names = {run.labels[number] + each for each in run.tasks if not task or each == f" {task}"}
     last = {entry["member"]: entry for entry in run.evaluations(step) if entry["member"] in names}
     return [
@@ -136,47 +136,47 @@ def _evaluations(run: Run, number: int, step: int, task: str) -> list[dict[str, 
     ]
 
 
-def readme(said: dict[str, Any], formats: Sequence[str]) -> str:
-    """Returns README.md for what about.json says, and the formats that are there."""
-    calls = CALLS_WITH_MEMORY if said["memory"] else CALLS
+def readme(facts: dict[str, Any], formats: Sequence[str]) -> str:
+    """Returns README.md for the contents of about.json and the exported formats."""
+    calls = CALLS_WITH_MEMORY if facts["memory"] else CALLS
     uses = "\n".join(USES[each] + calls.get(each, "") for each in formats)
     lines = [
-        f"# {said['algorithm']}, {said['member']}",
+        f"# {facts['algorithm']}, {facts['member']}",
         "",
-        f"A policy that rlp {said['versions']['rlp']} trained and exported: member "
-        f"`{said['member']}` of run `{said['run']}` after {said['updates']:,} updates. It acts "
-        "without noise (temperature 0); the normaliser and the units of actions are inside.",
+        f"A policy that rlp {facts['versions']['rlp']} trained and exported: member "
+        f"`{facts['member']}` of run `{facts['run']}` after {facts['updates']:,} updates. It acts "
+        "without noise (temperature 0); the normaliser and the units of actions are included.",
         "",
-        f"- observation: {_of_observation(said['observation'])}",
-        f"- action: {_of_action(said['action'])}",
-        f"- environment: {said['environment'] or 'not known'}",
-        f"- data: {said['data']['name']}, fingerprint {said['data']['fingerprint']}",
-        *(f"- return of {each['of']}: {_of_return(each)}" for each in said["evaluations"]),
-        *([f"- return that it aims for: {said['target_return']:g}"] if said["aims"] else []),
-        f"- versions: {', '.join(f'{k} {v}' for k, v in said['versions'].items())}",
+        f"- observation: {_of_observation(facts['observation'])}",
+        f"- action: {_of_action(facts['action'])}",
+        f"- environment: {facts['environment'] or 'not known'}",
+        f"- data: {facts['data']['name']}, fingerprint {facts['data']['fingerprint']}",
+        *(f"- return of {each['of']}: {_of_return(each)}" for each in facts["evaluations"]),
+        *([f"- return that it aims for: {facts['target_return']:g}"] if facts["aims"] else []),
+        f"- versions: {', '.join(f'{k} {v}' for k, v in facts['versions'].items())}",
         "",
-        "about.json has the same for programs, and the setting, mean and std of the observations.",
+        "about.json has the same for programs, plus the setting, and mean and std of observations.",
         "",
         uses,
     ]
     return "\n".join(lines)
 
 
-def _of_observation(said: dict[str, Any]) -> str:
-    text = f"{said['shape'][0]} numbers, in the units of the environment"
-    if said["one_hot_behind"]:
-        text += f", the last of them a one-hot of {', '.join(said['one_hot_behind'])}"
+def _of_observation(facts: dict[str, Any]) -> str:
+    text = f"{facts['shape'][0]} numbers, in the units of the environment"
+    if facts["one_hot_behind"]:
+        text += f", the last of them a one-hot of {', '.join(facts['one_hot_behind'])}"
     return text
 
 
-def _of_action(said: dict[str, Any]) -> str:
-    if said["choices"]:
-        return f"the number of one of {said['choices']} choices, the first of them 0"
-    return f"{said['shape'][0]} numbers, from {said['low']} to {said['high']}"
+def _of_action(facts: dict[str, Any]) -> str:
+    if facts["choices"]:
+        return f"the number of one of {facts['choices']} choices, the first of them 0"
+    return f"{facts['shape'][0]} numbers, from {facts['low']} to {facts['high']}"
 
 
-def _of_return(said: dict[str, Any]) -> str:
+def _of_return(facts: dict[str, Any]) -> str:
     return (
-        f"{said['mean']:.1f} ± {said['std']:.1f} (mean and standard deviation of "
-        f"{said['episodes']} episodes, after {said['updates']:,} updates)"
+        f"{facts['mean']:.1f} ± {facts['std']:.1f} (mean and standard deviation of "
+        f"{facts['episodes']} episodes, after {facts['updates']:,} updates)"
     )

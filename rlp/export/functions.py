@@ -1,11 +1,11 @@
-"""A member's policy as pure functions of arrays, in and out as the environment has them.
+"""A member's policy as pure functions of arrays in the environment's units.
 
     act(observation [B, O])                      -> [action]
-    act(observation, reward [B], *memory)        -> [action, *memory]    where the policy remembers
+    act(observation, reward [B], *memory)        -> [action, *memory]    if the policy has memory
     start(target_return [B])                     -> memory
 
-Temperature is 0: actions are the mode. All that is between the environment and the networks is
-inside: the normaliser, the task behind the observation, the clip, and the units of the actions.
+Temperature is 0: actions are the mode. The functions include everything between the environment and
+the networks: the normaliser, the one-hot task, the clip, and the units of the actions.
 """
 
 from collections.abc import Callable
@@ -22,11 +22,11 @@ from rlp.evaluation.agent import in_units
 from rlp.evaluation.policy import Policy
 from rlp.types import Algo, Spec
 
-BATCH = "b"  # the size that stays open
+BATCH = "b"  # symbol for any batch size
 
 
 class Port(NamedTuple):
-    """An array that goes in or comes out; the first axis is that of the batch."""
+    """An input or output array; its first axis is the batch."""
 
     name: str
     shape: tuple[int, ...]  # of one example
@@ -34,7 +34,7 @@ class Port(NamedTuple):
 
 
 class Function(NamedTuple):
-    """A function of arrays, whose weights are its first argument."""
+    """A function of arrays with its weights as the first argument."""
 
     call: Callable[..., tuple[jax.Array, ...]]
     weights: Any  # a tree of arrays
@@ -48,22 +48,22 @@ class Function(NamedTuple):
 
 
 class Member(NamedTuple):
-    """What a member's policy is made of, and what it is for."""
+    """The parts of a member's policy."""
 
     algo: Algo
     spec: Spec
     policy: Policy  # leaves without an axis of members
-    bounds: Bounds | None = None  # the environment's actions that are -1 and 1; None: those
-    task: tuple[float, ...] = ()  # the one-hot behind every observation; (): the caller's matter
+    bounds: Bounds | None = None  # environment's actions for -1 and 1; None: -1 and 1 themselves
+    task: tuple[float, ...] = ()  # one-hot appended to every observation; (): the caller appends it
 
     @property
     def origin(self) -> np.ndarray:
-        """What is subtracted from the caller's observations before they become float32, [O]."""
+        """The value subtracted from the caller's observations before they become float32, [O]."""
         return self._origin[: self.observation_dim]
 
     @property
     def observation_dim(self) -> int:
-        """The numbers of an observation that the caller gives."""
+        """The size of the caller's observations."""
         return self.spec.observation_dim - len(self.task)
 
     @property
@@ -73,16 +73,16 @@ class Member(NamedTuple):
 
     @property
     def behind(self) -> np.ndarray:
-        """What stands behind the caller's observation: the task, without its origin."""
+        """The one-hot task appended to the caller's observation, minus its origin."""
         return (np.array(self.task) - self._origin[self.observation_dim :]).astype(np.float32)
 
 
 def act(member: Member, is_centered: bool = False) -> Function:
-    """Returns how a member acts.
+    """Returns the function with which a member acts.
 
     Args:
-        member: that acts.
-        is_centered: whether the origin was subtracted from the observations already, in float64.
+        member: the member.
+        is_centered: whether the caller has subtracted the origin from observations, in float64.
     """
     memory, tree = jax.tree.flatten(_memory(member))
 
@@ -106,7 +106,7 @@ def act(member: Member, is_centered: bool = False) -> Function:
 
 
 def start(member: Member) -> Function | None:
-    """Returns how a member's episodes begin; None where it has no memory."""
+    """Returns the function that starts a member's memory; None if it has no memory."""
     if not jax.tree.leaves(_memory(member)):
         return None
 
@@ -121,7 +121,7 @@ def start(member: Member) -> Function | None:
 def _batched(
     one: Callable[..., tuple[jax.Array, ...]], policy: Policy, inputs: list[Port], names: list[str]
 ) -> Function:
-    """Returns a function of one example as one of a batch; `names` are those of its outputs."""
+    """Returns a function of a batch from a function of one example; `names` are its outputs'."""
     shapes = [jax.ShapeDtypeStruct(port.shape, port.dtype) for port in inputs]
     found = jax.eval_shape(one, policy, *shapes)
     outputs = [Port(n, each.shape, each.dtype) for n, each in zip(names, found, strict=True)]
@@ -133,7 +133,7 @@ def _batched(
 
 
 def _memory(member: Member) -> Any:
-    """Returns the shapes of what a member remembers."""
+    """Returns the shapes of a member's memory."""
     init, policy = member.algo.policy.init_memory, member.policy
     return jax.eval_shape(
         lambda target: init(policy.config, member.spec, target), jax.ShapeDtypeStruct((), "float32")

@@ -1,7 +1,7 @@
-"""Programs as ONNX: each operation is one node or a few.
+"""Programs as ONNX: each operation becomes one node or a few.
 
-jax2onnx 0.17.1 would do it from jax, but cannot be installed with the Orbax that rlp needs (it asks
-for one below 0.11.37), and takes most of a minute.
+jax2onnx 0.17.1 converts from jax directly, but conflicts with the Orbax that rlp needs (it requires
+a version below 0.11.37), and takes most of a minute.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,8 +16,8 @@ from rlp.export.policy import NUMBERS
 from rlp.export.program import Program
 from rlp.version import __version__
 
-OPSET, IR_VERSION = 18, 8  # of the end of 2022
-SAME = {  # operations of which ONNX has the same
+OPSET, IR_VERSION = 18, 8  # from the end of 2022
+SAME = {  # operations that ONNX has, too
     "abs": "Abs", "add": "Add", "and": "And", "ceil": "Ceil", "cos": "Cos", "div": "Div",
     "eq": "Equal", "exp": "Exp", "floor": "Floor", "ge": "GreaterOrEqual", "gt": "Greater",
     "le": "LessOrEqual", "log": "Log", "lt": "Less", "matmul": "MatMul", "max": "Max",
@@ -27,7 +27,7 @@ SAME = {  # operations of which ONNX has the same
 
 
 def library() -> Any:
-    """Returns the package that makes ONNX files.
+    """Returns the package that writes ONNX files.
 
     Raises:
         InputError: if it is not installed.
@@ -37,8 +37,8 @@ def library() -> Any:
         import onnx.helper  # pyright: ignore[reportMissingImports]
     except ModuleNotFoundError as error:
         raise InputError(
-            f"{error.name} is not installed, with which ONNX is written: pip install onnx "
-            "(rlp's extra `onnx` has onnxruntime, too)"
+            f"{error.name}, which writes ONNX, is not installed: pip install onnx "
+            "(rlp's extra `onnx` includes onnxruntime)"
         ) from None
     return onnx
 
@@ -80,7 +80,7 @@ def _value(onnx: Any, port: Port) -> Any:
 
 
 class _Graph:
-    """Nodes and constants as they are made."""
+    """The nodes and constants made so far."""
 
     def __init__(self, onnx: Any) -> None:
         self.nodes: list[Any] = []
@@ -88,17 +88,17 @@ class _Graph:
         self._onnx = onnx
 
     def constant(self, array: Any, name: str = "") -> str:
-        """Returns the name of an array."""
+        """Adds an array and returns its name."""
         name = name or f"number.{len(self.constants)}"
         self.constants.append(self._onnx.numpy_helper.from_array(np.asarray(array), name))
         return name
 
     def integers(self, values: Sequence[int]) -> str:
-        """Returns the name of an array of int64, of which shapes and axes are."""
+        """Adds an int64 array, the type of shapes and axes, and returns its name."""
         return self.constant(np.array(values, np.int64))
 
     def name(self, value: Any) -> str:
-        """Returns the name of what an operation takes."""
+        """Returns the name of an operation's input."""
         return value if isinstance(value, str) else self.constant(NUMBERS[type(value)](value))
 
     def node(self, kind: str, inputs: Sequence[str], to: str = "", /, **attributes: Any) -> str:

@@ -1,7 +1,7 @@
-"""How exact and how fast exported policies are: `python -m rlp.export.parity`.
+"""Measures how exact and how fast exported policies are: `python -m rlp.export.parity`.
 
-The measure is the largest difference of an action to that of `rlp.load_policy`'s agent, in the
-environment's units, over a few steps of episodes side by side; of choices it is of their numbers.
+The error is the largest difference between an action and that of `rlp.load_policy`'s agent, in the
+environment's units, over a few steps of parallel episodes. Discrete actions are compared by number.
 """
 
 import dataclasses
@@ -27,15 +27,15 @@ from rlp.export import folder, functions, policy
 from rlp.export.functions import Member
 from rlp.types import UNKNOWN, Algo, Space, Spec, vectors
 
-NUM_STEPS = 3  # of an episode
+NUM_STEPS = 3  # per episode
 TARGET_RETURN = 5.0
 BATCHES = (1, 64)
-SPEC = vectors(observation_dim=24, action_dim=6, max_episode_steps=1000)  # walker's
-SIZES = {"hidden_dims": (256, 256)}  # the others are the algorithms' defaults
+SPEC = vectors(observation_dim=24, action_dim=6, max_episode_steps=1000)  # the walker's
+SIZES = {"hidden_dims": (256, 256)}  # otherwise the algorithms' defaults
 
 
 def random_member(algo: Algo, config: Any, spec: Spec) -> Member:
-    """Returns a policy with weights, a normaliser and bounds that are drawn."""
+    """Returns a policy with random weights and normaliser, and arbitrary bounds."""
     rng = np.random.default_rng(0)
     params = algo.actor(config, algo.init(config, jax.random.key(0), spec, UNKNOWN))
     params = jax.tree.map(
@@ -49,16 +49,16 @@ def random_member(algo: Algo, config: Any, spec: Spec) -> Member:
 
 
 class Played(NamedTuple):
-    """Steps of N episodes side by side."""
+    """Steps of N parallel episodes."""
 
     observation: np.ndarray  # [T, N, O]
     reward: np.ndarray  # [T, N]
-    action: np.ndarray  # [T, N, A], or [T, N] of choices
-    remembers: bool  # whether the policy does
+    action: np.ndarray  # [T, N, A], or [T, N] if discrete
+    remembers: bool  # whether the policy has memory
 
 
 def exported(form: folder.Format, path: Path, name: str) -> Callable[..., Sequence[Any]]:
-    """Returns the function `act` or `start` in a folder, from arrays to arrays."""
+    """Returns the function `act` or `start` of a folder, from arrays to arrays."""
     if form == "numpy":
         return policy.read_program(path, name)
     if form == "stablehlo":
@@ -73,7 +73,7 @@ def exported(form: folder.Format, path: Path, name: str) -> Callable[..., Sequen
 
 
 def play(member: Member, batch: int) -> Played:
-    """Returns the first steps of episodes side by side, as the agent acts in them."""
+    """Returns the first steps of parallel episodes in which the agent acts."""
     rng = np.random.default_rng(0)
     shape = (NUM_STEPS, batch, member.observation_dim)
     observation = rng.normal(size=shape).astype(np.float32)
@@ -86,10 +86,10 @@ def play(member: Member, batch: int) -> Played:
 
 
 def error(played: Played, form: folder.Format, path: Path) -> float:
-    """Returns the largest difference of an action to the agent's.
+    """Returns the largest difference between an action and the agent's.
 
     Args:
-        played: what the agent did.
+        played: the agent's steps.
         form: the format.
         path: the folder.
     """
@@ -108,7 +108,7 @@ def _start(form: folder.Format, path: Path, batch: int) -> list[Any]:
 
 
 def microseconds(member: Member, form: folder.Format, path: Path) -> float:
-    """Returns the time of one action of a batch of 1: the least of many means of 20."""
+    """Returns the time of one action in a batch of 1: the lowest of 100 means over 20 calls."""
     observation = np.zeros((1, member.observation_dim), np.float32)
     rest: list[Any] = []
     if functions.start(member):
@@ -123,11 +123,11 @@ def microseconds(member: Member, form: folder.Format, path: Path) -> float:
 
 
 def cases(sizes: Mapping[str, Any], spec: Spec) -> Iterator[tuple[str, Algo, Any, Spec]]:
-    """Yields every algorithm by name, its setting and problem, for each kind of actions.
+    """Yields every algorithm with its name, setting and problem, for each kind of actions.
 
     Args:
-        sizes: values of hyperparameters, of which each algorithm takes those that it has.
-        spec: of actions that are numbers.
+        sizes: values of hyperparameters; each algorithm uses those that it has.
+        spec: of the continuous problem.
     """
     discrete = spec._replace(action=Space(spec.action.shape, num_choices=spec.action_dim))
     for name, algo in ALGOS.items():
@@ -143,7 +143,7 @@ def cases(sizes: Mapping[str, Any], spec: Spec) -> Iterator[tuple[str, Algo, Any
 def rows() -> Iterator[str]:
     """Yields the lines of a table: an algorithm's errors and time in each format.
 
-    What plans is left out: it leaves as StableHLO only, and takes long.
+    Algorithms that plan are left out: they export only as StableHLO, and are slow.
     """
     forms: list[folder.Format] = ["numpy", "stablehlo", "onnx"]
     yield "| | " + " | ".join(f"{form}: batch 1 | batch 64 | time" for form in forms) + " |"

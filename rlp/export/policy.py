@@ -1,19 +1,19 @@
-"""A policy that `rlp.export` wrote, run by numpy alone: this file needs nothing of rlp.
+"""Runs a policy that `rlp.export` wrote with numpy alone: this file does not need rlp.
 
     from policy import load
 
-    policy = load()  # of the folder that this file is in
+    policy = load()  # from the folder of this file
     action = policy(observation)
 
-An observation is [O], or [N, O] of N episodes side by side; actions are in the environment's units,
-of discrete ones their numbers. A policy that remembers, as a Decision Transformer, is called with
-what it remembers, which the caller carries:
+An observation is [O], or [N, O] for N parallel episodes. Actions are in the environment's units;
+discrete ones are numbers. A policy with memory, such as a Decision Transformer, is called with its
+memory, which the caller keeps:
 
-    memory = policy.start()  # where episodes begin; or start(target_return=200.0, num_episodes=8)
-    action, memory = policy.act(observation, reward, memory)  # reward: of the action before, or 0
+    memory = policy.start()  # before episodes; or start(target_return=200.0, num_episodes=8)
+    action, memory = policy.act(observation, reward, memory)  # reward: of the last action, or 0
 
-What a policy computes is a list of operations in act.json, on the arrays of act.npz; start.json is
-what it remembers at first. Neither file runs code.
+act.json lists the operations of the policy on the arrays of act.npz; start.json computes its first
+memory. Neither file runs code.
 """
 
 import json
@@ -23,8 +23,8 @@ from typing import Any
 
 import numpy as np
 
-FORMAT = 1  # of the files; another one is refused
-NUMBERS = {bool: np.bool_, int: np.int32, float: np.float32}  # what those in json mean
+FORMAT = 1  # version of the files; others are refused
+NUMBERS = {bool: np.bool_, int: np.int32, float: np.float32}  # types of numbers in json
 
 PLAIN: dict[str, Callable[..., Any]] = {
     "abs": np.abs, "add": np.add, "and": np.logical_and, "ceil": np.ceil, "cos": np.cos,
@@ -38,7 +38,7 @@ PLAIN: dict[str, Callable[..., Any]] = {
 
 
 def _broadcast(shape: Sequence[int]) -> Callable[..., Any]:
-    """Returns what repeats x along axes; -1 in `shape` is as many as `like` has rows."""
+    """Returns a function that repeats x along axes; -1 in `shape` is `like`'s number of rows."""
     return lambda x, like: np.broadcast_to(x, [len(like) if d == -1 else d for d in shape])
 
 
@@ -59,7 +59,7 @@ WITH_PARAMETERS: dict[str, Callable[..., Callable[..., Any]]] = {
     "reduce_max": lambda axes: lambda x: x.max(tuple(axes)),
     "reduce_min": lambda axes: lambda x: x.min(tuple(axes)),
     "reduce_sum": lambda axes: lambda x: x.sum(tuple(axes)),
-    "reshape": lambda shape: lambda x: x.reshape(shape),  # -1: as many as there are
+    "reshape": lambda shape: lambda x: x.reshape(shape),  # -1: the size that fits
     "slice": _slice,
     "take": _take,
     "transpose": lambda axes: lambda x: x.transpose(axes),
@@ -67,7 +67,7 @@ WITH_PARAMETERS: dict[str, Callable[..., Callable[..., Any]]] = {
 
 
 def operation(do: str, parameters: dict[str, Any]) -> Callable[..., Any]:
-    """Returns the function of arrays that an operation is.
+    """Returns the function of arrays for an operation.
 
     Raises:
         ValueError: if there is no such operation.
@@ -80,10 +80,10 @@ def operation(do: str, parameters: dict[str, Any]) -> Callable[..., Any]:
 
 
 class Program:
-    """A list of operations that turns arrays into others."""
+    """A list of operations that computes arrays from arrays."""
 
     def __init__(self, structure: dict[str, Any], constants: dict[str, np.ndarray]) -> None:
-        """Takes the contents of a json and an npz file."""
+        """Makes a program from the contents of a json and an npz file."""
         self._inputs, self._outputs = structure["inputs"], structure["outputs"]
         self._constants: dict[str, Any] = dict(constants)
         self._steps = [
@@ -92,7 +92,7 @@ class Program:
         ]
 
     def _name(self, value: Any) -> str:
-        """Returns the name of an array; a number gets one."""
+        """Returns the name of an array, or a new name for a number."""
         if isinstance(value, str):
             return value
         name = repr(value)
@@ -108,10 +108,10 @@ class Program:
 
 
 class Policy:
-    """A policy that acts on observations as the environment gives them."""
+    """A policy that acts on observations in the environment's units."""
 
     def __init__(self, about: dict[str, Any], act: Program, start: Program | None) -> None:
-        """Takes what about.json says, and the programs; `start` is None of what has no memory."""
+        """Makes a policy from about.json and its programs; without memory `start` is None."""
         self.about = about
         self._act, self._start = act, start
         self._width = about["observation"]["shape"][0]
@@ -121,7 +121,7 @@ class Policy:
         """Returns the action [A] for an observation [O], or [N, A] for [N, O].
 
         Raises:
-            ValueError: if the observation has another shape, or the policy remembers.
+            ValueError: if the observation has another shape, or the policy has memory.
         """
         if self._start:
             raise ValueError("this policy remembers: call start, and then act with its memory")
@@ -130,11 +130,11 @@ class Policy:
         return action[0] if is_one else action
 
     def start(self, target_return: float | None = None, num_episodes: int = 1) -> list[np.ndarray]:
-        """Returns the memory of episodes that begin.
+        """Returns the memory for the start of episodes.
 
         Args:
-            target_return: to aim for, where the policy does; None: that of its evaluations.
-            num_episodes: side by side.
+            target_return: to aim for, if the policy does so; None: as in its evaluations.
+            num_episodes: number of parallel episodes.
         """
         if self._start is None:
             return []
@@ -147,8 +147,8 @@ class Policy:
         """Returns the action and the memory after it.
 
         Args:
-            observation: [O], or [N, O] of N episodes side by side.
-            reward: [] or [N], for the last action; 0 where an episode begins.
+            observation: [O], or [N, O] for N parallel episodes.
+            reward: [] or [N], for the last action; 0 at the start of an episode.
             memory: from `start`, or the last call.
 
         Raises:
@@ -162,7 +162,7 @@ class Policy:
         return action[0] if is_one else action, memory
 
     def _rows(self, observation: np.ndarray) -> tuple[np.ndarray, bool]:
-        """Returns observations [N, O] as the program takes them, and whether there was only one."""
+        """Returns observations [N, O] for the program, and whether there was only one."""
         rows = np.asarray(observation)
         if rows.ndim not in (1, 2) or rows.shape[-1] != self._width:
             raise ValueError(
@@ -176,7 +176,7 @@ def load(folder: str | Path = Path(__file__).parent) -> Policy:
     """Returns the policy in a folder.
 
     Raises:
-        ValueError: if its files are of another format.
+        ValueError: if its files have another format version.
     """
     folder = Path(folder)
     about = json.loads((folder / "about.json").read_text())
@@ -189,7 +189,7 @@ def load(folder: str | Path = Path(__file__).parent) -> Policy:
 
 
 def read_program(folder: Path, name: str) -> Program:
-    """Returns the program of a name in a folder."""
+    """Returns the program with this name in a folder."""
     with np.load(folder / f"{name}.npz", allow_pickle=False) as arrays:
         constants = dict(arrays)
     return Program(json.loads((folder / f"{name}.json").read_text()), constants)

@@ -1,4 +1,4 @@
-"""What jax's primitives are in the operations of `rlp.export.policy`."""
+"""Translates jax's primitives to the operations of `rlp.export.policy`."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -10,14 +10,14 @@ import numpy as np
 from rlp.export.policy import PLAIN
 from rlp.export.writer import Computed, Shape, Value, Writer, shape_of, unknown
 
-BOOLEAN_ONLY = ("and", "or", "not")  # here: jax has them bit by bit, too
+BOOLEAN_ONLY = ("and", "or", "not")  # jax's are bitwise, too
 
 
 def write(writer: Writer, equation: Any, inputs: Sequence[Value]) -> list[Value]:
-    """Returns the outputs of a primitive, whose operations are written or computed at once.
+    """Returns the outputs of a primitive; writes its operations, or computes known values at once.
 
     Raises:
-        InputError: if there are no operations that do the same.
+        InputError: if no operations are equivalent.
     """
     name, out = equation.primitive.name, equation.outvars[0].aval
     is_known = not any(isinstance(value, Computed) for value in inputs)
@@ -48,7 +48,7 @@ def _square(writer: Writer, params: Any, shape: Shape, x: Value) -> Value:
 
 
 def _integer_pow(writer: Writer, params: Any, shape: Shape, x: Value) -> Value:
-    """Returns a power, a small one by products: those are far faster."""
+    """Returns a power; small ones as products, which are far faster."""
     if not 0 < params["y"] < 5:
         return writer.write("pow", [x, np.float32(params["y"])], shape)
     product = x
@@ -63,7 +63,7 @@ def _rsqrt(writer: Writer, params: Any, shape: Shape, x: Value) -> Value:
 
 
 def _logistic(writer: Writer, params: Any, shape: Shape, x: Value) -> Value:
-    """Returns (1 + tanh(x / 2)) / 2, in which nothing overflows."""
+    """Returns (1 + tanh(x / 2)) / 2, which cannot overflow."""
     del params
     half = np.float32(0.5)
     tanh = writer.write("tanh", [writer.write("mul", [x, half], shape)], shape)
@@ -158,7 +158,7 @@ def _argmax(writer: Writer, params: Any, shape: Shape, x: Value) -> Value:
 
 
 def _dot(writer: Writer, params: Any, shape: Shape, left: Value, right: Value) -> Value:
-    """Returns a product of matrices, whose axes are brought into order before."""
+    """Returns a product of matrices after bringing their axes into order."""
     (of_left, of_right), (left_batch, right_batch) = params["dimension_numbers"]
     left_free = [i for i in range(len(left.shape)) if i not in (*of_left, *left_batch)]
     right_free = [i for i in range(len(right.shape)) if i not in (*of_right, *right_batch)]
@@ -178,7 +178,7 @@ def _size(dims: Sequence[int]) -> int:
 
 
 def _gather(writer: Writer, params: Any, shape: Shape, table: Value, numbers: Value) -> Value:
-    """Returns rows of a table; other gathers are refused, and numbers that no row has are, too."""
+    """Returns rows of a table; refuses other gathers. Row numbers out of range are errors."""
     at, sizes, is_clipped = params["dimension_numbers"], params["slice_sizes"], params["mode"]
     width = table.shape[1:]
     is_of_rows = (

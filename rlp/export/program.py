@@ -1,7 +1,7 @@
-"""From a function of jax to a program: a list of operations, which `rlp.export.policy` runs.
+"""Translates a function of jax to a program: a list of operations that `rlp.export.policy` runs.
 
-What depends on nothing that is put in, as noise of temperature 0, is computed here; what leads to
-no output is left out. The operations are numpy's, of which ONNX has the same.
+Values that do not depend on the inputs, such as noise at temperature 0, are computed here. What no
+output needs is left out. The operations are numpy's, which ONNX has, too.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from rlp.export.primitives import write
 from rlp.export.writer import Computed, Operation, Value, Writer
 from rlp.system.files import json_text, write_text
 
-INLINED = {  # primitives that call a function, and the parameter that it is
+INLINED = {  # primitives that call a function, and the parameter that holds it
     "jit": "jaxpr", "pjit": "jaxpr", "closed_call": "call_jaxpr",
     "custom_jvp_call": "call_jaxpr", "custom_vjp_call": "call_jaxpr",
 }  # fmt: skip
@@ -27,7 +27,7 @@ class Program(NamedTuple):
 
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
-    results: tuple[Any, ...]  # what the outputs are: names of arrays, and numbers
+    results: tuple[Any, ...]  # the outputs: names of arrays, and numbers
     operations: tuple[Operation, ...]
     constants: dict[str, np.ndarray]
 
@@ -36,7 +36,7 @@ def trace(function: Function) -> Program:
     """Returns a function as a program.
 
     Raises:
-        InputError: if it uses something that there is no operation for.
+        InputError: if it uses something without an operation.
     """
     traced = jax.make_jaxpr(function.call)(function.weights, *function.shapes())
     paths = jax.tree_util.tree_leaves_with_path(function.weights)
@@ -68,7 +68,7 @@ def save(folder: Path, name: str, program: Program) -> None:
 def _inline(
     writer: Writer, jaxpr: Any, consts: Sequence[Value], inputs: Sequence[Value]
 ) -> list[Value]:
-    """Returns the outputs of a jaxpr, whose operations are written."""
+    """Writes the operations of a jaxpr and returns its outputs."""
     values = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *inputs], strict=True))
 
     def read(atom: Any) -> Value:

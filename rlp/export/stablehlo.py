@@ -1,4 +1,4 @@
-"""Functions as StableHLO, which every machine with jax runs: `jax.export.deserialize(...).call`."""
+"""Writes functions as StableHLO, which jax runs anywhere: `jax.export.deserialize(...).call`."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,10 +15,10 @@ PLATFORMS = ("cpu", "cuda", "tpu")
 def save(path: Path, function: Function) -> None:
     """Writes a function with its weights, with a batch of any size.
 
-    Products of matrices are exact to float32 on every platform: some have less by themselves.
+    Matrix products have full float32 precision on every platform; some platforms default to less.
 
     Raises:
-        InputError: if flatbuffers is not installed, which jax writes with.
+        InputError: if flatbuffers, which jax needs for writing, is not installed.
     """
     if not find_spec("flatbuffers"):
         raise InputError("StableHLO is written with flatbuffers: pip install flatbuffers")

@@ -13,13 +13,13 @@ Shape = tuple[int, ...]  # -1 is the size of the batch
 
 
 class Computed(NamedTuple):
-    """A value that depends on what is put in."""
+    """A value that depends on the inputs."""
 
     name: str
     shape: Shape
 
 
-Value = Any  # Computed, or an array that is known
+Value = Any  # Computed, or a known array
 
 
 class Operation(NamedTuple):
@@ -32,19 +32,19 @@ class Operation(NamedTuple):
 
 
 class Writer:
-    """The operations that were written, and the arrays that they take."""
+    """The operations written so far, and their constant arrays."""
 
     def __init__(self, batch: str, labels: dict[int, str]) -> None:
-        """Takes the name of an input, and those of weights by the identity of their arrays."""
+        """Makes a writer; `batch` names an input, `labels` names weights by their arrays' id."""
         self.operations: list[Operation] = []
         self.constants: dict[str, np.ndarray] = {}
         self._batch = Computed(batch, (-1,))
-        self._labels = labels  # also of arrays that were made of a weight
-        self._names: dict[int, str] = {}  # of constants, by the identity of their arrays
-        self._kept: list[Any] = []  # so that no other array gets the identity of one
+        self._labels = labels  # also labels arrays computed from a weight
+        self._names: dict[int, str] = {}  # of constants, by their arrays' id
+        self._kept: list[Any] = []  # keeps arrays alive, so no other array gets their id
 
     def operand(self, value: Value) -> Any:
-        """Returns a value as an operation takes it: a name, or a number."""
+        """Returns a value in the form of an operand: a name, or a number."""
         if isinstance(value, Computed):
             return value.name
         if id(value) in self._names:
@@ -60,7 +60,7 @@ class Writer:
         return name
 
     def inherit(self, value: Value, sources: Sequence[Value]) -> Value:
-        """Returns an array that was made of others, under the name of the first weight in them."""
+        """Returns an array computed from others, labelled after the first weight among them."""
         label = next((self._labels[id(x)] for x in sources if id(x) in self._labels), None)
         if label:
             self._labels[id(value)] = label
@@ -68,7 +68,7 @@ class Writer:
         return value
 
     def write(self, do: str, inputs: Sequence[Value], to: Shape, **parameters: Any) -> Value:
-        """Returns the output, of shape `to`, of an operation: written, or computed where it can."""
+        """Returns an operation's output of shape `to`; writes it, or computes it if it is known."""
         if not any(isinstance(value, Computed) for value in inputs):
             arrays = [np.asarray(value) for value in inputs]
             return self.inherit(operation(do, parameters)(*arrays), inputs)
@@ -100,7 +100,7 @@ def shape_of(dims: Sequence[Any]) -> Shape:
     """Returns a shape of jax with -1 for the size of the batch.
 
     Raises:
-        InputError: if an axis is neither the batch nor of a size that is known.
+        InputError: if an axis is neither the batch nor of known size.
     """
     for dim in dims:
         if not isinstance(dim, int) and str(dim) != BATCH:
@@ -109,8 +109,8 @@ def shape_of(dims: Sequence[Any]) -> Shape:
 
 
 def unknown(what: str) -> InputError:
-    """Returns the exception for what has no operation."""
+    """Returns the exception for something without an operation."""
     return InputError(
-        f"the policy uses {what}, for which files of numpy and ONNX have no operation: "
-        "--formats=stablehlo has all that jax has"
+        f"the policy uses {what}, which the numpy and ONNX formats do not support: "
+        "--formats=stablehlo supports all of jax"
     )

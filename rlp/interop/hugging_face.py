@@ -4,8 +4,8 @@
     params = decision_transformer(weights)
     action = dt.act(config, params, ...)             # num_heads is in the model's config.json
 
-Its observations are normalised with statistics that its model card gives, and its returns are
-divided by 1000, as here. `write` is the reverse: it makes a folder for `from_pretrained`.
+The model expects observations normalised with the statistics in its model card, and returns divided
+by 1000, as here. `write` does the reverse: it makes a folder for `from_pretrained`.
 """
 
 import itertools
@@ -47,10 +47,10 @@ def read_weights(path: str | Path) -> Weights:
 
 
 def decision_transformer(weights: Weights) -> Params:
-    """Returns the parameters of `rlp.algos.dt`: the same function of a segment.
+    """Returns parameters of `rlp.algos.dt` that compute the same function of a segment.
 
-    The model adds row 0 of its position embedding to every token behind the first normalisation, so
-    that row goes into the normalisation's bias. The heads for states and returns are left out.
+    The model adds row 0 of its position embedding to every token after the first normalisation, so
+    that row is added to the normalisation's bias. The heads for states and returns are dropped.
 
     Raises:
         InputError: if weights are missing or do not fit each other.
@@ -110,7 +110,7 @@ def _conv1d(weights: Weights, name: str) -> Params:
 
 
 def _expected(params: Params) -> Params:
-    """Returns the shapes that `rlp.algos.dt` has for the sizes of these parameters."""
+    """Returns the shapes of `rlp.algos.dt` for the sizes of these parameters."""
     embedding = params["embed_timestep"]["embedding"]
     layers = sum(name.startswith("block_") for name in params)
     config = dt.Config(context=1, embed_dim=embedding.shape[-1], num_layers=layers)
@@ -131,7 +131,7 @@ def write(folder: Path, config: dt.Config, params: Params) -> None:
         from safetensors.numpy import save_file
     except ModuleNotFoundError:
         raise InputError("install safetensors to write it (the extra `hf`)") from None
-    num_positions = max(1024, 3 * config.context)  # tokens; the first is Hugging Face's usual
+    num_positions = max(1024, 3 * config.context)  # tokens; 1024 is Hugging Face's default
     arrays = to_weights(params, num_positions)
     save_file(
         {name: np.ascontiguousarray(array) for name, array in arrays.items()},
@@ -150,16 +150,16 @@ def write(folder: Path, config: dt.Config, params: Params) -> None:
         "n_positions": num_positions,
         "activation_function": "relu",
         "action_tanh": config.head == "deterministic",
-        "return_scale": float(config.return_scale),  # which the model leaves to its caller
+        "return_scale": float(config.return_scale),  # applied by the caller, not the model
     }
     write_json(folder / "config.json", model)
 
 
 def to_weights(params: Params, num_positions: int) -> dict[str, np.ndarray]:
-    """Returns the state dict of a model that is the same function.
+    """Returns the state dict of a model that computes the same function.
 
-    What rlp does not have is zeros: the embeddings of a word and of `num_positions` positions, and
-    the heads for states and returns.
+    Parts that rlp does not have are zeros: the embeddings of one word and of `num_positions`
+    positions, and the heads for states and returns.
     """
     params = jax.device_get(params)
     observation_dim, width = params["embed_observation"]["kernel"].shape

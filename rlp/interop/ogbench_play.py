@@ -1,8 +1,9 @@
-"""OGBench's play data made anew: a scripted oracle that moves cubes to ever new places.
+"""Regenerates OGBench's play data: a scripted oracle keeps moving cubes to new places.
 
-The package has the oracles, but not `data_gen_scripts/generate_manipspace.py` (seohongpark/ogbench)
-that plays them: noise, episodes, and how often cubes are stacked are that script's. The file is
-theirs, too: no rewards, but the simulator's states, from which those of any task follow.
+The package has the oracles, but not the script `data_gen_scripts/generate_manipspace.py`
+(seohongpark/ogbench) that runs them. Noise, episodes and how often cubes are stacked follow that
+script. So does the file: it has no rewards, but the simulator's states, which give the rewards of
+any task.
 """
 
 from collections import defaultdict
@@ -16,8 +17,8 @@ from rlp.envs import ogbench
 from rlp.errors import InputError
 from rlp.system.files import whole
 
-STEPS = 1001  # of an episode
-STACKED = {  # shares of an episode's targets that are on another cube: the least and the most
+STEPS = 1001  # per episode
+STACKED = {  # lowest and highest share of an episode's targets that are on another cube
     "cube-single": (0.0, 0.0), "cube-double": (0.0, 0.25),
     "cube-triple": (0.05, 0.35), "cube-quadruple": (0.1, 0.5),
 }  # fmt: skip
@@ -30,17 +31,17 @@ def write(
     seed: int = 0,
     on_step: Callable[[int], None] = lambda _: None,
 ) -> None:
-    """Writes play data of a scene as OGBench's npz.
+    """Writes play data of a scene in OGBench's npz format.
 
     Args:
-        path: of the new file, as `cube-single-play-v0.npz`.
-        scene: as `cube-single`.
-        num_episodes: of 1,001 steps each; 1,000 in the published data.
-        seed: of all randomness.
+        path: of the new file, such as `cube-single-play-v0.npz`.
+        scene: such as `cube-single`.
+        num_episodes: number of episodes of 1,001 steps; 1,000 in the published data.
+        seed: of all random numbers.
         on_step: called with the number of steps so far.
 
     Raises:
-        InputError: if no cubes are moved there, or OGBench is not installed.
+        InputError: if the scene has no cubes to move, or OGBench is not installed.
     """
     if scene not in STACKED:
         raise InputError(f"{scene}: play is made for {', '.join(STACKED)}")
@@ -78,7 +79,7 @@ def _play(
     before: int,
     on_step: Callable[[int], None],
 ) -> None:
-    """Plays one episode, and adds its rows."""
+    """Plays one episode and adds its rows."""
     observation, info = env.reset(seed=int(rng.integers(2**31)))
     oracle.reset(observation, info)
     share = rng.uniform(*STACKED[env.spec.id.removesuffix("-v0")])

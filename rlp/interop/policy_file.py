@@ -1,12 +1,12 @@
-"""Policies of others as npz files of plain arrays: perceptrons with a normal over their actions.
+"""Policies from other libraries as npz files of plain arrays: perceptrons with normal actions.
 
-    h = clip((o - obs_mean) / sqrt(obs_var + obs_epsilon), +-obs_clip), where those are there
+    h = clip((o - obs_mean) / sqrt(obs_var + obs_epsilon), +-obs_clip), if those are present
     h = activation(h @ w0 + b0), then w1, b1, ...
     mean = h @ w_mean + b_mean
-    log std = log_std, or clip(h @ w_log_std + b_log_std, -20, 2), where there is one
+    log std = log_std, or clip(h @ w_log_std + b_log_std, -20, 2), if present
     action = squash(mean + std * noise), tanh or clip to [-1, 1]
 
-`activation` is relu or tanh, `squash` tanh or clip. No file runs code.
+`activation` is relu or tanh, `squash` is tanh or clip. No file runs code.
 """
 
 from pathlib import Path
@@ -24,7 +24,7 @@ OPTIONAL = ("log_std", "w_log_std", "b_log_std", "obs_mean", "obs_var", "obs_cli
 
 
 class PolicyFile(NamedTuple):
-    """A policy that was read."""
+    """A policy read from a file."""
 
     name: str
     layers: list[tuple[np.ndarray, np.ndarray]]  # kernels [in, out] and biases
@@ -34,7 +34,7 @@ class PolicyFile(NamedTuple):
 
     @property
     def widths(self) -> tuple[int, int]:
-        """The numbers of an observation and of an action."""
+        """The sizes of an observation and of an action."""
         return len(self.layers[0][0]), len(self.arrays["b_mean"])
 
     def __call__(
@@ -86,7 +86,7 @@ def read_policy(path: Path) -> PolicyFile:
         if array.dtype.kind not in "iuf" or not np.isfinite(array).all():
             raise InputError(f"{path}: {name} has other than finite numbers")
     if "log_std" not in arrays and not {"w_log_std", "b_log_std"} <= arrays.keys():
-        arrays["log_std"] = np.full(arrays["b_mean"].shape, -np.inf)  # it does not sample
+        arrays["log_std"] = np.full(arrays["b_mean"].shape, -np.inf)  # no sampling
     layers = [(arrays.pop(f"w{number}"), arrays.pop(f"b{number}")) for number in numbers]
     policy = PolicyFile(str(path), layers, arrays, activation, squash)
     _check_shapes(policy, path)

@@ -1,1 +1,1 @@
-"""Neural networks, their optimisation, and distributions: what knows flax and optax."""
+"""Neural networks, their optimisation, and distributions: the code that uses flax and optax."""

@@ -6,11 +6,11 @@ import chex
 import jax
 import jax.numpy as jnp
 
-ACTION_LIMIT = 1 - 1e-5  # given actions are clipped to +- this before atanh, as IQL's loader does
+ACTION_LIMIT = 1 - 1e-5  # given actions are clipped to +- this before atanh, as in IQL's loader
 
 
 def normal_log_prob(mean: jax.Array, log_std: jax.Array, value: jax.Array) -> jax.Array:
-    """Returns the log-density [...] in nats of values [..., A], a diagonal normal."""
+    """Returns the log-density [...] in nats of values [..., A] under a diagonal normal."""
     chex.assert_equal_shape([mean, log_std, value])
     return jnp.sum(_normal_log_density((value - mean) * jnp.exp(-log_std), log_std), axis=-1)
 
@@ -20,7 +20,7 @@ def tanh_normal_sample(
 ) -> tuple[jax.Array, jax.Array]:
     """Returns an action tanh(mean + std * noise) and its log-density.
 
-    The pre-tanh value is known here, so a saturated action has an exact, finite density.
+    Here the pre-tanh value is known, so even a saturated action has an exact, finite density.
 
     Args:
         mean: [..., A], before the tanh.

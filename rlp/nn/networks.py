@@ -1,7 +1,7 @@
 """Neural networks: perceptrons here, transformers in `rlp.nn.transformers`.
 
-A network is a pair of pure functions over its parameters, so that everything else is typed. Only
-the files of `rlp.nn` import flax.
+A network is a pair of pure functions of its parameters, so that all other code is typed. Only the
+files of `rlp.nn` import flax.
 """
 
 import math
@@ -15,10 +15,10 @@ from flax import linen as nn
 from rlp.nn.layers import Dense, LayerNorm
 from rlp.types import Params
 
-NormSide = Literal["none", "before", "after"]  # whether, and on which side of the activation
+NormSide = Literal["none", "before", "after"]  # where, relative to the activation
 Init = Literal["flax", "torch", "rlkit", "edac", "orthogonal", "glorot"]  # see `initializers`
-Activation = Literal["relu", "gelu"]  # behind hidden layers; gelu as flax has it, by a tanh
-ACTOR_BOUND, CRITIC_BOUND = 1e-3, 3e-3  # of the last layers' weights, in rlkit and EDAC's code
+Activation = Literal["relu", "gelu"]  # after hidden layers; gelu is flax's tanh approximation
+ACTOR_BOUND, CRITIC_BOUND = 1e-3, 3e-3  # of the last layers' weights, in rlkit's and EDAC's code
 
 
 class Network(NamedTuple):
@@ -55,13 +55,13 @@ class _MLP(nn.Module):
 def initializers(
     init: Init, num_inputs: int, num_outputs: int, last_bound: float | None = None
 ) -> tuple[nn.initializers.Initializer, nn.initializers.Initializer]:
-    """Returns how the kernel and the bias of a layer are drawn.
+    """Returns the initialisers of a layer's kernel and bias.
 
     Args:
-        init: `flax` is Linen's own (LeCun's normal, no bias); `torch` that of torch.nn.Linear;
-            `rlkit` that of rlkit, whose fan in is the number of outputs, as its kernels are turned;
-            `edac` that of EDAC's authors, ReBRAC's too; `orthogonal` that of IQL's authors;
-            `glorot` that of FQL's authors, Glorot's uniform.
+        init: `flax` is Linen's default (LeCun normal, zero bias); `torch` is torch.nn.Linear's;
+            `rlkit` is rlkit's, which uses the number of outputs as fan-in, as its kernels are
+            transposed; `edac` is the EDAC authors', also used by ReBRAC; `orthogonal` is the IQL
+            authors'; `glorot` is the FQL authors', Glorot uniform.
         num_inputs: of the layer.
         num_outputs: of the layer.
         last_bound: the largest weight of a last layer in rlkit's and EDAC's code.
@@ -82,15 +82,15 @@ def initializers(
 
 
 def uniform(bound: float) -> nn.initializers.Initializer:
-    """Returns how weights are drawn from within +- `bound`."""
+    """Returns an initialiser that draws weights uniformly from +- `bound`."""
     return lambda key, shape, dtype: jax.random.uniform(key, shape, dtype, -bound, bound)
 
 
 def _orthogonal(scale: float) -> nn.initializers.Initializer:
-    """Returns what flax calls orthogonal, without LAPACK.
+    """Returns the equivalent of flax's orthogonal initialiser, without LAPACK.
 
-    On a CPU, jaxlib's QR factorisations wait for threads of the pool that they run on: several in
-    one program, as of several layers, wait for each other for ever.
+    On a CPU, jaxlib's QR factorisations wait for threads of the pool in which they run. Several in
+    one program, for example for several layers, can deadlock.
     """
 
     def init(key: jax.Array, shape: tuple[int, int], dtype: Any) -> jax.Array:
@@ -103,10 +103,10 @@ def _orthogonal(scale: float) -> nn.initializers.Initializer:
 
 
 def _orthonormal(x: jax.Array) -> jax.Array:
-    """Returns the columns of x [N, K], N >= K, orthonormal by Gram and Schmidt.
+    """Returns the columns of x [N, K], N >= K, orthonormalised by Gram-Schmidt.
 
-    It is the Q of x = QR where R has a positive diagonal. Each column is projected twice, which is
-    as exact as float32 allows.
+    The result is the Q of x = QR in which R has a positive diagonal. Each column is projected
+    twice, which is as exact as float32 allows.
     """
 
     def add(columns: jax.Array, number: jax.Array) -> tuple[jax.Array, None]:
@@ -127,10 +127,10 @@ def mlp(
     output_bound: float = ACTOR_BOUND,
     activation: Activation = "relu",
 ) -> Network:
-    """Returns a perceptron [..., I] -> [..., output_dim], activations behind its hidden layers.
+    """Returns a perceptron [..., I] -> [..., output_dim] with activations after hidden layers.
 
     Its parameters are `Dense_0`, `Dense_1`, ... and `output`, each with kernel [in, out] and bias.
-    Where `init` is rlkit's or EDAC's, those of `output` are drawn from within +- `output_bound`.
+    If `init` is rlkit's or EDAC's, those of `output` are drawn uniformly from +- `output_bound`.
     """
     module = _MLP(hidden_dims, output_dim, layer_norm, init, output_bound, activation)
 
@@ -146,7 +146,7 @@ def mlp(
 
 
 def ensemble(network: Network, size: int) -> Network:
-    """Returns `size` networks of independent parameters [E, ...] on one input: [E, ...] outputs."""
+    """Returns `size` networks with their own parameters [E, ...] on one input: outputs [E, ...]."""
 
     def init(key: jax.Array, x: jax.Array) -> Params:
         return jax.vmap(lambda member_key: network.init(member_key, x))(jax.random.split(key, size))
@@ -177,5 +177,5 @@ def critics(
 
 
 def output_dim(params: Params) -> int:
-    """Returns the width of the last layer of an `mlp`, read off its parameters."""
+    """Returns the width of an `mlp`'s last layer, read from its parameters."""
     return params["output"]["bias"].shape[-1]

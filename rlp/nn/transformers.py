@@ -1,4 +1,4 @@
-"""Transformers: GPT's blocks, and the networks of algorithms that are made of them.
+"""Transformers: GPT's blocks, and the networks built from them.
 
 Features come first, as in `rlp.nn.layers`: L tokens are [W, ..., L].
 """
@@ -19,28 +19,28 @@ from rlp.types import Params, Segment
 
 
 class KeyValue(NamedTuple):
-    """What a layer sees of L tokens, by head and features last: as a CPU multiplies it fastest."""
+    """Keys and values of L tokens per head, features last: fastest to multiply on a CPU."""
 
     key: jax.Array  # [..., H, L, D]
     value: jax.Array  # [..., H, L, D]
 
 
 GELU = partial(nn.gelu, approximate=False)  # torch's
-Seen = tuple[KeyValue, ...]  # what each layer sees of the same tokens
+Seen = tuple[KeyValue, ...]  # keys and values of the same tokens in each layer
 
 
 class Decoder(NamedTuple):
-    """A network that reads tokens one after the other, as two pure functions."""
+    """A network that can read tokens one after the other, as two pure functions."""
 
     init: Callable[[jax.Array], Params]  # key -> params
-    apply: Callable[..., tuple[jax.Array, Seen]]  # (params, tokens, ...) -> logits, what it saw
+    apply: Callable[..., tuple[jax.Array, Seen]]  # (params, tokens, ...) -> logits, keys and values
 
 
 class _Block(nn.Module):
     """A layer of GPT-2: attention and a perceptron, each on normalised tokens and added to them.
 
-    Returns those of the L tokens x that ask (the others are only looked at), and what it sees of
-    all. They look at the P tokens of the past, too: `visible` is [..., L, P + L].
+    Returns outputs for the tokens `asking` (all L tokens x can be attended to), and the keys and
+    values of all L. Tokens also attend to P past tokens: `visible` is [..., L, P + L].
     """
 
     num_heads: int
@@ -80,7 +80,7 @@ class _Block(nn.Module):
         keys: jax.Array | None,
         rate: jax.Array,
     ) -> jax.Array:
-        """Returns [W, ..., Q] for queries [H, D, ..., Q] on keys and values [H, D, ..., L]."""
+        """Returns [W, ..., Q] for queries [H, D, ..., Q], with keys and values [H, D, ..., L]."""
         q_last = _features_last(q)
         scores = [jnp.einsum("...hqd,...hkd->...hqk", q_last, part.key) for part in past]
         scores.append(jnp.einsum("hd...q,hd...k->...hqk", q, k))
@@ -152,7 +152,7 @@ class _TrajectoryTransformer(nn.Module):
         rate: jax.Array,
     ) -> tuple[jax.Array, Seen]:
         dimension = position % self.transition_dim  # [L]
-        num_tokens = self.num_bins * self.transition_dim  # and one that ends an episode
+        num_tokens = self.num_bins * self.transition_dim  # plus one for the end of an episode
         own = token + jnp.broadcast_to(self.num_bins * dimension, token.shape)
         embed_token = _embed(num_tokens + 1, self.embed_dim, 0.02, "embed_token")
         num_positions = self.context * self.transition_dim
@@ -172,9 +172,9 @@ class _TrajectoryTransformer(nn.Module):
         return self._logits(_layer_norm("output_norm")(x), dimension[asking]), tuple(seen)
 
     def _logits(self, x: jax.Array, dimension: jax.Array) -> jax.Array:
-        """Returns [..., L, num_bins + 1] of tokens [W, ..., L]; each dimension has its own layer.
+        """Returns [..., L, num_bins + 1] for tokens [W, ..., L]; each dimension has its own layer.
 
-        Whole transitions share the layers in the order of their dimensions.
+        Tokens of whole transitions use the layers in the order of their dimensions.
         """
         shape = (self.transition_dim, self.embed_dim, self.num_bins + 1)
         kernel = self.param("output", uniform(self.embed_dim**-0.5), shape, x.dtype)
@@ -225,12 +225,12 @@ def _layer_norm(name: str) -> LayerNorm:
 
 
 def _linear(width: int, name: str, x: jax.Array) -> jax.Array:
-    """Returns a layer of x [I, ...] that is initialised as torch's, as the authors' are."""
+    """Returns a linear layer of x [I, ...], initialised as in torch, which the authors use."""
     return Dense(width, *initializers("torch", len(x), width), name=name)(x)
 
 
 def _embed(count: int, width: int, std: float, name: str) -> nn.Embed:
-    """Returns an embedding of numbers below `count`, drawn normally; of no `std` it begins at 0."""
+    """Returns an embedding of numbers below `count`, initially normal, or zeros if `std` is 0."""
     init = nn.initializers.normal(std) if std else nn.initializers.zeros
     return nn.Embed(count, width, embedding_init=init, name=name)
 
@@ -240,27 +240,25 @@ def _dense(width: int, name: str) -> Dense:
 
 
 def _drop(keys: jax.Array | None, x: jax.Array, rate: jax.Array, axis: int = 1) -> jax.Array:
-    """Returns x with dropout, where there are keys [B]: of the items along an axis of x."""
+    """Returns x with dropout if there are keys [B], one for each item along an axis of x."""
     return x if keys is None else dropout(keys, x, rate, axis)
 
 
 def _folded(keys: jax.Array | None, number: int) -> jax.Array | None:
-    """Returns keys [B] that are others for each number, where there are any."""
+    """Returns different keys [B] for each number, or None without keys."""
     return None if keys is None else jax.vmap(jax.random.fold_in, (0, None))(keys, number)
 
 
 def decision_transformer(
     action_dim: int, embed_dim: int, num_layers: int, num_heads: int, num_timesteps: int
 ) -> Network:
-    """Returns a causal GPT from a Segment [..., K] to what stands for the action of each step.
+    """Returns a causal GPT from a Segment [..., K] to unbounded action outputs [..., K, A].
 
-    That is [..., K, A], of any size.
-
-    A step is three tokens: return to go, observation, action; all three have the embedding of the
-    timestep added, of which there are `num_timesteps` (later ones are the last). The action is
+    A step is three tokens: return to go, observation, action. The embedding of the timestep is
+    added to all three; there are `num_timesteps`, and later ones use the last. The action is
     predicted from the observation's token. `apply` takes the parameters, the segments, and the keys
-    [B] and rate of dropout; without keys there is none. A segment has its own key, so what is
-    dropped of it does not depend on the others.
+    [B] and rate of dropout; without keys there is no dropout. Each segment has its own key, so its
+    dropout does not depend on the others.
     """
     module = _DecisionTransformer(action_dim, embed_dim, num_layers, num_heads, num_timesteps)
 
@@ -285,16 +283,16 @@ def trajectory_transformer(
     num_layers: int,
     num_heads: int,
 ) -> Decoder:
-    """Returns a GPT from tokens [..., L] to logits [..., Q, num_bins + 1] of what follows each.
+    """Returns a GPT from tokens [..., L] to logits [..., Q, num_bins + 1] of the next tokens.
 
-    A transition is as many tokens as it has dimensions, each the number of a bin; `num_bins` stands
-    for what is behind the end of an episode. `apply` takes the parameters; the tokens; their
-    positions [L], counted from the first token of the context; and what each may look at
-    [..., L, P + L]. Then, where they are not the usual:
+    A transition has one token per dimension, the number of a bin; `num_bins` is the token after the
+    end of an episode. `apply` takes the parameters; the tokens; their positions [L], counted from
+    the first token of the context; and which tokens each may attend to [..., L, P + L]. Optional
+    arguments are:
 
-        asking: those of the tokens whose logits are returned, Q of L.
-        past: of P tokens that were read before, what `apply` returned, in parts.
-        keys: [B] of dropout, a key an item; without keys there is none.
+        asking: the tokens whose logits are returned, Q of L.
+        past: the keys and values that `apply` returned for P earlier tokens, in parts.
+        keys: [B] for dropout, one per item; without keys there is no dropout.
         dropout: its rate.
     """
     module = _TrajectoryTransformer(
@@ -327,13 +325,13 @@ def trajectory_transformer(
 
 
 def sequence_model(output_dim: int, embed_dim: int, num_layers: int, num_heads: int) -> Network:
-    """Returns a causal GPT from rows [..., K, F] to outputs [..., Q, output_dim] of those that ask.
+    """Returns a causal GPT from rows [..., K, F] to outputs [..., Q, output_dim] of rows `asking`.
 
-    A row is one token, and sees those before it where `mask` [..., K] is true. `apply` takes the
-    parameters, the rows and their mask. Then, where they are not the usual:
+    A row is one token. It attends to itself and earlier rows where `mask` [..., K] is true. `apply`
+    takes the parameters, the rows and their mask. Optional arguments are:
 
-        asking: those of the rows whose outputs are returned, Q of K.
-        keys: [B] of dropout, a key an item; without keys there is none.
+        asking: the rows whose outputs are returned, Q of K.
+        keys: [B] for dropout, one per item; without keys there is no dropout.
         dropout: its rate.
     """
     module = _SequenceModel(output_dim, embed_dim, num_layers, num_heads)

@@ -1,6 +1,7 @@
-"""What is compared: settings of runs by what they have earned on a task, best first.
+"""The entries of a comparison: settings of runs, ranked by their returns on a task.
 
-A run that sweeps has an entry for each setting, a run of several tasks one in the section of each.
+A run with a sweep has an entry for each setting. A run of several tasks has an entry in the section
+of each task.
 """
 
 from collections import Counter, defaultdict
@@ -20,55 +21,55 @@ from rlp.system.files import read_json
 
 
 def short(name: str, most: int = 36) -> str:
-    """Returns a name, without its middle where it is long."""
+    """Returns a name, without its middle if it is long."""
     return name if len(name) <= most else f"{name[: most // 2 - 1]}…{name[-most // 2 :]}"
 
 
 class Difference(NamedTuple):
-    """What the best earns beyond another."""
+    """How much more the best entry earns than another."""
 
     mean: float
-    low: float  # of its 95 % interval, NaN where one of them is a single member
-    high: float
-    is_paired: bool  # between members of one seed
+    low: float  # lower end of the 95 % interval, NaN if either entry has a single member
+    high: float  # upper end
+    is_paired: bool  # members with the same seed are compared
 
     @property
     def is_separable(self) -> bool:
-        """Whether the interval says that the best is better."""
+        """Whether the interval shows that the best is better."""
         return self.low > 0
 
 
 class Entry(NamedTuple):
-    """A setting of a run on one task: what has a row in a table and a line in a picture."""
+    """A setting of a run on one task: a row in tables and a line in pictures."""
 
     name: str
     run: Run  # its record has the returns
     labels: list[str]  # of its members
-    task: str  # what stands behind a name for the task, in the run
+    task: str  # the run's suffix of names for the task
     env: str
-    curves: Curves  # of all members of the run; none of a record
+    curves: Curves  # of all members of the run; empty for a record
     result: Result
 
     @property
     def mean(self) -> float:
-        """The mean of its members, NaN where none has a return."""
+        """The mean over its members, NaN if none has a return."""
         members = self.result.members
         return float(members.mean()) if len(members) else np.nan
 
     @property
     def seeds(self) -> np.ndarray:
-        """Those of the members that have a return."""
+        """The seeds of the members that have a return."""
         seeds = dict(zip(self.run.labels, self.run.seeds, strict=True))
         return np.array([seeds[label] for label in self.labels])[self.result.is_finite]
 
     @property
     def data(self) -> str:
-        """What it learned from: the name, and the first digits of the fingerprint."""
+        """The data it learned from: its name, and the first digits of its fingerprint."""
         data = self.run.record.get("data")
         return f"{short(data['name'])} ({data['fingerprint'][:8]})" if data else "none"
 
     def curve(self, metric: str) -> tuple[np.ndarray, np.ndarray] | None:
-        """Returns the steps [T] and values [M, T] of a metric of its members, None without any."""
+        """Returns the steps [T] and values [M, T] of a metric of its members, None if missing."""
         if metric not in self.curves:
             return None
         points = np.array([self.curves[metric][label] for label in self.labels], float)  # [M, T, 2]
@@ -76,10 +77,10 @@ class Entry(NamedTuple):
 
 
 def difference(best: Entry, other: Entry) -> Difference:
-    """Returns what the best earns beyond another: paired where both have the same seeds.
+    """Returns how much more the best earns than another, paired if both have the same seeds.
 
-    Members of one seed are evaluated in the same initial states, and see the same batches of the
-    same data.
+    Members with the same seed are evaluated in the same initial states, and see the same batches of
+    the same data.
     """
     ours, theirs = best.result.members, other.result.members
     if sorted(best.seeds) == sorted(other.seeds):
@@ -90,7 +91,7 @@ def difference(best: Entry, other: Entry) -> Difference:
 
 
 class Section:
-    """The entries of one environment, best first; those without a return are last."""
+    """The entries of one environment, best first; entries without a return come last."""
 
     def __init__(self, env: str, entries: Iterable[Entry]) -> None:
         self.env = env
@@ -103,14 +104,14 @@ class Section:
 
     @cached_property
     def differences(self) -> list[Difference]:
-        """What the best earns beyond each other, in their order."""
+        """How much more the best earns than each of the others, in their order."""
         return [difference(self.ranked[0], other) for other in self.ranked[1:]]
 
     @cached_property
     def improvements(self) -> list[tuple[float, float, float]]:
-        """How probable it is that a member of the best earns more than one of each other.
+        """The probability that a member of the best earns more than a member of each other entry.
 
-        With its interval, which is the bootstrap's.
+        Each comes with its bootstrap interval.
         """
         statistic = statistics.probability_of_improvement
         pairs = [(self.ranked[0].result.members, e.result.members) for e in self.ranked[1:]]
@@ -119,12 +120,12 @@ class Section:
 
     @property
     def data(self) -> dict[str, Result]:
-        """A result with the returns of each data set."""
+        """For each data set, a result that has its returns."""
         return {each.data: each.result for each in self.entries if len(each.result.data)}
 
     @property
     def references(self) -> dict[str, float]:
-        """What returns are compared with in a picture, where all learned from the same data."""
+        """The levels drawn in pictures of returns, if all entries learned from the same data."""
         if len(self.data) != 1:
             return {}
         (of,) = self.data.values()
@@ -132,12 +133,12 @@ class Section:
 
     @property
     def policies(self) -> list[np.ndarray]:
-        """The returns of every member that has some."""
+        """The returns of every member that has any."""
         return [row for each in self.ranked for row in each.result.episodes[each.result.is_finite]]
 
     @cached_property
     def selection(self) -> Selection | None:
-        """What choosing among the members by trial episodes earns, None where there is one."""
+        """The result of choosing a member by trial episodes, None if there is only one member."""
         return select(self.policies) if len(self.policies) > 1 else None
 
 
@@ -148,7 +149,7 @@ def read(paths: Sequence[Path]) -> tuple[list[Section], list[Path]]:
         paths: of runs, of records of runs, or of folders with either.
 
     Raises:
-        InputError: if there are none, or one is damaged.
+        InputError: if there is no run, or one is damaged.
     """
     found, left_out = [], []
     for path in paths:
@@ -170,7 +171,7 @@ def read(paths: Sequence[Path]) -> tuple[list[Section], list[Path]]:
 
 
 def entries(name: str, run: Run) -> list[Entry]:
-    """Returns an entry for each setting and task of a run that `results.load` has read."""
+    """Returns an entry for each setting and task of a run read by `results.load`."""
     curves = run.curves() if (run.directory / "metrics.jsonl").is_file() else {}
     envs = run.record["env"].split("+")
     return [
@@ -181,13 +182,13 @@ def entries(name: str, run: Run) -> list[Entry]:
 
 
 def _inside(folder: Path) -> list[Path]:
-    """Returns the runs and json files in a folder that is no run."""
+    """Returns the runs, or else the json files, in a folder that is not a run."""
     runs = [each.parent for each in folder.glob("*/config.json")]
     return sorted(runs or folder.glob("*.json"))
 
 
 def _is_run(path: Path) -> bool:
-    """Returns whether a path may be a run or its record; another kind of record has no members."""
+    """Returns whether a path may be a run or its record; other kinds of record have no members."""
     if path.is_dir():
         return True
     record = read_json(path)
@@ -195,6 +196,6 @@ def _is_run(path: Path) -> bool:
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
-    """Returns the name of each run: that of its folder or file, or its path if two are the same."""
+    """Returns the name of each run: its folder's or file's, or its path if names are not unique."""
     names = [path.resolve().name.removesuffix(".json") for path in paths]
     return names if len(set(names)) == len(names) else list(map(str, paths))

@@ -1,6 +1,6 @@
-"""Pictures of what runs have earned and how they learned, small enough for a phone.
+"""Pictures of the returns and learning curves of runs, small enough for a phone.
 
-matplotlib is imported when the first is drawn, a second that other commands need not wait.
+matplotlib is imported when the first picture is drawn: the import takes a second.
 """
 
 import io
@@ -15,10 +15,10 @@ from rlp.pages.entries import Entry, Section, short
 from rlp.runs.results import Result
 from rlp.selection import Selection
 
-WIDTH, HEIGHT, ROW_HEIGHT = 4.5, 2.6, 0.17  # inches, the last of a row of a legend
+WIDTH, HEIGHT, ROW_HEIGHT = 4.5, 2.6, 0.17  # inches; the last is the height of a legend's row
 LEGEND_LETTERS = 70  # in a row of a legend
-MOST_LINES = 10  # in a picture, of the best
-MOST_WITH_SEEDS = 3  # entries whose seeds have a line each
+MOST_LINES = 10  # lines in a picture, of the best entries
+MOST_WITH_SEEDS = 3  # up to this many entries, each seed has its own line
 STYLE: Any = {
     "font.size": 9,
     "legend.fontsize": 8,
@@ -28,15 +28,15 @@ STYLE: Any = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "savefig.transparent": True,
-    "text.parse_math": False,  # names are names
-    "svg.fonttype": "none",  # text stays text
-    "svg.hashsalt": "rlp",  # the same picture is the same file
+    "text.parse_math": False,  # names are not formulas
+    "svg.fonttype": "none",  # keep text as text
+    "svg.hashsalt": "rlp",  # makes files reproducible
 }
 
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Draws and saves pictures as pages have them."""
+    """Sets the style of pictures on pages."""
     import matplotlib
 
     with matplotlib.rc_context(STYLE):
@@ -62,7 +62,7 @@ def _new(xlabel: str, ylabel: str, height: float = HEIGHT) -> tuple[Any, Any]:
 
 
 def _new_rows(xlabel: str, entries: Sequence[Entry]) -> tuple[Any, Any]:
-    """Returns a figure with a row for each entry, the first above."""
+    """Returns a figure with a row for each entry, the first on top."""
     figure, axes = _new(xlabel, "", height=1.4 + 0.25 * len(entries))
     axes.set_yticks(range(len(entries)), [short(entry.name, 28) for entry in entries])
     axes.set_ylim(len(entries) - 0.5, -0.5)
@@ -71,7 +71,7 @@ def _new_rows(xlabel: str, entries: Sequence[Entry]) -> tuple[Any, Any]:
 
 
 def _legend(figure: Any, axes: Any) -> None:
-    """Adds a legend of every line below the axes, and the room that it takes."""
+    """Adds a legend of all lines below the axes, and makes room for it."""
     handles, labels = axes.get_legend_handles_labels()
     shown = dict(zip(labels, handles, strict=True))
     longest = max(map(len, shown), default=1)
@@ -82,7 +82,7 @@ def _legend(figure: Any, axes: Any) -> None:
 
 
 def draw_members(axes: Any, height: float, result: Result) -> None:
-    """Draws members, their mean and its interval as a row of a picture."""
+    """Draws members, their mean and its interval in a row of a picture."""
     members = result.members
     axes.plot(members, [height] * len(members), "|k", alpha=0.5, label="members")
     axes.plot(members.mean(), height, "oC0", label="their mean")
@@ -93,7 +93,7 @@ def draw_members(axes: Any, height: float, result: Result) -> None:
 
 
 def members(section: Section) -> Any:
-    """Returns every member of every entry, and the intervals of their means."""
+    """Returns a figure of all members of every entry, and the intervals of their means."""
     figure, axes = _new_rows("return, mean of the episodes", section.ranked)
     for height, entry in enumerate(section.ranked):
         draw_members(axes, height, entry.result)
@@ -104,23 +104,23 @@ def members(section: Section) -> Any:
 
 
 def differences(section: Section) -> Any:
-    """Returns how far each entry is behind the best, with the interval of that."""
+    """Returns a figure of how far each entry is behind the best, with the interval."""
     others = section.ranked[1:]
-    figure, axes = _new_rows("behind the best by, and its 95 % interval", others)
+    figure, axes = _new_rows("behind the best by (95 % interval)", others)
     axes.axvline(
         0, color="grey", linestyle="--", label=f"the best: {short(section.ranked[0].name)}"
     )
     for height, found in enumerate(section.differences):
         colour = "C0" if found.is_separable else "C1"
-        said = "separable" if found.is_separable else "not separable"
+        label = "separable" if found.is_separable else "not separable"
         axes.plot([found.low, found.high], [height] * 2, colour, linewidth=6, alpha=0.4)
-        axes.plot(found.mean, height, "o", color=colour, label=said)
+        axes.plot(found.mean, height, "o", color=colour, label=label)
     _legend(figure, axes)
     return figure
 
 
 def improvement(section: Section) -> Any:
-    """Returns how probable it is that a member of the best earns more than one of each other."""
+    """Returns a figure of the probability that a member of the best beats one of each other."""
     others = section.ranked[1:]
     figure, axes = _new_rows("P(a member of the best earns more)", others)
     axes.axvline(0.5, color="grey", linestyle="--", label="as good")
@@ -133,7 +133,7 @@ def improvement(section: Section) -> Any:
 
 
 def profile(section: Section) -> Any:
-    """Returns the share of episodes that earn more than a return, of each entry and the data."""
+    """Returns a figure of the share of episodes above each return, for entries and the data."""
     figure, axes = _new("return", "share of episodes above it")
     shown = section.ranked[:MOST_LINES]
     everything = np.concatenate([*section.policies, *(of.data for of in section.data.values())])
@@ -156,13 +156,13 @@ def profile(section: Section) -> Any:
 
 
 def selection(found: Selection) -> Any:
-    """Returns what the policy earns that is chosen by so many trial episodes."""
-    figure, axes = _new("trial episodes", "return of the policy that is chosen")
+    """Returns a figure of the return of the policy chosen, by the number of trial episodes."""
+    figure, axes = _new("trial episodes", "return of the chosen policy")
     axes.plot(found.trials, found.mean, "C0", label="by a bandit")
     axes.fill_between(
         found.trials, found.low, found.high, color="C0", alpha=0.2, label="95 % of repetitions"
     )
-    axes.axhline(found.best, color="grey", linestyle=":", label="the best of those there are")
+    axes.axhline(found.best, color="grey", linestyle=":", label="the best available")
     axes.axhline(found.random, color="grey", linestyle="--", label="one at random")
     axes.set_xscale("log")
     axes.set_xlim(1, found.trials[-1])
@@ -179,13 +179,13 @@ def curves(
     metric_of: Callable[[Entry], str],
     levels: Mapping[str, float],
 ) -> Any:
-    """Returns a metric over training: of each entry the mean of its seeds, and its interval.
+    """Returns a figure of a metric over training: each entry's mean over seeds, and its interval.
 
     Args:
-        entries: that have it.
-        label: what the values are called.
-        metric_of: returns what an entry calls them.
-        levels: what it is compared with, by what that is called.
+        entries: those that have the metric.
+        label: the label of the values.
+        metric_of: returns the metric's name in an entry.
+        levels: values to compare with, by label.
     """
     figure, axes = _new(_of_steps(entries), short(label))
     bands = []
@@ -204,7 +204,7 @@ def curves(
             bands.append((steps, _intervals(found[1]), colour))
     for style, (label, level) in zip(("--", ":", "-.") * len(levels), levels.items(), strict=False):
         axes.axhline(level, color="grey", linestyle=style, label=label)
-    limits = axes.get_ylim()  # an interval of two seeds is six times as wide as they are apart
+    limits = axes.get_ylim()  # two seeds' interval reaches six times their distance
     for steps, interval, colour in bands:
         axes.fill_between(
             steps, *interval, color=colour, alpha=0.15, label="95 % interval of the mean"
@@ -215,7 +215,7 @@ def curves(
 
 
 def q_against_returns(entries: Sequence[Entry]) -> Any:
-    """Returns the last Q of every member over what it has earned."""
+    """Returns a figure of every member's last Q against its return."""
     figure, axes = _new("return of the last evaluation", "Q of the data's actions")
     for number, entry in enumerate(entries[:MOST_LINES]):
         found = entry.curve("q")
@@ -230,13 +230,13 @@ def q_against_returns(entries: Sequence[Entry]) -> Any:
 
 
 def _intervals(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the interval of the mean of values [M, T] at each T, of those that are finite."""
+    """Returns the interval of the mean of the finite values [M, T] at each T."""
     found = [statistics.mean_interval(each[np.isfinite(each)]) for each in values.T]
     low, high = np.array(found).T
     return low, high
 
 
 def _of_steps(entries: Sequence[Entry]) -> str:
-    """Returns what the steps of runs are."""
+    """Returns the unit of the runs' steps."""
     kinds = {"environment steps" if "plan" in each.run.record else "updates" for each in entries}
     return " or ".join(sorted(kinds))

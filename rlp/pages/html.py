@@ -1,6 +1,6 @@
-"""A page in one file: text, tables and pictures, in light, dark and print, without a script.
+"""A page in one file: text, tables and pictures, in light, dark and print, without scripts.
 
-What a page is made of is `Html`; text of files becomes that by `escape` only.
+The parts of a page are `Html`; text from files becomes `Html` only through `escape`.
 """
 
 import base64
@@ -66,17 +66,17 @@ PAGE = """<!doctype html>
 
 
 def escape(text: str) -> Html:
-    """Returns text as it is shown: nothing in it has a meaning in HTML."""
+    """Returns text as HTML that shows it literally."""
     return Html(html.escape(text))
 
 
 def page(title: str, parts: Iterable[Html]) -> str:
-    """Returns a page that loads nothing: its pictures are in it."""
+    """Returns a page that loads nothing: its pictures are embedded."""
     return PAGE.format(title=escape(title), style=STYLE, parts="\n".join(parts))
 
 
 def frame(page: str, title: str) -> Html:
-    """Returns a page as a part of another, whose style it neither has nor changes."""
+    """Returns a page embedded in another; their styles do not affect each other."""
     return Html(
         f'<iframe title="{escape(title)}" srcdoc="{escape(page)}" sandbox '
         'style="width: 100%; height: 40rem; border: 1px solid #ccc"></iframe>'
@@ -84,7 +84,7 @@ def frame(page: str, title: str) -> Html:
 
 
 def paragraph(text: str, kind: str = "") -> Html:
-    """Returns a paragraph; of kinds there are `verdict`, `note` and `faint`."""
+    """Returns a paragraph; kinds are `verdict`, `note` and `faint`."""
     return Html(f'<p class="{kind}">{escape(text)}</p>' if kind else f"<p>{escape(text)}</p>")
 
 
@@ -94,12 +94,12 @@ def heading(text: str, level: int = 2) -> Html:
 
 
 def code(text: str) -> Html:
-    """Returns text whose lines and spaces stay as they are."""
+    """Returns text with its lines and spaces preserved."""
     return Html(f"<pre>{escape(text)}</pre>")
 
 
 def details(summary: str, parts: Iterable[Html], is_open: bool = False) -> Html:
-    """Returns parts below a line that opens them."""
+    """Returns parts that a summary line opens."""
     opened = " open" if is_open else ""
     body = "\n".join(parts)
     return Html(f"<details{opened}><summary>{escape(summary)}</summary>\n{body}\n</details>")
@@ -112,14 +112,14 @@ def table(
     best: Collection[int] = (),
     of_text: Collection[int] = (),
 ) -> Html:
-    """Returns a table that scrolls for itself where it is wider than the page.
+    """Returns a table that scrolls by itself if it is wider than the page.
 
     Args:
         header: of the columns.
-        rows: a name and what there is of it.
-        caption: what is said below it.
-        best: the numbers of the rows that are marked.
-        of_text: the numbers of the columns that have words.
+        rows: a name and its cells.
+        caption: text below the table.
+        best: numbers of the rows to highlight.
+        of_text: numbers of the columns with words.
     """
     kinds = [' class="text"' if number in of_text else "" for number in range(len(header))]
     named = zip(kinds, header, strict=True)
@@ -131,15 +131,15 @@ def table(
         mark = ' class="best"' if number in best else ""
         lines.append(f'<tr{mark}><th scope="row">{escape(name)}</th>{body}</tr>')
     body = "\n".join(lines)
-    said = paragraph(caption, "faint") if caption else ""
+    below = paragraph(caption, "faint") if caption else ""
     return Html(
         f'<div class="wide"><table><thead><tr>{head}</tr></thead>\n'
-        f"<tbody>\n{body}\n</tbody></table></div>{said}"
+        f"<tbody>\n{body}\n</tbody></table></div>{below}"
     )
 
 
 def picture(svg: bytes, title: str, caption: str) -> Html:
-    """Returns a picture that is in the page; as an image it runs nothing and loads nothing."""
+    """Returns an embedded picture; as an image it runs nothing and loads nothing."""
     data = base64.b64encode(svg).decode()
     return Html(
         f'<figure><img alt="{escape(title)}" src="data:image/svg+xml;base64,{data}">'
@@ -148,6 +148,6 @@ def picture(svg: bytes, title: str, caption: str) -> Html:
 
 
 def pictures(each: Iterable[Html]) -> Html:
-    """Returns pictures in as many columns as there is room for."""
+    """Returns pictures in as many columns as fit."""
     body = "\n".join(each)
     return Html(f'<div class="pictures">\n{body}\n</div>')

@@ -1,4 +1,4 @@
-"""The report of a run: the page of a comparison that has one run."""
+"""The report of a run: the page of a comparison with only this run."""
 
 import importlib.util
 from pathlib import Path
@@ -13,11 +13,11 @@ from rlp.types import Params
 
 
 def write(run: Run, params: Params) -> Path:
-    """Writes report.html of a run that has its result.json.
+    """Writes report.html for a run that has its result.json.
 
     Args:
         run: the run.
-        params: the actors of all members, [M] in front.
+        params: the actors of all members, with a leading axis [M].
 
     Returns:
         The path of the page.
@@ -41,7 +41,7 @@ def _overview(params: Params) -> str:
     """Returns clu's table of the parameters of the first member."""
     if not importlib.util.find_spec("clu"):
         return "(clu is not installed)"
-    from clu import parameter_overview  # a second that start-up need not wait
+    from clu import parameter_overview  # imported late: it takes a second
 
     first = jax.tree.map(lambda leaf: np.asarray(leaf[0]), params)
     return parameter_overview.get_parameter_overview(first)

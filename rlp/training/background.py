@@ -1,7 +1,7 @@
-"""Work beside training: writing, evaluating, saving.
+"""Background work during training: writing, evaluating, saving.
 
-On an accelerator a thread does it, in order, while the device trains on, and policies act on the
-CPU. A CPU that trains would only be shared, so training waits.
+If an accelerator trains, a thread does the work in order while training continues, and policies act
+on the CPU. If the CPU trains, sharing it would not help, so training waits.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class Jobs:
-    """Jobs on the log of a run, which the first of several processes does, in their order.
+    """Jobs on the log of a run, done in order; only the first of several processes does them.
 
     Use it as a context manager: leaving it waits for the jobs and closes the log.
     """
@@ -34,7 +34,7 @@ class Jobs:
     def submit(
         self, job: Callable[Concatenate[MetricsLog, P], None], *args: P.args, **kwargs: P.kwargs
     ) -> None:
-        """Calls a job with the log and the arguments: now, or after those before it."""
+        """Calls a job with the log and the arguments, now or after the jobs before it."""
         if self._log is None:
             return
         if self._cpu is None:
@@ -47,12 +47,12 @@ class Jobs:
             job(*args, **kwargs)
 
     def wait(self) -> None:
-        """Returns when all jobs are done, or raises what one of them raised."""
+        """Waits for all jobs; raises the exception of a job that failed."""
         while self._jobs:
             self._jobs.pop(0).result()
 
     def keep(self, tree: T) -> T:
-        """Returns arrays as a later job may use them: training overwrites those on the device."""
+        """Returns a copy of arrays for a later job: training overwrites those on the device."""
         return jax.device_get(tree)
 
     def __enter__(self) -> "Jobs":

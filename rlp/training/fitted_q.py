@@ -1,4 +1,4 @@
-"""What policies would earn, from logged data: fitted Q evaluation, all of them at once."""
+"""Fitted Q evaluation of several policies at once: estimates their returns from logged data."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,7 @@ from rlp.training import population
 from rlp.training.start import spec_of
 from rlp.types import NEVER, NOT_FINITE, Sources
 
-CHUNK = 1000  # updates between two moves of the bar
+CHUNK = 1000  # updates between two moves of the progress bar
 
 
 def values(
@@ -26,19 +26,19 @@ def values(
     seed: int = 0,
     show: Callable[[int], None] = lambda _: None,
 ) -> np.ndarray:
-    """Returns Q of each policy in the first state of each episode [M, E], NaN where it diverged.
+    """Returns Q of each policy in the first state of each episode [M, E], NaN if it diverged.
 
-    That is the discounted sum of the rewards that the policy would earn from there on.
+    That is the discounted sum of rewards that the policy would earn from there.
 
     Args:
         data_set: the episodes.
-        policy_action: what the policies do in the rows of their replay arrays, [M, N, A].
+        policy_action: the policies' actions in the rows of the replay arrays, [M, N, A].
         config: of the evaluation.
         seed: of all critics.
-        show: called with the number of updates made.
+        show: called with the number of updates so far.
 
     Raises:
-        InputError: if the actions are larger than the memory.
+        InputError: if the actions do not fit in memory.
     """
     hint = "estimate fewer policies at once"
     memory.check("actions of the policies", policy_action.nbytes, memory.of_devices(), hint)
@@ -70,7 +70,7 @@ def values(
 
 @jax.jit
 def _values_in(config: Config, states: fqe.State, sources: Sources, rows: jax.Array) -> jax.Array:
-    """Returns Q of each policy in some rows of the data [M, R], in the units of its rewards."""
+    """Returns Q of each policy in some rows of the data [M, R], in units of the data's rewards."""
     statistics = statistics_of(sources)
     bound, scale = q_bound(config, statistics), reward_scale(config, statistics)
     observation = sources.offline.observation[rows]

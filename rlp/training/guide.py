@@ -1,9 +1,9 @@
-"""A guide: who acts instead of learners, at first always and then ever more seldom.
+"""A guide: another policy that acts instead of the learners, always at first, then less and less.
 
-They learn from good steps before they take any of their own. In every step of every environment it
-is the guide that acts with a probability, the rate, which falls from 1 to 0: planner-greedy
-exploration (hanshuo-shuo/plan_ep), and with a run as the guide the random switching of jump-start
-RL (2204.02372, appendix A.6). Evaluations are without it.
+So the learners see good steps before they can take any themselves. In every step of every
+environment the guide acts with a probability, the rate, which falls from 1 to 0. This is
+planner-greedy exploration (hanshuo-shuo/plan_ep) or, if the guide is a run, the random switching of
+jump-start RL (2204.02372, appendix A.6). The guide takes no part in evaluations.
 """
 
 from collections.abc import Sequence
@@ -28,11 +28,11 @@ from rlp.training import restore
 from rlp.training.plan import Plan
 from rlp.types import Memory, Spec
 
-ACTING, TURNS = 0x677569, 0x747572  # folded into keys: other streams than the learners'
-LEAST = 0.01  # rate at the end of an exponential fall, before it is 0
-NUM_FALLS = 10  # of a rate that falls by performance
+ACTING, TURNS = 0x677569, 0x747572  # folded into keys for streams other than the learners'
+LEAST = 0.01  # rate at the end of an exponential fall, before it becomes 0
+NUM_FALLS = 10  # steps in which a rate falls with performance
 
-Evaluations = Sequence[dict[str, Any]]  # as `Run.evaluations` has them
+Evaluations = Sequence[dict[str, Any]]  # from `Run.evaluations`
 
 
 @dataclass(frozen=True)
@@ -41,15 +41,15 @@ class Guidance:
 
     guide: str = ""  # who acts at first: a run, or planner or goal in BotEvade; empty: nobody
     guide_fall: Literal["linear", "exponential", "performance"] = "linear"  # of its rate, from 1
-    guide_steps: int = 0  # steps of each member until it is 0; 0: all
-    guide_only: bool = False  # learn from the guide's steps, and the first random ones, only
+    guide_steps: int = 0  # steps of each member until the rate is 0; 0: all steps
+    guide_only: bool = False  # learn only from the guide's steps, and the first random ones
 
 
 NO_GUIDE = Guidance()
 
 
 class Playing(NamedTuple):
-    """Who acts, and how: one policy."""
+    """One policy that acts."""
 
     actor: Actor
     policy: Policy
@@ -57,16 +57,16 @@ class Playing(NamedTuple):
 
 
 def playing(name: str, spec: Spec, env: JaxEnv | None, where: str) -> Playing:
-    """Returns the best member of a run, or a player that learned nothing.
+    """Returns the best member of a run, or a player without learning.
 
     Args:
         name: a run's directory, or a player of `rlp.evaluation.players`.
-        spec: what the environment has.
-        env: the environment, if it is one in JAX.
+        spec: of the environment.
+        env: the environment, if it is in JAX.
         where: its name.
 
     Raises:
-        InputError: if there is no such run or player, or it acts elsewhere.
+        InputError: if there is no such run or player, or it does not fit the environment.
     """
     if Path(name).is_dir():
         run = runs.load(Path(name))
@@ -82,10 +82,10 @@ def playing(name: str, spec: Spec, env: JaxEnv | None, where: str) -> Playing:
 
 
 def find(name: str, env: VectorEnv, where: str) -> Playing:
-    """Returns the guide in the environments of learners.
+    """Returns the guide for the learners' environments.
 
     Raises:
-        InputError: if there is none, or -1 and 1 are other actions to it than to the learners.
+        InputError: if it does not exist, or its action bounds differ from the learners'.
     """
     if Path(name).is_dir():
         units, space = runs.load(Path(name)).units, env.action_space
@@ -95,7 +95,7 @@ def find(name: str, env: VectorEnv, where: str) -> Playing:
 
 
 def check(guidance: Guidance, plan: Plan, env: VectorEnv, where: str) -> None:
-    """Checks that there is the guide, that it fits the environment, and that its rate can fall.
+    """Checks that the guide exists and fits the environment, and that its rate can fall.
 
     Raises:
         InputError: if not.
@@ -114,25 +114,25 @@ def check(guidance: Guidance, plan: Plan, env: VectorEnv, where: str) -> None:
 
 
 def step_of(guidance: Guidance) -> int:
-    """Returns how far the run has learned that is the guide; 0 where it is none.
+    """Returns the step of the guide's checkpoint; 0 if the guide is not a run.
 
     Raises:
-        InputError: if it has no checkpoint.
+        InputError: if the run has no checkpoint.
     """
     directory = Path(guidance.guide)
     return restore.load(runs.load(directory))[1] if directory.is_dir() else 0
 
 
 class Guide:
-    """The guide of all members, in all their environments."""
+    """The guide of all members in all their environments."""
 
     def __init__(
         self, guidance: Guidance, plan: Plan, env: VectorEnv, run: Run, keys: jax.Array
     ) -> None:
-        """Begins with the episodes of all environments.
+        """Prepares the guide for the first episodes of all environments.
 
         Args:
-            guidance: who it is.
+            guidance: the guide's settings.
             plan: of the learning.
             env: the environments of all members.
             run: of the learners.
@@ -146,16 +146,16 @@ class Guide:
             jax.vmap(partial(jax.random.fold_in, data=stream))(keys) for stream in (ACTING, TURNS)
         )
         self.memory = policy.start(self.actor, self._spec, self.policy, self.targets)
-        self.acted = np.zeros((len(keys), plan.num_envs), bool)  # in the last round
-        self.evaluations: Evaluations = ()  # of all members until now
+        self.acted = np.zeros((len(keys), plan.num_envs), bool)  # where it acted in the last round
+        self.evaluations: Evaluations = ()  # of all members so far
 
     @property
     def end(self) -> int:
-        """The number of the round from which on it does not act."""
+        """The first round in which it no longer acts."""
         return -(-(self._guidance.guide_steps or self._plan.num_steps) // self._plan.num_envs)
 
     def rates(self, number: int) -> np.ndarray:
-        """Returns how likely it is to act in round `number`, of each member [M] float32."""
+        """Returns the probability that it acts in round `number`, for each member [M] float32."""
         plan, num_members = self._plan, len(self.keys)
         if number < plan.num_random_rounds:
             return np.zeros(num_members, np.float32)
@@ -175,7 +175,7 @@ class Guide:
     ) -> np.ndarray:
         """Returns the actions [M * num_envs, A] of round `number`: its own, or the learners'."""
         rates = self.rates(number)
-        if number >= self._plan.num_random_rounds and not rates.any():  # nor will it act again
+        if number >= self._plan.num_random_rounds and not rates.any():  # it will not act again
             self.acted[:] = False
             return action
         size = len(self.keys)
@@ -188,18 +188,18 @@ class Guide:
         return np.asarray(taken).reshape(action.shape)
 
     def restart(self, begins: jax.Array) -> None:
-        """Begins new episodes in some environments [M, num_envs] bool."""
+        """Starts new episodes in some environments [M, num_envs] bool."""
         self.memory = policy.restart(
             self.actor, self._spec, self.policy, self.targets, self.memory, begins
         )
 
     @property
     def saved(self) -> tuple[Any, ...]:
-        """What goes on from here; empty trees are not saved."""
+        """The state for resuming; empty trees are not saved."""
         return (self.acted, self.memory) if jax.tree.leaves(self.memory) else (self.acted,)
 
     def restore(self, saved: tuple[Any, ...]) -> None:
-        """Goes on from what was saved."""
+        """Resumes from a saved state."""
         self.acted = np.asarray(saved[0])
         self.memory = saved[1] if len(saved) > 1 else self.memory
 
@@ -219,7 +219,7 @@ def guided(
 ) -> tuple[jax.Array, Memory, jax.Array]:
     """Returns the actions of round `number` [M, num_envs, A], the learners' or the guide's.
 
-    And the guide's memories, and in which environments it acts [M, num_envs] bool.
+    Also returns the guide's memories, and in which environments it acts [M, num_envs] bool.
     """
     own, memory = policy.act(actor, guide, memory, observation, reward, keys, number)
 
@@ -231,12 +231,12 @@ def guided(
 
 
 def num_falls(returns: Sequence[float]) -> int:
-    """Returns how many evaluations were at least as good as all before them, after the first."""
+    """Returns how many evaluations after the first were at least as good as all before them."""
     best = np.maximum.accumulate(returns)
     return int(np.sum(np.asarray(returns)[1:] >= best[:-1]))
 
 
 def _returns(evaluations: Evaluations, num_members: int) -> list[list[float]]:
-    """Returns the mean returns of each member's evaluations, in their order."""
+    """Returns the mean returns of each member's evaluations, in order."""
     means = [float(np.mean(np.array(each["returns"], float))) for each in evaluations]
     return [means[number::num_members] for number in range(num_members)]

@@ -1,12 +1,12 @@
-"""Members that learn online: a replay on the device that grows while environments are stepped.
+"""Members that learn online: a replay on the device grows while environments are stepped.
 
-Everything but the simulator is compiled: actions for all environments of all members in one call,
-then one call that stores the last transitions and makes the updates they pay for. The second runs
-while the simulator works on the next step, so policies act with what was known a step before.
+Everything but the simulator is compiled. One call computes the actions for all environments of all
+members. A second call stores the last transitions and makes the updates that they allow. It runs
+while the simulator computes the next step, so policies act with parameters one round old.
 
-Environments end their episodes whenever they do, and begin new ones at once. A step is one of one
-environment; a round is one of every environment of a member. What is saved is saved between rounds,
-and simulators come back to where they were by taking their episodes' actions again.
+Each environment starts a new episode as soon as one ends. A step is a step of one environment; a
+round is a step of every environment of a member. Checkpoints are saved between rounds. Simulators
+are restored by repeating the actions of their current episodes.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ from rlp.evaluation.rollout import Taken, by_member
 from rlp.runs import Run, checkpoint
 from rlp.runs.checkpoint import Saved
 from rlp.training import population
-from rlp.training.guide import Guidance, Guide
+from rlp.training.guide import NO_GUIDE, Guidance, Guide
 from rlp.training.online_updates import end, learn
 from rlp.training.plan import Plan, Start, Watch
 from rlp.types import (
@@ -37,21 +37,19 @@ from rlp.types import (
     Transition,
 )
 
-ACTING, EXPLORING = 0x616374, 0x657870  # folded into keys: other streams than the updates'
+ACTING, EXPLORING = 0x616374, 0x657870  # folded into keys for streams other than the updates'
 
 
 class Progress(NamedTuple):
-    """What is saved beside the states."""
+    """What is saved in addition to the states."""
 
     replays: Replay  # [M]
-    last: Transition  # [M, num_envs], of the last round, raw, from which nothing was learned yet
-    has_ended: np.ndarray  # [M * num_envs] bool: the episode, with it
-    episode: np.ndarray  # [M * num_envs] int32, the number of the one that goes on
-    collected: np.ndarray  # [M * num_envs], return of the one before, or NaN
-    memory: Memory | None = None  # [M, num_envs]; None where policies remember nothing
-    guide: Any = (
-        None  # where there is one: in which environments it acted [M, num_envs], its memory
-    )
+    last: Transition  # [M, num_envs], of the last round, not normalised and not learned from yet
+    has_ended: np.ndarray  # [M * num_envs] bool: the last round ended the episode
+    episode: np.ndarray  # [M * num_envs] int32, number of the current episode
+    collected: np.ndarray  # [M * num_envs], return of the previous episode, or NaN
+    memory: Memory | None = None  # [M, num_envs]; None if policies have no memory
+    guide: Any = None  # if there is one: where it acted [M, num_envs], and its memory
 
 
 class Learner:
@@ -65,24 +63,24 @@ class Learner:
         start: Start,
         watch: Watch,
         terminal: Terminal,
-        guidance: Guidance,
+        guidance: Guidance = NO_GUIDE,
     ) -> None:
-        """Begins anew, or where the run's last checkpoint is."""
+        """Starts from the run's last checkpoint, or from the beginning if there is none."""
         self.run, self.plan, self.env, self.watch = run, plan, env, watch
-        self._spec, self._origin = run.spec, run.origin  # which are read anew each time
+        self._spec, self._origin = run.spec, run.origin  # the run parses them on each access
         self._acting_part = jax.jit(jax.vmap(run.algo.actor))
         self.layout = plan.layout(env.max_episode_steps)
         self.members, self.normalizer, self.offline = start.members, start.normalizer, start.offline
         self._offline_share, self._discount = start.offline_share, start.discount
         self.diverged = np.full(len(run.seeds), NEVER, np.int32)
-        self.round = 0  # how many were taken
-        self.found: list[Any] = []  # metrics and alarms since they were asked for
+        self.round = 0  # number of rounds taken
+        self.found: list[Any] = []  # metrics and alarms since the last call of `metrics`
         self._acting, self._exploring = (
             fold_in(self.members.keys, stream) for stream in (ACTING, EXPLORING)
         )
         self._episode = np.zeros(env.num_envs, np.int32)
         self._return = np.zeros(env.num_envs)
-        self._collected = np.full(env.num_envs, np.nan)  # return of each one's last whole episode
+        self._collected = np.full(env.num_envs, np.nan)  # return of the last whole episode
         self._last: Transition | None = None
         self._has_ended = np.zeros(env.num_envs, bool)
         self._reward = np.zeros(env.num_envs)
@@ -102,13 +100,13 @@ class Learner:
         return self.round * self.plan.num_envs
 
     def actors(self) -> Policy:
-        """Returns the policies as they are."""
+        """Returns the current policies."""
         configs = self.members.configs
         params = self._acting_part(configs, self.members.states)
         return Policy(configs, params, self.normalizer, self._origin)
 
     def heed_evaluations(self) -> None:
-        """Reads how good the members were, by which a guide's rate may fall."""
+        """Reads the members' evaluations, on which a guide's rate may depend."""
         if self._guide:
             self._guide.evaluations = self.run.evaluations(self.step)
 
@@ -118,7 +116,7 @@ class Learner:
         self.take_round()
 
     def take_round(self) -> None:
-        """Takes a step in every environment, and learns from the one before meanwhile."""
+        """Takes a step in every environment, and learns from the previous one meanwhile."""
         action = self._actions()
         self._learn()
         if self._guide:
@@ -141,7 +139,7 @@ class Learner:
             self._begin(np.flatnonzero(self._has_ended).tolist())
 
     def metrics(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        """Returns what was found since the last call: metrics [M] and alarms [M]."""
+        """Returns the metrics [M] and alarms [M] since the last call."""
         metrics, alarms = population.as_one(jax.device_get(self.found)) if self.found else ({}, {})
         self.found = []
         if alarms:
@@ -155,7 +153,7 @@ class Learner:
         return metrics, alarms
 
     def save(self) -> None:
-        """Writes a checkpoint, of which both halves count together."""
+        """Writes a checkpoint, which is valid only with both of its halves."""
         assert self._last is not None
         saved = Saved(self.members.states, self.normalizer, self.diverged)
         checkpoint.save(self.run.checkpoints, self.step, saved)
@@ -184,7 +182,7 @@ class Learner:
         if not run.algo.policy.samples:
             discrete = self._spec.action.kind == "discrete"
             action = policy.explore(action, self._exploring, self.round, plan.exploration, discrete)
-        return np.nan_to_num(np.asarray(action)).reshape(self.env.num_envs, -1)  # of the over
+        return np.nan_to_num(np.asarray(action)).reshape(self.env.num_envs, -1)  # NaN: diverged
 
     def _random_actions(self, number: int) -> np.ndarray:
         """Returns random actions for a round, [M * num_envs, A] float32."""
@@ -193,12 +191,12 @@ class Learner:
 
     @property
     def _chosen(self) -> np.ndarray | bool:
-        """Whether the last round is to be learned from, where not all are [M, num_envs]."""
+        """Where the last round is to be learned from, [M, num_envs] bool; True: everywhere."""
         is_random = self.round <= self.plan.num_random_rounds
         return self._guide.acted if self._guide and not is_random else True
 
     def _learn(self) -> None:
-        """Stores the last round and makes the updates that it pays for, on the device."""
+        """Stores the last round and makes its updates, on the device."""
         if self._last is None:
             return
         run, plan, number = self.run, self.plan, self.round - 1 - self.plan.num_idle_rounds
@@ -228,7 +226,7 @@ class Learner:
             self.replays = end(self.replays, self.layout, jnp.asarray(ended), self._discount)
 
     def _begin(self, which: list[int]) -> None:
-        """Begins new episodes in some environments."""
+        """Starts new episodes in some environments."""
         self._collected = np.where(self._has_ended, self._return, self._collected)
         self._return = np.where(self._has_ended, 0, self._return)
         self._episode = self._episode + self._has_ended
@@ -244,7 +242,7 @@ class Learner:
             )
 
     def _seeds(self, which: Sequence[int]) -> list[int]:
-        """Returns seeds of the states that environments begin from, whatever came before."""
+        """Returns seeds of the initial states of environments' current episodes."""
         num_envs = self.plan.num_envs
         names = [
             [self.run.seeds[env // num_envs], env % num_envs, int(self._episode[env])]
@@ -253,14 +251,14 @@ class Learner:
         return [int(np.random.SeedSequence(name).generate_state(1)[0]) for name in names]
 
     def _restore(self, terminal: Terminal) -> bool:
-        """Goes on from the last step that has both halves whole; returns whether there is one."""
+        """Resumes from the last checkpoint with both halves; returns whether there is one."""
         run = self.run
         halves = (run.directory / "replays", run.checkpoints)
         step = checkpoint.latest_step(*halves, warn=terminal.warn)
         if step is None:
             return False
         for half in halves:
-            checkpoint.forget_after(half, step)  # what comes after is made again
+            checkpoint.forget_after(half, step)  # later steps will be repeated
         saved = checkpoint.restore(
             run.checkpoints, step, Saved(self.members.states, self.normalizer, self.diverged)
         )
@@ -283,17 +281,17 @@ class Learner:
         return True
 
     def _repeat_episodes(self) -> None:
-        """Brings the environments to where they were, by the actions of the episodes that go on.
+        """Restores the environments by repeating the actions of their current episodes.
 
         Raises:
-            InputError: if they come to other observations.
+            InputError: if this leads to other observations.
         """
         assert self._last is not None
         actions = self._actions_of_episodes()
         lengths = np.array([len(each) for each in actions])
         longest = lengths.max()
         self._observation = self.env.reset(self._seeds(range(self.env.num_envs)))
-        for t in range(longest + 1):  # all end at once; the longest begin first
+        for t in range(longest + 1):  # all end together; the longest start first
             which = np.flatnonzero(lengths == longest - t).tolist()
             self._observation = self.env.reset(self._seeds(which), which)
             self.watch.begin(self.env, which)
@@ -315,11 +313,11 @@ class Learner:
         if (found != expected)[~self._has_ended].any():
             raise InputError(
                 f"{self.run.record['env']}: its episodes do not repeat with the same actions, so "
-                f"{self.run.directory} cannot go on where it was"
+                f"{self.run.directory} cannot be resumed"
             )
 
     def _actions_of_episodes(self) -> list[np.ndarray]:
-        """Returns the actions [T, A] so far of the episode of every environment."""
+        """Returns the actions [T, A] so far in each environment's current episode."""
         assert self._last is not None
         replays = self.replays
         action, row, timestep, last = jax.device_get(
@@ -336,7 +334,7 @@ class Learner:
 
 
 def _no_transitions(num_members: int, num_envs: int, spec: Spec) -> Transition:
-    """Returns zeros in the shapes of transitions [M, num_envs]."""
+    """Returns zeros with the shapes of transitions [M, num_envs]."""
     observation, action, number = (
         jnp.zeros((num_members, num_envs, *shape))
         for shape in ((spec.observation_dim,), (spec.action_dim,), ())

@@ -1,4 +1,4 @@
-"""Online learning: rounds of steps and updates, and what happens between them."""
+"""Online learning: rounds of steps and updates, with logs, evaluations and checkpoints."""
 
 import time
 from contextlib import closing
@@ -27,20 +27,20 @@ def fit(
     watch: Watch | None = None,
     guidance: Guidance = NO_GUIDE,
 ) -> Ended:
-    """Learns to the end of the plan, from the last checkpoint where there is one.
+    """Learns to the end of the plan, from the last checkpoint if there is one.
 
     Args:
         run: the run.
         plan: of its learning.
         env: the environments of all members, member by member.
-        eval_env: as many for each member.
-        start: what the members begin with, where there is no checkpoint.
-        terminal: shows how it goes.
-        watch: is called as it goes on.
+        eval_env: environments for evaluation, the same number for each member.
+        start: the members' initial state, used if there is no checkpoint.
+        terminal: shows the progress.
+        watch: hooks that are called during learning.
         guidance: who acts at first.
 
     Returns:
-        How it ended; it can be resumed either way.
+        How it ended; the run can be resumed either way.
     """
     made = DeviceLearner if fits(env, watch, run.origin) else Learner
     watch = watch or Watch()
@@ -66,7 +66,7 @@ def fit(
 
 
 class _Rounds:
-    """What is due after a round."""
+    """The work that is due after a round."""
 
     def __init__(
         self,
@@ -86,13 +86,13 @@ class _Rounds:
         self._start_clock()
 
     def misses_evaluation(self, evaluates_first: bool) -> bool:
-        """Returns whether the first is due, or the process ended between a checkpoint and one."""
+        """Returns whether the first evaluation is due, or the last checkpoint's is missing."""
         step = self._learner.step
         is_due = self._is_due(self._plan.eval_every) if step else evaluates_first
         return is_due and not self._run.is_evaluated(step)
 
     def evaluate(self) -> None:
-        """Evaluates the policies as they are."""
+        """Evaluates the current policies."""
         learner = self._learner
         self._watch.evaluate(learner.step, learner.actors())
         evaluate_members(
@@ -104,14 +104,14 @@ class _Rounds:
 
     @property
     def until_due(self) -> int:
-        """How many rounds there are until something is due, with the one behind which it is."""
+        """The number of rounds until the next one after which something is due."""
         plan, step = self._plan, self._learner.step
         every = (plan.log_every, plan.eval_every, plan.checkpoint_every)
         nearest = min(self._end, *(-(-(step + 1) // each) * each for each in every))
         return -(-(nearest - step) // plan.num_envs)
 
     def after_some(self, is_last: bool) -> None:
-        """Logs, saves and evaluates, where it is due, or the round was the last before a stop."""
+        """Logs, saves and evaluates if that is due, or if the round is the last before a stop."""
         plan = self._plan
         saves = self._is_due(plan.checkpoint_every) or is_last
         evaluates = self._is_due(plan.eval_every)
@@ -128,7 +128,7 @@ class _Rounds:
             self._start_clock()
 
     def _start_clock(self) -> None:
-        """Begins to measure speed."""
+        """Starts to measure the speed."""
         self._began, self._before = time.perf_counter(), self._learner.step
 
     def _is_due(self, every: int) -> bool:
@@ -151,7 +151,7 @@ class _Rounds:
 
 
 def _note(speed: float, metrics: dict[str, np.ndarray], num_members: int) -> str:
-    """Returns speed, return and losses, as a line has them."""
+    """Returns speed, return and losses as text for one line."""
     parts = [f"{speed:>7,.0f} steps/s{' in all' if num_members > 1 else ''}"]
     shown = [name for name in metrics if name.endswith("_loss") or name == "q"]
     for name in ["collected_return", *shown]:

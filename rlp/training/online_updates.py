@@ -36,8 +36,8 @@ def learn(
 ) -> tuple[State, Replay, Metrics, Alarms]:
     """Returns states and replays after storing `new` [M, num_envs, ...] and `num_updates` updates.
 
-    The updates are of the algorithm's last phase, on the steps that are `chosen` [M, num_envs], in
-    replays that choose. `states` and `replays` are donated.
+    The updates are those of the algorithm's last phase. In replays that choose, they use only steps
+    that are `chosen` [M, num_envs]. `states` and `replays` are donated.
     """
     seen = jax.vmap(jax.vmap(partial(normalize, normalizer)))
     new = new._replace(

@@ -1,4 +1,4 @@
-"""Online learning: its plan, what members know at its start, and who watches it."""
+"""Online learning: its plan, the members' initial state, and hooks into the loop."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,10 +22,10 @@ class Plan:
 
     num_steps: Positive = 300_000  # environment steps of each member
     num_envs: Positive = 8  # environments of each member, stepped together
-    updates_per_step: PositiveFloat = 0.5  # gradient updates an environment step
+    updates_per_step: PositiveFloat = 0.5  # gradient updates per environment step
     num_random_steps: int = 8_000  # first steps of each member with random actions
-    learning_starts: int = 0  # steps before the first update; at least those with random actions
-    exploration: NonNegativeFloat = 0.1  # of policies that do not sample: noise; share of choices
+    learning_starts: int = 0  # steps before the first update; at least `num_random_steps`
+    exploration: NonNegativeFloat = 0.1  # for policies without sampling: noise, or random share
     capacity: int = 0  # steps that a replay keeps; 0: all
     log_every: Positive = 1_000  # environment steps between log points
     eval_every: Positive = 10_000  # environment steps between evaluations
@@ -38,12 +38,12 @@ class Plan:
 
     @property
     def num_rounds(self) -> int:
-        """Rounds in which `num_steps` are taken, or as few more as there are."""
+        """Rounds that take `num_steps` steps, rounded up."""
         return -(-self.num_steps // self.num_envs)
 
     @property
     def updates_per_round(self) -> float:
-        """Updates behind every round; a whole number, if the plan is one that can be."""
+        """Updates after every round; a whole number in a valid plan."""
         return self.updates_per_step * self.num_envs
 
     @property
@@ -58,36 +58,36 @@ class Plan:
 
     @property
     def num_updates(self) -> int:
-        """Updates in all."""
+        """Updates in total."""
         return round((self.num_rounds - self.num_idle_rounds) * self.updates_per_round)
 
 
 class Start(NamedTuple):
-    """What a member knows before its first step."""
+    """The state of members before their first step."""
 
     members: Population
     normalizer: Normalizer
-    offline: Dataset | None = None  # logged data that it goes on learning from
+    offline: Dataset | None = None  # logged data to continue learning from
     offline_share: float = 0.5  # of a batch
-    discount: float | None = None  # of the least values that members learn from
+    discount: float | None = None  # for the `value_floor` in replays; None: not needed
     evaluates_first: bool = False  # before the first step
 
 
 class Watch:
-    """What happens beside the learning; every method may be another's."""
+    """Hooks into the learning; override any method."""
 
     def begin(self, env: VectorEnv, which: Sequence[int]) -> None:
-        """Is called when environments begin episodes."""
+        """Called when environments start episodes."""
 
     def take(self, env: VectorEnv, taken: Taken, number: int) -> None:
-        """Is called after a round, with its number; of running episodes, also when they resume."""
+        """Called after each round, with its number, and for rounds repeated on resuming."""
 
     def resume(self, step: int, evaluated: int) -> None:
-        """Is called when a run goes on from a step, evaluated until another."""
+        """Called when a run resumes at a step, and is evaluated up to step `evaluated`."""
 
     def evaluate(self, step: int, actors: Policy) -> None:
-        """Is called before an evaluation."""
+        """Called before an evaluation."""
 
     def is_over(self, diverged: np.ndarray) -> bool:
-        """Returns whether nothing is to come, by the updates that ended the members [M]."""
+        """Returns whether to stop, given the update at which each member diverged [M]."""
         return NEVER not in diverged

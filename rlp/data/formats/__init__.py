@@ -1,4 +1,4 @@
-"""The data formats, one file each: `matches(path)` looks, `read(path)` yields episodes."""
+"""The data formats, one file each: `matches` recognises a path, `read` returns its episodes."""
 
 from rlp.data.formats import (
     cellworld_experiment,

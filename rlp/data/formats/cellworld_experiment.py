@@ -2,10 +2,10 @@
 
     {"trajectories": [{"time_stamp": 6.08, "agent_name": "prey", "location": {"x": .02, "y": .5}}]}
 
-They become steps of BotEvade as its authors make them: every .25 seconds one, whose action is the
-open cell nearest to where the mouse is at its end. Directions are those of the movement. The
-predator is seen where no wall hides it; else its distance is 1, as theirs. The arena is the user's,
-from the files of `cellworld_data`.
+They become steps of BotEvade in the way of its authors: one step per 0.25 seconds, whose action is
+the open cell nearest to the mouse at the end of the step. Directions are those of the movement. The
+predator is seen unless a wall hides it; a hidden predator has distance 1, as in the authors' code.
+The arena comes from the user's files of `cellworld_data`.
 """
 
 from pathlib import Path
@@ -22,8 +22,8 @@ from rlp.system.files import json_object
 
 LOOKS_FOR = "an experiment of cellworld (.json: trajectories of prey and predator)"
 AGENTS = ("prey", "predator")
-UNSEEN = 1.0  # distance of a predator that is not seen
-IMMUNE = 0.5  # seconds from a capture to the next
+UNSEEN = 1.0  # distance recorded while the predator is not seen
+IMMUNE = 0.5  # seconds after a capture until the next is possible
 
 
 def matches(path: Path) -> bool:
@@ -35,11 +35,11 @@ def read(path: Path, options: ReadOptions) -> Stored:
     """Returns the episode.
 
     Raises:
-        InputError: if an agent is missing, a sample is none, it is shorter than a step, or the user
-            has no files of cellworld_data.
+        InputError: if an agent is missing, a sample is invalid, the episode is shorter than a step,
+            or the files of cellworld_data are missing.
     """
     del options
-    from rlp.envs import cellworld_resources as resources  # with JAX, which other data need not
+    from rlp.envs import cellworld_resources as resources  # it imports JAX
 
     where = str(path)
     samples = json_object(path.read_text(), where).get("trajectories")
@@ -52,7 +52,7 @@ def read(path: Path, options: ReadOptions) -> Stored:
 
 
 def _track(samples: Any, name: str, where: str) -> tuple[np.ndarray, np.ndarray]:
-    """Returns times [S] and places [S, 2] of an agent, in their order."""
+    """Returns times [S] and places [S, 2] of an agent, in order of time."""
     try:
         rows = [
             (each["time_stamp"], each["location"]["x"], each["location"]["y"])
@@ -68,7 +68,7 @@ def _track(samples: Any, name: str, where: str) -> tuple[np.ndarray, np.ndarray]
 
 
 def _episode(times: tuple[np.ndarray, ...], tracks: tuple[np.ndarray, ...], where: str) -> Episode:
-    """Returns the steps of .25 seconds while there is a prey, until it is at its goal."""
+    """Returns steps of 0.25 seconds while the prey is recorded, until it reaches its goal."""
     from rlp.envs import botevade, cellworld, cellworld_resources
 
     clock = np.arange(times[0][0], times[0][-1], botevade.STEP)
@@ -103,7 +103,7 @@ def _episode(times: tuple[np.ndarray, ...], tracks: tuple[np.ndarray, ...], wher
 
 
 def _in_view(prey: np.ndarray, predator: np.ndarray) -> np.ndarray:
-    """Returns whether each prey sees the middle of its predator, [T] bool."""
+    """Returns whether the prey sees the centre of the predator at each time, [T] bool."""
     import jax
     import jax.numpy as jnp
 
@@ -116,7 +116,7 @@ def _in_view(prey: np.ndarray, predator: np.ndarray) -> np.ndarray:
 
 
 def _captures(is_close: np.ndarray, step: float) -> tuple[np.ndarray, np.ndarray]:
-    """Returns in which steps the prey is captured, and the seconds until it can be again [T]."""
+    """Returns whether each step is a capture, and the seconds until the next can be, [T] each."""
     puffed, left = np.zeros(len(is_close), bool), np.zeros(len(is_close))
     for t, close in enumerate(is_close.tolist()):
         left[t] = max(left[t - 1] - step, 0) if t else 0
@@ -126,6 +126,6 @@ def _captures(is_close: np.ndarray, step: float) -> tuple[np.ndarray, np.ndarray
 
 
 def _poses(track: np.ndarray) -> np.ndarray:
-    """Returns places and directions of the movement before, in radians [T, 3]."""
+    """Returns places, and directions of the preceding movement in radians, [T, 3]."""
     moved = np.diff(track, axis=0, prepend=track[:1])
     return np.column_stack([track, np.arctan2(moved[:, 1], moved[:, 0])])

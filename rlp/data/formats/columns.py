@@ -1,18 +1,18 @@
-"""rlp's minimal layout: flat columns in a file, as a few lines of any language write them.
+"""rlp's minimal layout: flat columns in a file, which a few lines of any language can write.
 
 observation       [N, O]
-action            [N, A], taken at the observation of the same row, in the units of the environment
-                  (in [-1, 1] where that is not named); or whole numbers [N], which are choices
+action            [N, A], taken at the observation in the same row, in the units of the environment
+                  (in [-1, 1] if env is not given); or whole numbers [N], which are discrete
 reward            [N], optional for algorithms that clone
 terminated        [N], whether the MDP ended with that step
-truncated         [N], whether the episode was cut there, as by a time limit
-next_observation  [N, O], optional: without it the last step before a cut is no transition
-episode           [N], optional: a number that is another one in the next episode
+truncated         [N], whether the episode was cut there, for example by a time limit
+next_observation  [N, O], optional: without it the last step before a cut is not a transition
+episode           [N], optional: a number that changes with each new episode
     env           optional: the environment's name, a text (in HDF5 an attribute of the file)
     action_low, action_high   optional: its lowest and its highest action [A] (likewise)
 
-Files are npz, HDF5, and CSV or Parquet tables, where a vector may be columns of numbered names
-(observation_0, observation_1, ...). Plural names are the same. Other names are mapped by
+Files are npz, HDF5, and CSV or Parquet tables, in which a vector may be several numbered columns
+(observation_0, observation_1, ...). Plural names mean the same. Other names are mapped with
 `--columns=observation=obs_*,action=act`.
 """
 
@@ -36,12 +36,12 @@ from rlp.errors import InputError, nearest
 LOOKS_FOR = "columns (.npz, .hdf5, .csv, .parquet: observation, action, reward, terminated, ...)"
 NEEDED = ("observation", "action")
 VECTORS = (*NEEDED, "next_observation")
-ENDS = ("terminated", "truncated", "next_observation", "episode")  # one at least tells of ends
+ENDS = ("terminated", "truncated", "next_observation", "episode")  # at least one marks ends
 FIELDS = tuple(dict.fromkeys((*NEEDED, "reward", *ENDS)))
 
 MIN_PADDING = 2  # rows of zeros; a single one may be a step
 
-Names = Mapping[str, Sequence[str]]  # of each field, its columns
+Names = Mapping[str, Sequence[str]]  # the columns of each field
 
 
 def matches(path: Path) -> bool:
@@ -58,16 +58,16 @@ def unexplained(names: Sequence[str]) -> str:
     if doubled := next((given for given in found.values() if _is_doubled(given)), None):
         return f"both {' and '.join(doubled)}"
     if not found.keys() & set(ENDS):
-        return f"nothing that tells where an episode ends ({', '.join(ENDS)})"
+        return f"nothing that marks where an episode ends ({', '.join(ENDS)})"
     unknown = [name for name in names if not any(name in each for each in found.values())]
     return f"{', '.join(unknown)}, whose meaning is not known" if unknown else ""
 
 
 def read(path: Path, options: ReadOptions) -> Stored:
-    """Returns the episodes in their order.
+    """Returns the episodes in order.
 
     Raises:
-        InputError: if a column that is needed is not there, or what one has cannot be right.
+        InputError: if a required column is missing, or the values of one are invalid.
     """
     where, names = str(path), column_names(path)
     fields = _mapped(options.columns, names, where) if options.columns else _by_their_names(names)
@@ -88,7 +88,7 @@ def from_columns(
     about: MutableMapping[str, Any],
     units: Units,
 ) -> Stored:
-    """Returns the episodes of columns by the names of their fields; `about` is of all rows."""
+    """Returns the episodes of columns named by field; `about` has values that apply to all rows."""
     columns = {field: _as_vectors(field, column) for field, column in columns.items()}
     check_rows(columns, where)
     columns, notes = _without_padding(columns)
@@ -129,13 +129,13 @@ def from_columns(
 
 
 def _as_vectors(field: str, column: Any) -> Any:
-    """Returns a column of observations as vectors, also where they are one number each."""
+    """Returns a column, with observations of one number turned into vectors [N, 1]."""
     is_flat = field in ("observation", "next_observation") and len(column.shape) == 1
     return column[:][:, None] if is_flat else column
 
 
 def _without_padding(columns: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Returns columns without the rows of zeros that a buffer has which is not full; a note."""
+    """Returns columns without the rows of zeros at the end of a buffer that is not full; notes."""
     num_rows = columns["action"].shape[0]
     kept = num_rows
     if not any(np.any(column[-1:]) for column in columns.values()):
@@ -152,18 +152,18 @@ def _without_padding(columns: Mapping[str, Any]) -> tuple[dict[str, Any], list[s
 
 
 def _interleaved(episodes: Sequence[Episode]) -> list[str]:
-    """Returns a note where most episodes have one step, and a successor of none is known."""
+    """Returns a note if most episodes have one step without a known successor."""
     alone = sum(len(e.action) == 1 == len(e.observation) for e in episodes)
     if alone <= len(episodes) / 2 or len(episodes) < 4:
         return []
     return [
         f"{alone:,} of {len(episodes):,} episodes have one step: are rows of several environments "
-        "interleaved? Put those of each behind one another"
+        "interleaved? Put the rows of each one after the other"
     ]
 
 
 def hint(names: Sequence[str]) -> str:
-    """Returns what columns there are, and how to say what they are."""
+    """Returns which columns a file has, and how to state what they mean."""
     some = ", ".join(names[:30]) + (", ..." if len(names) > 30 else "") or "none"
     return (
         f"it has {some}: say what they are as --columns=observation=NAME,action=NAME,reward=NAME,"
@@ -172,7 +172,7 @@ def hint(names: Sequence[str]) -> str:
 
 
 def _by_their_names(names: Sequence[str]) -> dict[str, list[str]]:
-    """Returns the columns of each field that has some, by the names that this layout gives them."""
+    """Returns the columns of each field that are present under this layout's names."""
     found = {}
     for field in FIELDS:
         given = [name for name in names if name in (field, f"{field}s")]
@@ -188,7 +188,7 @@ def _is_doubled(given: Sequence[str]) -> bool:
 
 
 def _mapped(text: str, names: Sequence[str], where: str) -> dict[str, list[str]]:
-    """Returns the columns of each field as `--columns` says, others by their names."""
+    """Returns the columns of each field by `--columns`, and of other fields by their names."""
     found = _by_their_names(names)
     mapped = []
     for part in text.split(","):
@@ -218,7 +218,7 @@ def _mapped(text: str, names: Sequence[str], where: str) -> dict[str, list[str]]
 
 
 def _in_order(names: Sequence[str]) -> list[str]:
-    """Returns names in the order of the numbers at their ends, where all have one."""
+    """Returns names in the order of the numbers at their ends, if all have one."""
     ends = [re.search(r"\d+$", name) for name in names]
     if not all(ends):
         return list(names)
@@ -226,7 +226,7 @@ def _in_order(names: Sequence[str]) -> list[str]:
 
 
 def _join(columns: Mapping[str, Any], names: Sequence[str]) -> Any:
-    """Returns the column of a field; several are put next to each other."""
+    """Returns the column of a field, with several columns stacked side by side."""
     if len(names) > 1:
         return np.column_stack([columns[name][:] for name in names])
     (name,) = names
@@ -234,13 +234,13 @@ def _join(columns: Mapping[str, Any], names: Sequence[str]) -> Any:
 
 
 def _changes(episode: np.ndarray, where: str) -> np.ndarray:
-    """Returns after which rows the number of the episode is another one, [N] bool."""
+    """Returns after which rows the episode number changes, [N] bool."""
     changes = np.append(episode[1:] != episode[:-1], True)
     if changes.sum() > len(np.unique(episode)):
         values, counts = np.unique(episode[changes], return_counts=True)
         twice = values[np.argmax(counts)]
         raise InputError(
-            f"{where}: the rows of an episode are not together, as those of {twice:g}: sort them "
-            "by episode, or number them on where files were put together"
+            f"{where}: the rows of an episode are not together, such as those of {twice:g}: sort "
+            "them by episode, or use new numbers in each file that was joined"
         )
     return changes

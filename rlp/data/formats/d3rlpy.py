@@ -1,7 +1,7 @@
-"""d3rlpy's HDF5 files: version 2.1 (arrays of each episode) and version 1 (flat, .h5).
+"""d3rlpy's HDF5 files: version 2.1 (arrays per episode) and version 1 (flat, .h5).
 
 Neither stores the observation after an episode's last step, so the last step before a time limit is
-no transition. Version 1 marks the end of an episode whether it was a time limit or not.
+not a transition. Version 1 marks all ends of episodes, including time limits.
 """
 
 from pathlib import Path
@@ -21,7 +21,7 @@ FLAT = ("observations", "actions", "rewards", "terminals", "episode_terminals")
 
 
 def matches(path: Path) -> bool:
-    """Returns whether `path` is an HDF5 file of one of d3rlpy's two layouts."""
+    """Returns whether `path` is an HDF5 file in one of d3rlpy's two layouts."""
     if not hdf5.is_hdf5(path):
         return False
     with hdf5.open_hdf5(path) as file:
@@ -31,7 +31,7 @@ def matches(path: Path) -> bool:
 
 def read(path: Path, options: ReadOptions) -> Stored:
     """Returns the episodes of a d3rlpy file."""
-    del options  # the file says all of it
+    del options  # the file states everything
     with hdf5.open_hdf5(path) as file:
         read_episodes = _read_flat if "episode_terminals" in file else _read_each
         return read_episodes(file, str(path))
@@ -39,12 +39,12 @@ def read(path: Path, options: ReadOptions) -> Stored:
 
 def _read_flat(file: Any, where: str) -> Stored:
     arrays = hdf5.read_arrays(file, FLAT, ("discrete_action",))
-    said = arrays.pop("discrete_action", None)
+    stored = arrays.pop("discrete_action", None)
     check_rows(arrays, where)
     observation, action, reward, *ends = arrays.values()
     terminal, ended = (flags(column, where) for column in ends)
     episodes = cut(observation, action, vector(reward), terminal, ended & ~terminal)
-    discrete = None if said is None else bool(said)
+    discrete = None if stored is None else bool(stored)
     return Stored(episodes, rows_of(episodes, where), ActionFormat(discrete=discrete))
 
 

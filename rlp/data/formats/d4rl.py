@@ -1,10 +1,10 @@
-"""D4RL's files (2004.07219): transitions one after the other, with terminals and timeouts.
+"""D4RL's files (2004.07219): consecutive transitions, with terminals and timeouts.
 
-HDF5 as D4RL has them, or its dictionaries in an npz file. An episode ends at a terminal, at a
-time-out, where the stored next observation is not that of the next row, and at the end of the file.
-With stored next observations (v1, v2) every row is a transition: a time limit bootstraps.
-`d4rl.qlearning_dataset` takes the next row for the successor and drops the last row before a time
-limit: `--d4rl_compat` does the same.
+HDF5 as D4RL publishes it, or D4RL's dictionaries in an npz file. An episode ends at a terminal, at
+a timeout, where the stored next observation differs from the next row's, and at the end of the
+file. With stored next observations (v1, v2) every row is a transition: a time limit bootstraps.
+`d4rl.qlearning_dataset` uses the next row as the successor and drops the last row before a time
+limit; `--d4rl_compat` does the same.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from rlp.data.options import ReadOptions
 from rlp.data.stored import Stored
 
 LOOKS_FOR = "a D4RL file (.hdf5, .npz: observations, actions, rewards, terminals, timeouts)"
-FIELDS = {  # their names, and rlp's
+FIELDS = {  # D4RL's names and rlp's
     "observations": "observation",
     "actions": "action",
     "rewards": "reward",
@@ -30,7 +30,7 @@ FIELDS = {  # their names, and rlp's
     "next_observations": "next_observation",
 }
 REQUIRED = set(FIELDS) - {"timeouts", "next_observations"}
-EXTRAS = ("infos", "metadata")  # groups of what is not needed, but for the simulator's states
+EXTRAS = ("infos", "metadata")  # groups not needed, except for the simulator's states
 
 
 def matches(path: Path) -> bool:
@@ -42,7 +42,7 @@ def matches(path: Path) -> bool:
 
 
 def unexplained(names: Sequence[str]) -> str:
-    """Returns which columns D4RL does not have next to all of those that it has, "" if none."""
+    """Returns which columns are not D4RL's, in a file with all required ones; "" if none."""
     own = [name for name in names if name.split("/")[0] not in EXTRAS]
     unknown = [name for name in own if name not in FIELDS]
     if not unknown or not set(own) >= REQUIRED:
@@ -59,7 +59,7 @@ def read(path: Path, options: ReadOptions) -> Stored:
 
 
 def read_physics(path: Path, options: ReadOptions) -> list[np.ndarray] | None:
-    """Returns positions and velocities [T, nq + nv] of each episode, None if not stored."""
+    """Returns positions and velocities [T, nq + nv] in each episode, None if not stored."""
     if not hdf5.is_hdf5(path):
         return None
     with hdf5.open_hdf5(path) as file:
@@ -74,10 +74,10 @@ def read_physics(path: Path, options: ReadOptions) -> list[np.ndarray] | None:
 
 
 def write(path: Path, data: EpisodeSet) -> None:
-    """Writes a data set whole or not at all.
+    """Writes a data set, completely or not at all.
 
     Raises:
-        InputError: if the last successor is known of some episodes and not of others.
+        InputError: if the last successor is known for some episodes, but not for others.
     """
     known = has_successors(data)
     if known.any():
@@ -100,4 +100,4 @@ def write(path: Path, data: EpisodeSet) -> None:
         for name, array in arrays.items():
             file.create_dataset(name, data=array, compression="gzip")
         for name, value in {"env": data.env, **named_bounds(known_bounds(data))}.items():
-            file.attrs[name] = value  # D4RL's own files do not say it
+            file.attrs[name] = value  # D4RL's own files lack these

@@ -1,10 +1,10 @@
-"""ExORL and URLB (2201.13425): a folder with one npz file an episode.
+"""ExORL and URLB (2201.13425): a folder with one npz file per episode.
 
 Arrays of T + 1 rows: observation [T + 1, O], action [T + 1, A], reward and discount [T + 1, 1],
-optionally physics. Rows are aligned as reward-state-action: `action[t]`, `reward[t]` and
-`discount[t]` LEAD TO `observation[t]`, and row 0 is a dummy (zeros, discount 1). Reading the action
-in row t as taken AT observation t trains without complaint and walks nowhere. Files that were
-shifted by a row, so that action[t] was taken at observation[t], have the dummy as their last row.
+optionally physics. `action[t]`, `reward[t]` and `discount[t]` LEAD TO `observation[t]`, and row 0
+is a dummy (zeros, discount 1). A reader that takes the action in row t as taken AT observation t
+trains without an error, but its policy learns nothing. In files that were shifted by one row,
+action[t] was taken at observation[t], and the dummy is the last row.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ from rlp.system.files import read_object, whole, write_json
 
 LOOKS_FOR = "a folder of *.npz episodes (ExORL), or of buffer/*.npz"
 COLUMNS = ("observation", "action", "reward", "discount")
-EXTRAS = ("physics", "skill", "task", "z")  # the simulator's states, what URLB's agents add
+EXTRAS = ("physics", "skill", "task", "z")  # the simulator's states, and columns of URLB's agents
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -38,7 +38,7 @@ def read(path: Path, options: ReadOptions) -> Stored:
 
     A `metadata.json` next to them may name the environment: `{"env": "walker-walk"}`.
     """
-    del options  # the files say all of it
+    del options  # the files state everything
     files = _files(path)
     size = len(files) * sum(array.nbytes for array in read_npz(files[0], (), COLUMNS).values())
     found = [_read_arrays(file) for file in announced(files, str(path), size)]
@@ -57,7 +57,7 @@ def read(path: Path, options: ReadOptions) -> Stored:
 
 
 def read_physics(path: Path, options: ReadOptions) -> list[np.ndarray] | None:
-    """Returns the simulator's states [T + 1, P] in each episode, None where they are not stored."""
+    """Returns the simulator's states [T + 1, P] in each episode, None if they are not stored."""
     del options
     found = [read_npz(file, (), ("physics",)).get("physics") for file in _files(path)]
     states = [state for state in found if state is not None]
@@ -73,14 +73,14 @@ def write(folder: Path, data: EpisodeSet) -> None:
     check_successors(data, str(folder))
     for number, episode in enumerate(data.episodes):
         write_episode(folder, number, episode)
-    said = {**data.metadata, **named_bounds(data.bounds), "env": data.env}
-    write_json(folder / "metadata.json", said)
+    metadata = {**data.metadata, **named_bounds(data.bounds), "env": data.env}
+    write_json(folder / "metadata.json", metadata)
 
 
 def write_episode(
     folder: Path, number: int, episode: Episode, physics: np.ndarray | None = None
 ) -> None:
-    """Writes an episode whole or not at all, with physics [T + 1, P] if there is any."""
+    """Writes an episode, completely or not at all, with physics [T + 1, P] if given."""
     length = len(episode.action)
     discount = np.ones((length + 1, 1), np.float32)
     discount[-1] = 0 if episode.terminated else 1
@@ -117,7 +117,7 @@ def _read_arrays(path: Path) -> Arrays:
     rows = {array.shape[:1] for array in arrays.values()}
     widths = {arrays[name].shape[1:] for name in ("reward", "discount")}
     if len(rows) > 1 or widths != {(1,)}:
-        raise InputError(f"{path}: the arrays need one row an observation, but have {shapes}")
+        raise InputError(f"{path}: the arrays need one row per observation, but have {shapes}")
     if not np.isfinite(arrays["discount"]).all():
         raise InputError(f"{path}: discount has NaN or infinite values")
     if np.any(arrays["discount"][:-2] == 0):
@@ -144,14 +144,15 @@ def _are_actions_shifted(files: Sequence[Path], found: Sequence[Arrays]) -> bool
 
 
 def _are_rewards_shifted(found: Sequence[Arrays]) -> tuple[bool, list[str]]:
-    """Returns whether rewards are shifted too where actions are; what was assumed, in a note."""
+    """Returns whether rewards are shifted as the actions are, and notes of what was assumed."""
     if any(arrays["reward"][0] for arrays in found):
         return True, []
     if any(arrays["reward"][-1] for arrays in found):
         return False, []
     return False, [
         "actions are in the row in which they were taken; rewards, which are 0 in the first and in "
-        "the last row of every episode, are read as led to by the action before (as RL Unplugged's)"
+        "the last row of every episode, are read as results of the previous action (as in RL "
+        "Unplugged)",
     ]
 
 

@@ -1,8 +1,8 @@
-"""Trajectories in Parquet, as Hugging Face's decision_transformer_gym_replay: a row a trajectory.
+"""Trajectories in Parquet, one per row, like Hugging Face's decision_transformer_gym_replay.
 
-`path` is a file or a folder with files in it, in `train` or in `data`. observations, actions,
-rewards and dones are lists with a place a step. `dones` are terminations, not time limits; the
-observation after the last step is not stored.
+`path` is a file, or a folder with files in it, in its `train` or in its `data`. observations,
+actions, rewards and dones are lists with one element per step. `dones` are terminations, not time
+limits. The observation after the last step is not stored.
 """
 
 from pathlib import Path
@@ -23,7 +23,7 @@ FOLDERS = (".", "train", "data")
 
 
 def matches(path: Path) -> bool:
-    """Returns whether `path` is, or has, Parquet files with a trajectory a row."""
+    """Returns whether `path` is, or contains, Parquet files with one trajectory per row."""
     files = _files(path)
     if not files:
         return False
@@ -33,8 +33,8 @@ def matches(path: Path) -> bool:
 
 
 def read(path: Path, options: ReadOptions) -> Stored:
-    """Returns the trajectories in their order, cut where they are done."""
-    del options  # the files say all of it
+    """Returns the trajectories in order, cut where they are done."""
+    del options  # the files state everything
     files, episodes, cuts, count = _files(path), [], Cuts(), 0
     for file in files:
         names = table_schema(file).names

@@ -1,9 +1,10 @@
 """Minari data sets (Farama), read without the minari package: HDF5, Arrow or Parquet.
 
-`path` is the data set's folder, or that of `data` in it. HDF5 has a group an episode with T + 1
-observations and T of everything else; Arrow and Parquet have a folder an episode, where T + 1 rows
-of all end with one of padding. Actions are scaled by the bounds of their space to [-1, 1], discrete
-ones become one-hots; observations that are a dict are put together in the order of their space.
+`path` is the data set's folder or its subfolder `data`. HDF5 has one group per episode, with T + 1
+observations and T of everything else. Arrow and Parquet have one folder per episode, with T + 1
+rows of everything, where the last row is padding except for its observation. Actions are scaled to
+[-1, 1] by the bounds of their space; discrete ones become one-hots. The parts of a dict observation
+are concatenated in the order of their space.
 """
 
 import json
@@ -30,17 +31,17 @@ LOOKS_FOR = "a Minari data set (a folder with data/main_data.hdf5 or data/0/*.ar
 COLUMNS = ("actions", "rewards", "terminations", "truncations")
 SPECS = ("observation_space", "action_space", "env_spec", "eval_env_spec")
 
-Parts = tuple[str, np.ndarray, list[np.ndarray]]  # where, observations, COLUMNS
+Parts = tuple[str, np.ndarray, list[np.ndarray]]  # place for messages, observations, COLUMNS
 
 
 def stored(dataset_id: str) -> Path:
-    """Returns the folder where Minari keeps a data set, which is downloaded if it is not there.
+    """Returns the folder where Minari keeps a data set; downloads the set if it is missing.
 
     Args:
-        dataset_id: as `mujoco/hopper/medium-v0`.
+        dataset_id: for example `mujoco/hopper/medium-v0`.
 
     Raises:
-        InputError: if it is not there, and cannot be downloaded.
+        InputError: if it is missing and cannot be downloaded.
     """
     root = os.environ.get("MINARI_DATASETS_PATH") or Path.home() / ".minari" / "datasets"
     folder = Path(root, dataset_id)
@@ -49,7 +50,7 @@ def stored(dataset_id: str) -> Path:
             import minari
 
             minari.download_dataset(dataset_id)
-        except Exception as error:  # whatever its storages raise: no package, no name, no network
+        except Exception as error:  # many types: no package, no such set, no network
             raise InputError(
                 f"no data set {folder}, and Minari did not download it ({error}); "
                 'downloads need `pip install "minari[hdf5,hf]"`'
@@ -58,13 +59,13 @@ def stored(dataset_id: str) -> Path:
 
 
 def matches(path: Path) -> bool:
-    """Returns whether `path` is the folder of a Minari data set, or that of its data."""
+    """Returns whether `path` is the folder of a Minari data set or of its data."""
     return _folder(path) is not None
 
 
 def read(path: Path, options: ReadOptions) -> Stored:
     """Returns the episodes in the order of their numbers."""
-    del options  # the files say all of it
+    del options  # the files state everything
     folder = _folder(path)
     assert folder is not None
     described = folder / "metadata.json"
@@ -89,13 +90,13 @@ def read(path: Path, options: ReadOptions) -> Stored:
         )
         episodes += parts_of_it
         places += [where] * len(parts_of_it)
-    said = {k: v for k, v in metadata.items() if isinstance(v, str) and k not in SPECS}
+    texts = {k: v for k, v in metadata.items() if isinstance(v, str) and k not in SPECS}
     env = _environment(metadata, str(described))
-    return Stored(episodes, places.__getitem__, actions, env, said, notes=cuts.notes())
+    return Stored(episodes, places.__getitem__, actions, env, texts, notes=cuts.notes())
 
 
 def write(folder: Path, data: EpisodeSet) -> None:
-    """Writes a data set into an empty folder, as `minari.MinariDataset(folder / "data")` opens it.
+    """Writes a data set into an empty folder; `minari.MinariDataset(folder / "data")` opens it.
 
     Raises:
         InputError: if the last successor of an episode is not known, or minari is not installed.
@@ -113,7 +114,7 @@ def write(folder: Path, data: EpisodeSet) -> None:
     dtype = actions[0].dtype.type
     is_gym = data.env.startswith("gym:") and "+" not in data.env
     storage = MinariStorage.new(
-        (folder / "data").resolve(),  # minari appends its files' paths to a relative one twice
+        (folder / "data").resolve(),  # minari joins a relative path twice
         gymnasium.spaces.Box(-np.inf, np.inf, observation.shape[1:], np.float32),
         gymnasium.spaces.Box(low.astype(dtype), high.astype(dtype), dtype=dtype),
         gymnasium.spec(data.env.removeprefix("gym:")) if is_gym else None,
@@ -195,7 +196,7 @@ def _observation(batch: Any, parts: Sequence[str], where: str) -> np.ndarray:
 
 
 def _together(parts: Iterable[np.ndarray]) -> np.ndarray:
-    """Returns the parts of observations [T, ...] behind one another, [T, O]."""
+    """Returns the parts of observations [T, ...] concatenated, [T, O]."""
     return np.hstack([part.reshape(len(part), -1) for part in parts])
 
 
@@ -207,7 +208,7 @@ def _space(metadata: dict[str, Any], name: str, where: str) -> dict[str, Any]:
 
 
 def _parts(metadata: dict[str, Any], where: str) -> list[str]:
-    """Returns the names of an observation's parts, none if it is a vector."""
+    """Returns the names of an observation's parts, empty if it is a vector."""
     space = _space(metadata, "observation_space", where)
     if space.get("type", "Box") == "Box":
         return []
@@ -218,7 +219,7 @@ def _parts(metadata: dict[str, Any], where: str) -> list[str]:
 
 
 def _action_format(space: dict[str, Any], where: str) -> ActionFormat:
-    """Returns what the space of actions says of them; without one they are in [-1, 1]."""
+    """Returns the format of actions by their space; without a space they are in [-1, 1]."""
     if not space:
         return ActionFormat("unit")
     if space.get("type") == "Discrete":
@@ -227,8 +228,8 @@ def _action_format(space: dict[str, Any], where: str) -> ActionFormat:
             raise InputError(f"{where}: a space of {count} discrete actions from {first}")
         return ActionFormat(discrete=True, num_choices=count, first_choice=first)
     if space.get("type") != "Box" or np.shape(space.get("shape", ())) != (1,):
-        said = json.dumps({k: space.get(k) for k in ("type", "shape")})
-        raise InputError(f"{where}: actions must be vectors of numbers, not {said}")
+        found = json.dumps({k: space.get(k) for k in ("type", "shape")})
+        raise InputError(f"{where}: actions must be vectors of numbers, not {found}")
     try:
         low, high = np.array([space["low"], space["high"]], np.float64)
     except (KeyError, ValueError, TypeError) as error:
@@ -241,7 +242,7 @@ def _action_format(space: dict[str, Any], where: str) -> ActionFormat:
 
 
 def _environment(metadata: dict[str, Any], where: str) -> str:
-    """Returns the name of gymnasium's environment, "" for those of other packages."""
+    """Returns the name of the gymnasium environment, "" for environments of other packages."""
     spec = _space(metadata, "env_spec", where)
     is_ours = str(spec.get("entry_point")).startswith("gymnasium.envs.mujoco")
     return f"gym:{spec.get('id')}" if is_ours and not spec.get("kwargs") else ""

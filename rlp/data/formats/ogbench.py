@@ -2,8 +2,9 @@
 
 That end is a cut, not a termination: it bootstraps. The observation after the last action of a
 trajectory is not stored. Files of a single task have rewards, and masks that are 0 where the task
-was done. The published files have neither: with the environment of a task (`--env=og:...`) both are
-computed from the simulator's states, as OGBench does; else rewards are zeros (for cloning).
+was done. The published files have neither. If the user names the environment of a task
+(`--env=og:...`), both are computed from the simulator's states, as in OGBench; else rewards are
+zeros (for cloning).
 """
 
 from pathlib import Path
@@ -19,7 +20,7 @@ from rlp.errors import InputError
 
 LOOKS_FOR = "an OGBench file (.npz: observations, actions, terminals, with both rewards and masks)"
 COLUMNS = ("observations", "actions", "terminals")
-SINGLE_TASK = ("rewards", "masks")  # both or none of them
+SINGLE_TASK = ("rewards", "masks")  # a file has both or neither
 FOLDER = Path("~/.ogbench/data")
 STATES = ("qpos", "qvel", "button_states")  # of the simulator
 
@@ -33,7 +34,7 @@ def matches(path: Path) -> bool:
 
 
 def read(path: Path, options: ReadOptions) -> Stored:
-    """Returns the trajectories in their order."""
+    """Returns the trajectories in order."""
     where, is_of_task = str(path), options.env.startswith(OGBENCH)
     arrays = read_npz(path, COLUMNS, (*SINGLE_TASK, *STATES) if is_of_task else SINGLE_TASK)
     states = {name: arrays.pop(name) for name in STATES if name in arrays}
@@ -48,17 +49,17 @@ def read(path: Path, options: ReadOptions) -> Stored:
         reward = vector(arrays["rewards"])
     episodes = cut(arrays["observations"], arrays["actions"], reward, done, last & ~done)
     starts = np.cumsum([0, *(len(episode.action) for episode in episodes)])[:-1]
-    goes_on = np.append(False, done & ~last)[starts]  # it begins where the one before was done
+    goes_on = np.append(False, done & ~last)[starts]  # the trajectory before was done here
     episodes = [e._replace(is_fragment=bool(on)) for e, on in zip(episodes, goes_on, strict=True)]
     env = options.env if is_of_task else ""
     return Stored(episodes, rows_of(episodes, where), env=env, has_rewards=has_rewards)
 
 
 def stored(name: str) -> Path:
-    """Returns where OGBench keeps the data of a task, `og:cube-single-play-singletask-task1-v0`.
+    """Returns OGBench's file of the data of a task, `og:cube-single-play-singletask-task1-v0`.
 
     Raises:
-        InputError: if it is not there.
+        InputError: if the file is missing.
     """
     file = ogbench.data_name(name)
     path = FOLDER.expanduser() / f"{file}.npz"

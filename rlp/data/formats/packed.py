@@ -1,9 +1,9 @@
-"""rlp's own format: one npz file a data set, as the bundled ones.
+"""rlp's own format: one npz file per data set, used for the bundled ones.
 
-All episodes one after the other: observation [sum(T + 1), O], action [sum(T), A] taken AT the
-observation of the same row of its episode, reward [sum(T)], and for each episode length [E] and
+All episodes are concatenated: observation [sum(T + 1), O], action [sum(T), A] taken AT the
+observation in the same row of its episode, reward [sum(T)], and for each episode length [E] and
 terminated [E]. `metadata` is a json text: env (the environment's name), discrete, source, licence,
-and the numbers of the episodes that are fragments, or that have T observations (`no_successor`).
+and the numbers of episodes that are `fragments` or have only T observations (`no_successor`).
 """
 
 import json
@@ -32,15 +32,15 @@ def matches(path: Path) -> bool:
 
 def read(path: Path, options: ReadOptions) -> Stored:
     """Returns the episodes of a packed file."""
-    del options  # the file says all of it
+    del options  # the file states everything
     where, arrays = str(path), read_npz(path, COLUMNS, ())
     observation, action, reward, _, terminated, metadata = arrays.values()
-    said = json_object(str(metadata), f"{where}, its metadata")
-    env, has_rewards = said.pop("env", ""), said.pop("has_rewards", True)
+    about = json_object(str(metadata), f"{where}, its metadata")
+    env, has_rewards = about.pop("env", ""), about.pop("has_rewards", True)
     if not isinstance(env, str):
         raise InputError(f"{where}, its metadata: env is {env}")
-    discrete, fragments = said.pop("discrete", False), _numbers(said, "fragments", where)
-    ends, row_ends = _ends(arrays, _numbers(said, "no_successor", where), where)
+    discrete, fragments = about.pop("discrete", False), _numbers(about, "fragments", where)
+    ends, row_ends = _ends(arrays, _numbers(about, "no_successor", where), where)
     pieces = zip(
         np.split(observation, row_ends[:-1]),
         np.split(action, ends[:-1]),
@@ -51,16 +51,16 @@ def read(path: Path, options: ReadOptions) -> Stored:
     return Stored(
         [Episode(*each, is_fragment=i in fragments) for i, each in enumerate(pieces)],
         numbered(where),
-        ActionFormat("scaled", take_bounds(said, f"{where}, its metadata"), bool(discrete)),
+        ActionFormat("scaled", take_bounds(about, f"{where}, its metadata"), bool(discrete)),
         env,
-        said,
+        about,
         bool(has_rewards),
     )
 
 
-def _numbers(said: dict[str, Any], name: str, where: str) -> set[int]:
-    """Takes the numbers of some episodes out of the metadata."""
-    numbers = said.pop(name, [])
+def _numbers(about: dict[str, Any], name: str, where: str) -> set[int]:
+    """Removes a list of episode numbers from the metadata and returns it as a set."""
+    numbers = about.pop(name, [])
     if not isinstance(numbers, list) or not all(type(number) is int for number in numbers):
         raise InputError(f"{where}, its metadata: {name} is {numbers}, no list of numbers")
     return set(numbers)
@@ -69,7 +69,7 @@ def _numbers(said: dict[str, Any], name: str, where: str) -> set[int]:
 def _ends(
     arrays: dict[str, np.ndarray], no_successor: set[int], where: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns behind which action and which observation each episode ends, [E] each.
+    """Returns the end of each episode among the actions and among the observations, [E] each.
 
     Raises:
         InputError: if the lengths of the episodes do not fit the other arrays.
@@ -95,16 +95,16 @@ def _ends(
 
 
 def write(path: Path, data: EpisodeSet) -> None:
-    """Writes a data set whole or not at all."""
-    said = {"env": data.env, **named_bounds(data.bounds), **data.metadata}
+    """Writes a data set, completely or not at all."""
+    about = {"env": data.env, **named_bounds(data.bounds), **data.metadata}
     if data.discrete:
-        said["discrete"] = True
+        about["discrete"] = True
     if not data.has_rewards:
-        said["has_rewards"] = False
+        about["has_rewards"] = False
     if not data.is_whole.all():
-        said["fragments"] = np.flatnonzero(~data.is_whole).tolist()
+        about["fragments"] = np.flatnonzero(~data.is_whole).tolist()
     if not has_successors(data).all():
-        said["no_successor"] = np.flatnonzero(~has_successors(data)).tolist()
+        about["no_successor"] = np.flatnonzero(~has_successors(data)).tolist()
     with whole(path) as file:
         np.savez_compressed(
             file,
@@ -113,5 +113,5 @@ def write(path: Path, data: EpisodeSet) -> None:
             reward=np.concatenate([episode.reward for episode in data.episodes]),
             length=data.lengths,
             terminated=np.array([episode.terminated for episode in data.episodes]),
-            metadata=np.array(json.dumps(said)),
+            metadata=np.array(json.dumps(about)),
         )

@@ -1,12 +1,12 @@
-"""Replay buffers as columns of other names: tlppo's HDF5, and CSV with observations as text.
+"""Replay buffers as columns with other names: tlppo's HDF5, and CSV with observations as text.
 
-state or obs    [N, O]; in CSV a text as numpy prints it, "[0.1 0.2 ...]"
-action          [N] choices, or [N, A] in [-1, 1]
+state or obs    [N, O]; in CSV a text in numpy's format, "[0.1 0.2 ...]"
+action          [N] discrete, or [N, A] in [-1, 1]
 reward          [N]
-done            [N], read as terminations: no column says where a time limit cut
+done            [N], read as terminations: no column marks time limits
 next_state or next_obs   [N, O]
 
-Rows of an episode follow each other.
+The rows of an episode are consecutive.
 """
 
 import csv
@@ -31,15 +31,15 @@ LAYOUTS = tuple(
 
 
 def matches(path: Path) -> bool:
-    """Returns whether `path` is a file of one of these layouts."""
+    """Returns whether `path` is a file in one of these layouts."""
     return is_columnar(path) and set(column_names(path)) in map(set, LAYOUTS)
 
 
 def read(path: Path, options: ReadOptions) -> Stored:
-    """Returns the episodes in their order.
+    """Returns the episodes in order.
 
     Raises:
-        InputError: if a column is not one of numbers, or rows have vectors of other lengths.
+        InputError: if a column does not hold numbers, or its vectors differ in length.
     """
     [layout] = [layout for layout in LAYOUTS if set(column_names(path)) == set(layout)]
     if path.suffix == ".csv":
@@ -62,7 +62,7 @@ def _read_csv(path: Path, names: list[str]) -> dict[str, np.ndarray]:
 
 
 def _numbers(texts: list[str], where: str) -> np.ndarray:
-    """Returns numbers [N], or vectors [N, W] where texts have brackets.
+    """Returns numbers [N], or vectors [N, W] if the texts have brackets.
 
     Raises:
         InputError: if a text is neither, or the vectors have different lengths.

@@ -1,16 +1,16 @@
-"""RLDS (2111.02767) and RL Unplugged (2006.13888): an episode a record in TFRecord files.
+"""RLDS (2111.02767) and RL Unplugged (2006.13888): one episode per record in TFRecord files.
 
-`path` is a file or a folder of them (`train-00000-of-00100`), of
+`path` is a file or a folder of files (`train-00000-of-00100`) in one of two layouts:
 
-    RL Unplugged     gs://rl_unplugged/dm_control_suite_episodes: reward and discount led to the
-                     observation in their row, the action was taken at it
-    RLDS             as TensorFlow Datasets writes it: all that is in a row belongs to its
-                     observation
+    RL Unplugged     gs://rl_unplugged/dm_control_suite_episodes: reward and discount in a row led
+                     to its observation, and the action was taken at it
+    RLDS             as TensorFlow Datasets writes it: action, reward and discount in a row belong
+                     to the step from its observation
 
-In both the last row has the last observation only. An RLDS episode terminated if `is_terminal` is
+In both, the last row has only the last observation. An RLDS episode terminated if `is_terminal` is
 set in its last row, whatever the discounts are; without that column, if the last discount is 0.
-Parts of an observation are put together in dm_control's order. The last observation of TensorFlow
-Datasets' d4rl_mujoco sets is that of another episode, so it counts as not known.
+Parts of an observation are concatenated in dm_control's order. The last observation in TensorFlow
+Datasets' d4rl_mujoco sets is from another episode, so it is treated as not known.
 """
 
 import re
@@ -31,7 +31,7 @@ from rlp.system.files import read_object
 
 LOOKS_FOR = "TFRecord files of episodes (RLDS, RL Unplugged: *-00000-of-00001)"
 SHARD = re.compile(r".*-\d{5}-of-\d{5}")
-ORDER = (  # in which dm_control's tasks put together what they have of these
+ORDER = (  # in which dm_control's tasks concatenate the parts that they have
     "orientations", "height", "joint_angles", "head_height", "upright", "target", "extremities",
     "torso_vertical", "com_velocity", "arm_pos", "arm_vel", "position", "velocity", "touch",
     "hand_pos", "object_pos", "object_vel", "target_pos", "target_position", "dist_to_target",
@@ -41,13 +41,13 @@ MAX_TENSOR = 2**26  # bytes of a compressed tensor of one step
 
 
 def matches(path: Path) -> bool:
-    """Returns whether `path` is, or has, a TFRecord file by its name."""
+    """Returns whether `path` is, or contains, a file named like a TFRecord file."""
     return bool(_files(path))
 
 
 def read(path: Path, options: ReadOptions) -> Stored:
     """Returns the episodes in the order of the files."""
-    del options  # the files say all of it
+    del options  # the files state everything
     files = _files(path)
     info = read_object(files[0].with_name("dataset_info.json"))
     unsure = str(info.get("name", "")).startswith("d4rl_mujoco")
@@ -70,7 +70,7 @@ def _files(path: Path) -> list[Path]:
 
 
 def _environment(task: str) -> str:
-    """Returns `walker-walk` for RL Unplugged's walker_walk, "" for what it does not have."""
+    """Returns `walker-walk` for RL Unplugged's walker_walk, "" for tasks that are not its own."""
     domain, _, rest = task.partition("_")
     return f"{domain}-{rest}" if domain in SUITE and rest else ""
 
@@ -89,7 +89,7 @@ def _episode(features: Mapping[str, np.ndarray | list[bytes]], where: str) -> Ep
     parts = sorted((name for name in named if name.startswith("observation")), key=_place)
     observation = [_matrix(named[name], rows, f"{where}, {name}") for name in parts]
     if not observation or reward.shape[1] != 1:
-        raise InputError(f"{where}: no observation, or more than one reward a step")
+        raise InputError(f"{where}: no observation, or more than one reward per step")
     shift = 0 if is_rlds else 1
     return Episode(
         observation=np.concatenate(observation, axis=1),
@@ -106,7 +106,7 @@ def _is_terminated(
     """Returns whether the MDP ended with the episode.
 
     Raises:
-        InputError: if it does not say, or a flag is set within the episode.
+        InputError: if no column says so, or a flag is set within the episode.
     """
     inside = {"is_first": slice(1, None), "is_last": slice(-1), "is_terminal": slice(-1)}
     for name, part in inside.items():

@@ -1,9 +1,9 @@
 """Stable-Baselines3's replay buffers, as `model.save_replay_buffer` pickles them.
 
-Arrays [rows, environments, ...] in a ring that begins at `pos` once it is full; actions are scaled
-to [-1, 1] already. Nothing of Stable-Baselines3 or torch is imported or run. With
-`optimize_memory_usage` the next observation is that of the next row, and time limits are not marked
-from terminations.
+Arrays [rows, environments, ...] form a ring that begins at `pos` once it is full. Actions are
+scaled to [-1, 1] already. No code of Stable-Baselines3 or torch is imported or run. With
+`optimize_memory_usage` the next observation is the one in the next row, and time limits are not
+distinguished from terminations.
 """
 
 from pathlib import Path
@@ -20,19 +20,19 @@ from rlp.data.stored import Stored, numbered
 from rlp.errors import InputError
 
 LOOKS_FOR = "a Stable-Baselines3 replay buffer (.pkl)"
-INERT = ("stable_baselines3", "gymnasium", "gym", "torch", "numpy.random")  # whose objects it holds
+INERT = ("stable_baselines3", "gymnasium", "gym", "torch", "numpy.random")  # of its objects
 COLUMNS = ("observations", "actions", "rewards", "dones", "timeouts")
 FOLLOWING = "next_observations"
 
 
 def matches(path: Path) -> bool:
-    """Returns whether `path` is a pickle file of an object of theirs."""
+    """Returns whether `path` is a pickle file with an object of Stable-Baselines3."""
     return is_pickle(path) and begins_with(path, "stable_baselines3")
 
 
 def read(path: Path, options: ReadOptions) -> Stored:
     """Returns the episodes of each environment, the oldest first."""
-    del options  # the buffer says all of it
+    del options  # the buffer states everything
     buffer = read_pickle(path, INERT)
     state = vars(buffer) if isinstance(buffer, Inert) else {}
     shared = "next_observations" not in state
@@ -57,24 +57,24 @@ def read(path: Path, options: ReadOptions) -> Stored:
         episodes += map(_without_end, found) if shared else found
     notes = cuts.notes()
     if not state.get("handle_timeout_termination"):
-        notes.append("the buffer does not tell time limits: they are read as terminations")
+        notes.append("the buffer does not mark time limits: they are read as terminations")
     actions = _action_format(columns["actions"], state.get("action_space"))
     return Stored(episodes, numbered(str(path)), actions, notes=notes)
 
 
 def _action_format(action: np.ndarray, space: Any) -> ActionFormat:
-    """Returns what a buffer says of its actions: choices of a space, or numbers scaled already."""
+    """Returns the format of a buffer's actions: discrete, or numbers that are scaled already."""
     if action.dtype.kind == "f":
         return ActionFormat("scaled", discrete=False)
-    said = vars(space).get("n") if isinstance(space, Inert) else None
-    count = int(said) if isinstance(said, int | np.integer) else None
+    stored = vars(space).get("n") if isinstance(space, Inert) else None
+    count = int(stored) if isinstance(stored, int | np.integer) else None
     return ActionFormat(discrete=True, num_choices=count)
 
 
 def _rows(position: int, full: bool, size: int, shared: bool) -> np.ndarray:
     """Returns the rows that are filled, the oldest first.
 
-    Where observations are shared, the newest has overwritten that of the oldest row.
+    If observations are shared, the newest one has overwritten that of the oldest row.
     """
     if not full:
         return np.arange(min(position, size))
@@ -91,6 +91,6 @@ def _episodes(columns: dict[str, np.ndarray], where: str, cuts: Cuts) -> list[Ep
 
 
 def _without_end(episode: Episode) -> Episode:
-    """Returns a terminated episode without the row that followed: it is of the next episode."""
+    """Returns an episode without the row after its termination, which is of the next episode."""
     rows = len(episode.observation) - episode.terminated
     return episode._replace(observation=episode.observation[:rows])

@@ -1,9 +1,9 @@
 """Pickled trajectories: kzl/decision-transformer and CORL (D4RL), CS285's experts, flat dicts.
 
-A list has a dict a trajectory, of arrays or lists with a row a step. It is cut where a terminal is
-set within it. CS285 has singular names, and marks the end of every trajectory as terminal, also
-where a time limit cut it: those that are as long as the longest are taken for cut. A single dict of
-arrays is D4RL's, with all episodes one after the other.
+A list has one dict per trajectory, with arrays or lists of one row per step. A trajectory is cut
+where a terminal is set within it. CS285 uses singular names and marks the end of every trajectory
+as terminal, even at a time limit; trajectories as long as the longest are read as cut by the limit.
+A single dict of arrays is D4RL's, with all episodes concatenated.
 """
 
 import re
@@ -23,7 +23,7 @@ from rlp.data.stored import Stored
 from rlp.errors import InputError
 
 LOOKS_FOR = "a pickled list of trajectories (.pkl)"
-NAMES = {  # of each field, in the order in which they are looked for
+NAMES = {  # of each field
     "observation": ("observation", "observations"),
     "action": ("action", "actions"),
     "reward": ("reward", "rewards"),
@@ -36,12 +36,12 @@ FLAG = re.compile("done|term|trunc|time_?out|mask|valid|last|first|reset", re.IG
 
 
 def matches(path: Path) -> bool:
-    """Returns whether `path` is a pickle file, but not of a replay buffer."""
+    """Returns whether `path` is a pickle file other than a replay buffer."""
     return is_pickle(path) and not begins_with(path, "stable_baselines3")
 
 
 def read(path: Path, options: ReadOptions) -> Stored:
-    """Returns the trajectories in their order."""
+    """Returns the trajectories in order."""
     found, where = read_pickle(path), str(path)
     if isinstance(found, dict):
         fields = _fields(found, f"{where}: not a list of trajectories, and as one dict of rows")
@@ -68,11 +68,11 @@ def read(path: Path, options: ReadOptions) -> Stored:
 
 
 def _fields(trajectory: Mapping[str, Any], where: str) -> dict[str, np.ndarray]:
-    """Returns the arrays of each field that a dict has.
+    """Returns the array of each field that a dict has.
 
     Raises:
-        InputError: if one that is needed is missing, one is no array of numbers, or there are flags
-            whose meaning is not known.
+        InputError: if a required array is missing, a value is not an array of numbers, or there are
+            flags of unknown meaning.
     """
     known = ", ".join(map(str, trajectory)) or "nothing"
     found = {}
@@ -94,7 +94,7 @@ def _fields(trajectory: Mapping[str, Any], where: str) -> dict[str, np.ndarray]:
 
 
 def _array(values: Any, where: str) -> np.ndarray:
-    """Returns an array, or a list of numbers or of equally long lists of them as one."""
+    """Returns an array; converts a list of numbers or of equally long lists of numbers."""
     if isinstance(values, dict):
         raise InputError(f"{where} is a dict of {', '.join(map(str, values))}, not an array")
     if isinstance(values, Sequence) and not isinstance(values, str | bytes):
@@ -114,12 +114,12 @@ def _mark_time_limits(
 ) -> list[str]:
     """Reads the terminals of the longest trajectories as time limits; returns a note if it did.
 
-    So where they are CS285's `terminal` or `dones`, and set at the end of every trajectory.
+    It does so if they are named CS285's `terminal` or `dones`, and end every trajectory.
 
     Args:
         found: the trajectories as stored.
-        trajectories: their fields, which are changed.
-        episode_length: steps of the time limit; 0: as many as the longest has.
+        trajectories: their fields; changed.
+        episode_length: steps of the time limit; 0: the length of the longest.
     """
     is_vague = all("terminal" in each or "dones" in each for each in found)
     marks_ends = all(np.all(each["terminated"][-1:]) for each in trajectories)
@@ -136,7 +136,7 @@ def _mark_time_limits(
     return [
         f"terminal or dones is set at the end of every trajectory: {num_cut} of {limit} steps are "
         f"read as cut by a time limit, {len(lengths) - num_cut} as terminated; --episode_length "
-        "says another limit"
+        "sets another limit"
     ]
 
 
