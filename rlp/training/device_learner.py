@@ -34,7 +34,7 @@ class DeviceLearner(Learner):
             self.take_round()
             return
         plan, first = self.plan, self.round
-        ends = [first + min(most, MOST), plan.num_random_rounds, plan.num_idle_rounds + 1]
+        ends = [first + min(most, MOST), plan.num_idle_rounds + 1]
         if self._guide:
             ends.append(self._guide.end)
         count = min(end for end in ends if end > first) - first
@@ -56,7 +56,6 @@ class DeviceLearner(Learner):
             spec=self._spec,
             layout=self.layout,
             num_updates=round(plan.updates_per_round) if first > plan.num_idle_rounds else 0,
-            is_random=first < plan.num_random_rounds,
             discount=self._discount,
             offline_share=self._offline_share,
             guide=guide.actor if guide else None,
@@ -83,14 +82,14 @@ class DeviceLearner(Learner):
     def _given(self, kind: Kind, first: int, count: int) -> Given:
         num_members, number = len(self.run.seeds), first - 1 - self.plan.num_idle_rounds
         actions = rates = None
-        if kind.is_random:
+        if not kind.num_updates:
             of_rounds = [self._random_actions(first + i) for i in range(count)]
             actions = _padded(of_rounds).reshape(MOST, num_members, self.plan.num_envs, -1)
         if self._guide and kind.guide:
             rates = _padded([self._guide.rates(first + i) for i in range(count)])
-        is_chosen = kind.is_random or not self._guide
-        first_step = max(number, 0) * kind.num_updates
-        return Given(first, count, jnp.int32(first_step), actions, rates, is_chosen)
+        first_step = jnp.int32(max(number, 0) * kind.num_updates)
+        num_random = self.plan.num_random_rounds
+        return Given(first, count, first_step, num_random, actions, rates, not self._guide)
 
     def _between(self) -> Between:
         """Returns where members and environments are."""

@@ -31,7 +31,6 @@ class Kind(NamedTuple):
     spec: Spec
     layout: Layout
     num_updates: int  # behind every round
-    is_random: bool  # actions are given
     discount: float | None  # of the least values that are learned from
     offline_share: float
     guide: Actor | None
@@ -69,7 +68,8 @@ class Given(NamedTuple):
     first: jax.Array | int  # number of the first round
     num_rounds: jax.Array | int  # at most `Kind.most`
     first_step: jax.Array | int  # updates before the first round
-    actions: jax.Array | None  # [most, M, num_envs, A], where they are random
+    num_random_rounds: jax.Array | int  # of the learning
+    actions: jax.Array | None  # [most, M, num_envs, A], of random rounds; None: there are none
     rates: jax.Array | None  # [most, M], how likely the guide is to act, where there is one
     chosen: jax.Array | bool  # whether steps of others than the guide are to be learned from
 
@@ -123,7 +123,8 @@ def _round(
         lambda replays: replays,
         replays,
     )
-    chosen, guide_memory = jnp.full_like(between.chosen, given.chosen), between.guide_memory
+    is_chosen = given.chosen | (number < given.num_random_rounds)
+    chosen, guide_memory = jnp.broadcast_to(is_chosen, between.chosen.shape), between.guide_memory
     if kind.guide and fixed.guide and given.rates is not None:
         action, guide_memory, acts = guided(
             kind.guide, fixed.guide.policy, guide_memory, action, at.observation, at.reward,
@@ -156,9 +157,6 @@ def _choose(
     kind: Kind, fixed: Fixed, given: Given, acting: Policy, at: At, index: jax.Array
 ) -> tuple[jax.Array, Memory]:
     """Returns the learners' actions [M, num_envs, A], and their memories."""
-    if kind.is_random:
-        assert given.actions is not None
-        return given.actions[index], at.memory
     number = given.first + index
     action, memory = policy.act(
         kind.algo, acting, at.memory, at.observation, at.reward, fixed.acting_keys, number, 1.0
@@ -166,7 +164,13 @@ def _choose(
     if not kind.algo.policy.samples:
         discrete = kind.spec.action.kind == "discrete"
         action = policy.explore(action, fixed.exploring_keys, number, fixed.exploration, discrete)
-    return jnp.nan_to_num(action), memory
+    action = jnp.nan_to_num(action)
+    if given.actions is None:
+        return action, memory
+    is_random = number < given.num_random_rounds
+    return jax.tree.map(
+        partial(jnp.where, is_random), (given.actions[index], at.memory), (action, memory)
+    )
 
 
 def seeds(keys: jax.Array, episode: jax.Array) -> jax.Array:

@@ -74,7 +74,7 @@ def test_a_program_is_made_once_for_each_kind_of_rounds(
 ):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(envs, "make", maker(Walk()))
-    take = chex.assert_max_traces(device_learner.device_rounds.take, n=3)
+    take = chex.assert_max_traces(device_learner.device_rounds.take, n=2)
     program = jax.jit(take, static_argnames="kind", donate_argnames="between")
     monkeypatch.setattr(device_learner.device_rounds, "program", program)
     learn.main(["dqn", "jax:walk", *FLAGS, "--name=a"])
