@@ -87,6 +87,7 @@ def page(
     parts += [html.paragraph(note, "note") for note in comparison.notes]
     if not shown:
         parts.append(html.paragraph("matplotlib is not installed: no pictures.", "note"))
+    parts += _searches(comparison.entries)
     for section in comparison.sections:
         parts += [html.heading(section.env or "no environment"), tables.returns(section)]
         parts += _pictures(shown, section.env)
@@ -97,6 +98,20 @@ def page(
     parts += [html.heading("Data"), tables.data(comparison.entries)]
     parts += [html.heading("Versions"), tables.versions(comparison.entries)]
     return html.page(title, [*parts, *more])
+
+
+def _searches(found: Sequence[Entry]) -> list[Html]:
+    """Returns the ranking of each run that has searched."""
+    rankings = {
+        entry.run.directory.resolve().name: entry.run.record["ranking"]
+        for entry in found
+        if "ranking" in entry.run.record
+    }
+    return [
+        part
+        for name, ranking in rankings.items()
+        for part in (html.heading(f"Trials of {name}"), tables.trials(ranking))
+    ]
 
 
 def _pictures(shown: Sequence[Picture], place: str) -> list[Html]:
@@ -135,7 +150,7 @@ def _tables(comparison: Comparison) -> dict[str, list[Sequence[object]]]:
     table: list[Sequence[object]] = [
         ("environment", "entry", "algorithm", "data", "fingerprint", "members", "diverged", "mean",
          "low", "high", "lowest", "highest", "behind_best", "behind_low", "behind_high",
-         "separable", "best_earns_more", "more_low", "more_high")
+         "separable", "best_earns_more", "more_low", "more_high", "trials")
     ]  # fmt: skip
     returns: list[Sequence[object]] = [("environment", "entry", "member", "episode", "return")]
     trials: list[Sequence[object]] = [("environment", "trials", "mean", "low", "high")]
@@ -167,10 +182,11 @@ def _rows(section: Section) -> Iterable[Sequence[object]]:
             data["name"],
             data["fingerprint"],
         )
+        trials = entry.run.record["settings"].get("trials", 0)
         if not len(members):
-            yield (*record, 0, entry.result.num_lost, *[""] * 12)
+            yield (*record, 0, entry.result.num_lost, *[""] * 12, trials)
             continue
         interval = statistics.mean_interval(members)
         limits = members.min(), members.max()
         earned = (len(members), entry.result.num_lost, entry.mean, *interval, *limits)
-        yield (*record, *earned, *behind[number])
+        yield (*record, *earned, *behind[number], trials)

@@ -10,7 +10,7 @@ from rlp.pages import html
 from rlp.pages.entries import Entry, Section
 from rlp.pages.html import Html
 from rlp.pages.words import interval, names, number
-from rlp.runs import records
+from rlp.runs import ranking, records
 from rlp.statistics import SUMMARY, mean_interval, summary
 from rlp.types import NOT_FINITE
 
@@ -94,6 +94,11 @@ def members(section: Section) -> Html:
                 cells = [f"{NOT_FINITE}{since}" if len(episodes) else "not evaluated", *[""] * 5]
             rows.append([name, *cells])
     return html.table(["return of an episode", *SUMMARY, "episodes"], rows)
+
+
+def trials(found: Mapping[str, Any]) -> Html:
+    """Returns the trials of a search, best first, and what they are ranked by."""
+    return html.table(*ranking.table(found), ranking.caption(found), best=[0])
 
 
 def settings(entries: Sequence[Entry]) -> Html:

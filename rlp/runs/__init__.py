@@ -33,7 +33,8 @@ from rlp.algos import ALGOS
 from rlp.config import from_dict
 from rlp.envs import Bounds
 from rlp.errors import InputError
-from rlp.runs import records
+from rlp.runs import ranking, records
+from rlp.runs.ranking import METRICS, Criterion, Trial
 from rlp.system.devices import is_first
 from rlp.system.files import check_plain, read_json, read_objects, write_json
 from rlp.types import NEVER, NOT_FINITE, Algo, Precision, Spec
@@ -100,11 +101,16 @@ class Run:
         return np.array(self.record.get("origin") or [0.0] * self.spec.observation_dim)
 
     @property
-    def labels(self) -> list[str]:
-        """A name for each member: its seed and the hyperparameters that vary."""
+    def varying(self) -> list[str]:
+        """The hyperparameters that are not the same in all members."""
         members = self.record["members"]
         first = members[0]["config"]
-        varying = [k for k in first if any(m["config"].get(k) != first[k] for m in members)]
+        return [k for k in first if any(m["config"].get(k) != first[k] for m in members)]
+
+    @property
+    def labels(self) -> list[str]:
+        """A name for each member: its seed and the hyperparameters that vary."""
+        members, varying = self.record["members"], self.varying
         return [
             ",".join([f"seed={m['seed']}", *(f"{k}={m['config'].get(k)}" for k in varying)])
             for m in members
@@ -240,23 +246,67 @@ class Run:
         return means.reshape(num_members, -1).mean(axis=1)
 
     @property
-    def best(self) -> int:
-        """The number of the member that had the highest return in the last evaluation.
+    def criterion(self) -> Criterion:
+        """What members are ranked by; runs of before have no other than their returns."""
+        given = self.record["settings"].get("rank_by", "return")
+        return records.read(
+            Criterion, given, f"{self.directory / 'config.json'}, settings, rank_by"
+        )
+
+    def judged(self) -> dict[Criterion, np.ndarray]:
+        """Returns the last value of each member [M] by criterion, NaN where a member has none."""
+        curves = self.curves() if (self.directory / "metrics.jsonl").exists() else {}
+        found: dict[Criterion, np.ndarray] = {
+            criterion: np.array([curves[metric][label][-1][1] for label in self.labels])
+            for criterion, metric in METRICS.items()
+            if metric in curves and criterion != "return"
+        }
+        return {"return": self.returns, **found} if self.evaluations() else found
+
+    @property
+    def is_search(self) -> bool:
+        """Whether its settings are trials of a search."""
+        return bool(self.record["settings"].get("search"))
+
+    def ranking(self) -> list[Trial]:
+        """Returns the settings of all members, best first by the run's criterion.
 
         Raises:
             InputError: if that is not known.
         """
-        if len(self.labels) == 1:
+        values, labels, varying = self._known(), self.labels, self.varying
+        settings = []
+        for of_setting in self.settings.values():
+            members = [labels.index(label) for label in of_setting]
+            setting = self.record["members"][members[0]]["config"]
+            settings.append(({name: setting.get(name) for name in varying}, members))
+        return ranking.rank(settings, values, self.criterion)
+
+    @property
+    def best(self) -> int:
+        """The number of the best member by the run's criterion, of a search one of the best trial.
+
+        Raises:
+            InputError: if that is not known.
+        """
+        count = len(self.seeds)
+        if count == 1:
             return 0
-        if not self.evaluations():
+        goodness = ranking.goodness(self.criterion, self._known()[self.criterion])
+        if np.isnan(goodness).all():
+            raise InputError(f"{self.directory}: no member is left")
+        members = self.ranking()[0].members if self.is_search else range(count)
+        return max(members, key=lambda member: np.nan_to_num(goodness[member], nan=-np.inf))
+
+    def _known(self) -> dict[Criterion, np.ndarray]:
+        """Returns what is known of the members, that by which they are ranked included."""
+        values = self.judged()
+        if self.criterion not in values:
             raise InputError(
                 f"{self.directory} was not evaluated, so none is known to be the best: name one of "
                 f"{', '.join(self.labels)}"
             )
-        returns = self.returns
-        if np.isnan(returns).all():
-            raise InputError(f"{self.directory}: no member is left")
-        return int(np.nanargmax(returns))
+        return values
 
     def numbers(self, member: str) -> list[int]:
         """Returns the numbers of the members that are meant.

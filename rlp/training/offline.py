@@ -336,13 +336,15 @@ def _validate(
     saved: Saved,
 ) -> None:
     """Writes what is found on held-out episodes; says the means over the members that are left."""
-    found = validation.measures(run, saved, held_out, statistics)
+    is_left = saved.diverged == NEVER
+    found = {
+        name: np.where(is_left, values, np.nan)
+        for name, values in validation.measures(run, saved, held_out, statistics).items()
+    }
     log.write(step, found)
-    counts = saved.diverged == saved.diverged.max()  # all, where all are over
-    means = [
-        f"{name.replace('_', ' ')} {values[counts].mean():.4g}" for name, values in found.items()
-    ]
-    terminal.say(f"update {step:>9,}  {'  '.join(means)}")
+    if is_left.any():
+        means = [f"{name.replace('_', ' ')} {x[is_left].mean():.4g}" for name, x in found.items()]
+        terminal.say(f"update {step:>9,}  {'  '.join(means)}")
 
 
 def _save(log: MetricsLog, run: Run, step: int, saved: Saved) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -44,11 +44,14 @@ from rlp.data.options import AS_STORED, ReadOptions
 from rlp.errors import InputError
 from rlp.evaluation.rollout import num_simulators
 from rlp.runs import Run, checkpoint, records
+from rlp.runs.ranking import Criterion
 from rlp.system import devices, memory
 from rlp.system.lock import locked
+from rlp.training import search
 from rlp.training.offline import Schedule, Task
+from rlp.training.search import Trials
 from rlp.training.validation import HeldOut
-from rlp.types import Algo, Precision, Sources, Space, Spec, needs_episodes
+from rlp.types import Algo, Precision, Sources, Space, Spec, critics, needs_episodes
 
 T = TypeVar("T")
 
@@ -64,6 +67,10 @@ COMMANDS = {  # by what a run is
     "training": "train", "collection": "collect", "learning": "learn", "fine-tuning": "finetune",
 }  # fmt: skip
 Values = Mapping[str, Any]  # settings by name
+LATER = {  # settings that runs of before do not have, and what they meant
+    "batch_devices": 0, "data_fraction": 1.0, "delayed": False, "validation": 0.0,
+    "search": "", "trials": 0, "rank_by": "return",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -87,6 +94,9 @@ class Settings(ReadOptions):
     target_return: float = 0.0  # return that a Decision Transformer aims for; 0: the data's best
     seed: int = 0  # the first seed
     num_seeds: Positive = 1  # members: this many seeds of every setting, all in one program
+    search: str = ""  # draw settings, from NAME=LOW..HIGH, NAME=LOW..HIGH:log or NAME=VALUE,VALUE
+    trials: Trials = 0  # how many settings --search draws, by --seed (default: 16)
+    rank_by: Literal["auto", Criterion] = "auto"  # what is best: by default return, if evaluated
     name: Name = ""  # of the run (default: <algorithm>-<data set>-<date-time>)
     runs: str = "runs"  # folder of all runs
 
@@ -156,7 +166,77 @@ def choose(algo_name: str, values: Values) -> tuple[Settings, list[Any]]:
     of_preset = presets(algo)[settings.preset]
     of_run = {name: of_preset[name] for name in of_preset.keys() & asdict(settings).keys()}
     settings = replace(settings, **{k: v for k, v in of_run.items() if k not in values})
-    return settings, choose_configs(algo_name, settings.preset, values)
+    settings = replace(settings, rank_by=_ranked_by(algo_name, settings, values))
+    configs = choose_configs(algo_name, settings.preset, values)
+    if not settings.search:
+        if settings.trials:
+            raise InputError(f"--trials={settings.trials}: is of a --search, and there is none")
+        return settings, configs
+    settings = replace(settings, trials=settings.trials or search.USUAL)
+    return settings, _searched(algo_name, settings, configs, values)
+
+
+def _searched(
+    algo_name: str, settings: Settings, configs: Sequence[Any], values: Values
+) -> list[Any]:
+    """Returns a config for each trial of a search, elsewhere as the one that is given.
+
+    Raises:
+        InputError: if several are, or what is searched has a value.
+    """
+    cls = ALGOS[algo_name].Config
+    space = search.parse(settings.search, cls, algo_name)
+    for name in values:
+        if name in space:
+            raise InputError(f"--{name}: is searched, so it has no value of its own")
+        if isinstance(values[name], list) and name in float_names(cls):
+            given = ",".join(map(config.as_typed, values[name]))
+            raise InputError(f"--{name}={given}: several values are a part of --search, not more")
+    base = config.to_dict(configs[0])
+    drawn = search.draw(space, settings.trials, settings.seed)
+    return [cls(**{**base, **each}) for each in drawn]
+
+
+def _ranked_by(algo_name: str, settings: Settings, values: Values) -> Criterion:
+    """Returns what members are ranked by; where it is not given, what a simulator says comes first.
+
+    Raises:
+        InputError: if that will not be known, or of a search nothing will.
+    """
+    schedule = part_of(Schedule, values)
+    if settings.rank_by != "auto":
+        _check_known("rank_by", settings.rank_by, algo_name, settings, schedule)
+        return settings.rank_by
+    if schedule.eval_every or not settings.search:
+        return "return"
+    if not settings.validation:
+        raise InputError(
+            "--search: nothing would say which trial is best: give --validation=0.1, or let a "
+            "simulator evaluate them (--eval_every)"
+        )
+    return "first_q" if critics(ALGOS[algo_name]) else "action_error"
+
+
+def _check_known(
+    flag: str, criterion: Criterion, algo_name: str, settings: Settings, schedule: Schedule
+) -> None:
+    """Checks that a criterion will be known of the members.
+
+    Raises:
+        InputError: if it will not.
+    """
+    if criterion == "return":
+        if not schedule.eval_every:
+            raise InputError(f"--{flag}=return: with --eval_every=0 no member has a return")
+        return
+    if not settings.validation:
+        raise InputError(
+            f"--{flag}={criterion}: is found on held-out episodes: give --validation=0.1"
+        )
+    if criterion != "action_error" and not critics(ALGOS[algo_name]):
+        raise InputError(
+            f"--{flag}={criterion}: {algo_name} has no critics; of it there is action_error"
+        )
 
 
 def choose_configs(algo_name: str, preset: str, values: Values) -> list[Any]:
@@ -341,9 +421,7 @@ def go_on(
 
 def settings_of(run: Run) -> Settings:
     """Returns the settings of a run; the data is where it is now, if that is in its folder."""
-    later = {"batch_devices": 0, "data_fraction": 1.0, "delayed": False, "validation": 0.0}
-    added = {**asdict(AS_STORED), **later}
-    settings = run.part("settings", Settings, added)
+    settings = run.part("settings", Settings, {**asdict(AS_STORED), **LATER})
     return replace(settings, dataset=str(run.data)) if run.data.exists() else settings
 
 
@@ -393,9 +471,10 @@ def _refuse_changes(run: Run, values: Values, allow_length: bool) -> None:
                 for setting in config.sweep(run.algo.Config, {name: asked[name]})
             ]
         else:
-            was, now = [{**run.record["settings"], **run.record["schedule"]}[name]], [values[name]]
+            of_run = {**asdict(settings_of(run)), **asdict(schedule_of(run))}
+            was, now = [of_run[name]], [values[name]]
         if was != now:
-            given, began = (",".join(map(config.as_typed, each)) for each in (now, was))
+            given, began = (",".join(map(config.as_typed, each)) or "none" for each in (now, was))
             hint = "; add --extend if you mean it" if name == "num_updates" else ""
             raise InputError(
                 f"--{name}={given}: {run.directory} began with {began}, "
