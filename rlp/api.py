@@ -35,6 +35,7 @@ from rlp.runs import Run, records
 from rlp.training import experiment, online_start, restore
 from rlp.training.offline import Ended, OnLog, Schedule, no_log
 from rlp.training.plan import Plan
+from rlp.training.restore import Which
 from rlp.training.start import Handling, Settings
 from rlp.types import NEVER, Algo
 
@@ -254,20 +255,27 @@ def _load(directory: str | Path, algo: Algo | None) -> Run:
     return run
 
 
-def load_policy(directory: str | Path, member: str = "best", algo: Algo | None = None) -> Agent:
-    """Returns the policy of a run's last checkpoint.
+def load_policy(
+    directory: str | Path,
+    member: str = "best",
+    algo: Algo | None = None,
+    checkpoint: Which = "last",
+) -> Agent:
+    """Returns the policy of a run's last checkpoint, or of the best.
 
     Args:
         directory: of the run.
-        member: `best` by the mean return of the last evaluation; a label, as `seed=0`; or `all`.
+        member: `best` by the mean return of the last evaluation, or what the run has as `rank_by`;
+            a label, as `seed=0`; or `all`.
         algo: the module of its algorithm, where it is your own.
+        checkpoint: `last`; or `best`, each member at its best, where the run has `keep_best`.
 
     Raises:
         InputError: if there is no run or checkpoint, or no such member, or none was evaluated.
     """
     run = _load(directory, algo)
-    policy, _ = restore.load_policy(run)
-    members = run.numbers(member)
+    chosen = restore.choose(run, records.read(Which, checkpoint, "checkpoint"))
+    policy, members = restore.policy_of(run, chosen.saved), chosen.numbers(run, member)
     return Agent(run.algo, run.spec, policy, members, run.target_returns[0], run.units)
 
 
@@ -278,6 +286,7 @@ def export_policy(
     formats: Sequence[Format] = folder.USUAL,
     task: str = "",
     algo: Algo | None = None,
+    checkpoint: Which = "last",
 ) -> Path:
     """Writes the policy of one member for use without rlp, and returns the new folder.
 
@@ -288,11 +297,13 @@ def export_policy(
         formats: `numpy`, `stablehlo`, `onnx` and `safetensors` (docs/export.md).
         task: of a run of several, the one whose observations the policy is to take as they are.
         algo: the module of its algorithm, where it is your own.
+        checkpoint: as in `load_policy`.
 
     Raises:
         InputError: if there is no run or member, or a format does not have the policy.
     """
-    return folder.write(_load(directory, algo), Path(out), member, formats, task)
+    which = records.read(Which, checkpoint, "checkpoint")
+    return folder.write(_load(directory, algo), Path(out), member, formats, task, which)
 
 
 def _values(

@@ -11,6 +11,7 @@ from rlp.pages import entries, html, pictures, tables, words
 from rlp.pages.entries import Entry, Section
 from rlp.pages.html import Html
 from rlp.pages.pictures import GROUPS, Picture
+from rlp.runs import evaluations
 from rlp.system import files
 
 
@@ -94,6 +95,7 @@ def page(
         is_open = len(section.entries) == 1
         parts.append(html.details("Every member", [tables.members(section)], is_open))
     parts += _metrics(comparison.entries, shown)
+    parts += _evaluations(comparison.entries)
     parts += [html.heading("Settings that differ"), tables.settings(comparison.entries)]
     parts += [html.heading("Data"), tables.data(comparison.entries)]
     parts += [html.heading("Versions"), tables.versions(comparison.entries)]
@@ -112,6 +114,14 @@ def _searches(found: Sequence[Entry]) -> list[Html]:
         for name, ranking in rankings.items()
         for part in (html.heading(f"Trials of {name}"), tables.trials(ranking))
     ]
+
+
+def _evaluations(found: Sequence[Entry]) -> list[Html]:
+    """Returns what `rlp.evaluate` has found of the runs."""
+    runs = {each.run.directory: each.run for each in found if each.run.directory.is_dir()}
+    rows = [row for run in runs.values() for row in tables.evaluations(run, evaluations.read(run))]
+    header, caption = tables.EVALUATIONS, "Of rlp.evaluate, the newest of each run last."
+    return [html.heading("Evaluations"), html.table(header, rows, caption)] if rows else []
 
 
 def _pictures(shown: Sequence[Picture], place: str) -> list[Html]:

@@ -6,6 +6,7 @@ data.npz         what it learns from, where that was made in Python
 metrics.jsonl    one line a log point and member
 returns.json     every evaluation: step, member, each episode's return
 checkpoints/     the states of all members (Orbax)
+best/            the states of each at its best, where that is asked for
 events/          TensorBoard
 report.html      what came out, as a page with its pictures inside
 """
@@ -193,6 +194,11 @@ class Run:
         return self.directory / "checkpoints"
 
     @property
+    def best_checkpoints(self) -> Path:
+        """Where the best of each member is."""
+        return self.directory / "best"
+
+    @property
     def data(self) -> Path:
         """Where a data set that was made in Python is kept; of others there is no such file."""
         return self.directory / "data.npz"
@@ -248,10 +254,18 @@ class Run:
     @property
     def criterion(self) -> Criterion:
         """What members are ranked by; runs of before have no other than their returns."""
-        given = self.record["settings"].get("rank_by", "return")
-        return records.read(
-            Criterion, given, f"{self.directory / 'config.json'}, settings, rank_by"
-        )
+        return self._criterion("rank_by", "return") or "return"
+
+    @property
+    def keeps(self) -> Criterion | None:
+        """What the best checkpoints are kept by, None where none are."""
+        return self._criterion("keep_best", "none")
+
+    def _criterion(self, name: str, default: str) -> Criterion | None:
+        """Returns the criterion that is a setting, None of `none`."""
+        given = self.record["settings"].get(name, default)
+        where = f"{self.directory / 'config.json'}, settings, {name}"
+        return None if given == "none" else records.read(Criterion, given, where)
 
     def judged(self) -> dict[Criterion, np.ndarray]:
         """Returns the last value of each member [M] by criterion, NaN where a member has none."""
@@ -262,6 +276,16 @@ class Run:
             if metric in curves and criterion != "return"
         }
         return {"return": self.returns, **found} if self.evaluations() else found
+
+    def judged_at(self, criterion: Criterion, step: int) -> np.ndarray:
+        """Returns the value of each member [M] at a step, NaN where there is none."""
+        tasks, curves = self.tasks if criterion == "return" else [""], self.curves()
+        of_tasks = [curves.get(METRICS[criterion] + task, {}) for task in tasks]
+        values = [
+            [dict(points.get(label, [])).get(step, np.nan) for label in self.labels]
+            for points in of_tasks
+        ]
+        return np.mean(values, axis=0)
 
     @property
     def is_search(self) -> bool:

@@ -47,11 +47,11 @@ from rlp.runs import Run, checkpoint, records
 from rlp.runs.ranking import Criterion
 from rlp.system import devices, memory
 from rlp.system.lock import locked
-from rlp.training import search
+from rlp.training import criteria, search
 from rlp.training.offline import Schedule, Task
 from rlp.training.search import Trials
 from rlp.training.validation import HeldOut
-from rlp.types import Algo, Precision, Sources, Space, Spec, critics, needs_episodes
+from rlp.types import Algo, Precision, Sources, Space, Spec, needs_episodes
 
 T = TypeVar("T")
 
@@ -69,7 +69,7 @@ COMMANDS = {  # by what a run is
 Values = Mapping[str, Any]  # settings by name
 LATER = {  # settings that runs of before do not have, and what they meant
     "batch_devices": 0, "data_fraction": 1.0, "delayed": False, "validation": 0.0,
-    "search": "", "trials": 0, "rank_by": "return",
+    "search": "", "trials": 0, "rank_by": "return", "keep_best": "none",
 }  # fmt: skip
 
 
@@ -97,6 +97,7 @@ class Settings(ReadOptions):
     search: str = ""  # draw settings, from NAME=LOW..HIGH, NAME=LOW..HIGH:log or NAME=VALUE,VALUE
     trials: Trials = 0  # how many settings --search draws, by --seed (default: 16)
     rank_by: Literal["auto", Criterion] = "auto"  # what is best: by default return, if evaluated
+    keep_best: Literal["none", Criterion] = "none"  # keep the best checkpoint of each member, too
     name: Name = ""  # of the run (default: <algorithm>-<data set>-<date-time>)
     runs: str = "runs"  # folder of all runs
 
@@ -166,7 +167,11 @@ def choose(algo_name: str, values: Values) -> tuple[Settings, list[Any]]:
     of_preset = presets(algo)[settings.preset]
     of_run = {name: of_preset[name] for name in of_preset.keys() & asdict(settings).keys()}
     settings = replace(settings, **{k: v for k, v in of_run.items() if k not in values})
-    settings = replace(settings, rank_by=_ranked_by(algo_name, settings, values))
+    known = bool(part_of(Schedule, values).eval_every), bool(settings.validation)
+    by = criteria.ranked_by(settings.rank_by, algo_name, *known, bool(settings.search))
+    settings = replace(settings, rank_by=by)
+    if settings.keep_best != "none":
+        criteria.check("keep_best", settings.keep_best, algo_name, *known)
     configs = choose_configs(algo_name, settings.preset, values)
     if not settings.search:
         if settings.trials:
@@ -195,48 +200,6 @@ def _searched(
     base = config.to_dict(configs[0])
     drawn = search.draw(space, settings.trials, settings.seed)
     return [cls(**{**base, **each}) for each in drawn]
-
-
-def _ranked_by(algo_name: str, settings: Settings, values: Values) -> Criterion:
-    """Returns what members are ranked by; where it is not given, what a simulator says comes first.
-
-    Raises:
-        InputError: if that will not be known, or of a search nothing will.
-    """
-    schedule = part_of(Schedule, values)
-    if settings.rank_by != "auto":
-        _check_known("rank_by", settings.rank_by, algo_name, settings, schedule)
-        return settings.rank_by
-    if schedule.eval_every or not settings.search:
-        return "return"
-    if not settings.validation:
-        raise InputError(
-            "--search: nothing would say which trial is best: give --validation=0.1, or let a "
-            "simulator evaluate them (--eval_every)"
-        )
-    return "first_q" if critics(ALGOS[algo_name]) else "action_error"
-
-
-def _check_known(
-    flag: str, criterion: Criterion, algo_name: str, settings: Settings, schedule: Schedule
-) -> None:
-    """Checks that a criterion will be known of the members.
-
-    Raises:
-        InputError: if it will not.
-    """
-    if criterion == "return":
-        if not schedule.eval_every:
-            raise InputError(f"--{flag}=return: with --eval_every=0 no member has a return")
-        return
-    if not settings.validation:
-        raise InputError(
-            f"--{flag}={criterion}: is found on held-out episodes: give --validation=0.1"
-        )
-    if criterion != "action_error" and not critics(ALGOS[algo_name]):
-        raise InputError(
-            f"--{flag}={criterion}: {algo_name} has no critics; of it there is action_error"
-        )
 
 
 def choose_configs(algo_name: str, preset: str, values: Values) -> list[Any]:
