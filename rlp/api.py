@@ -39,7 +39,7 @@ from rlp.training.restore import Which
 from rlp.training.start import Handling, Settings
 from rlp.types import NEVER, Algo
 
-OF_COMMANDS = ("dataset", "num_seeds", "resume", "distributed", "quiet")  # arguments here
+OF_COMMANDS = ("num_seeds", "resume", "distributed", "quiet")  # arguments here
 
 
 def load_data(name_or_path: str | Path, **options: Any) -> EpisodeSet:
@@ -84,6 +84,8 @@ def train(
     """
     _check_callback(on_log)
     name = algo if isinstance(algo, str) else algos.register(algo)
+    if "dataset" in settings:
+        raise InputError("dataset: is the argument `data` here")
     values = _values(name, settings) | {"num_seeds": _count("seeds", seeds)}
     if not isinstance(data, EpisodeSet | str | Path):
         raise InputError(
@@ -183,8 +185,7 @@ def resume(
         with ExitStack() as held:
             return _learn(online_start.go_on(Path(directory), held), progress)
     name = str(record["algo"])
-    dataset = {"dataset": str(settings.pop("dataset"))} if "dataset" in settings else {}
-    values = _values(name, settings) | dataset | {"resume": str(directory)}
+    values = _values(name, settings) | {"resume": str(directory)}
     return _train(name, values, data, progress, on_log)
 
 
@@ -315,7 +316,7 @@ def _values(
     if algo not in ALGOS:
         raise InputError(f"no algorithm {algo}{nearest(algo, ALGOS)}; there is {', '.join(ALGOS)}")
     for name in OF_COMMANDS:
-        if name in settings and not (name == "dataset" and online_start.Settings in classes):
+        if name in settings:
             raise InputError(f"{name}: is no setting in Python, but an argument, or of commands")
     return _checked(settings, (*classes, ALGOS[algo].Config))
 

@@ -40,6 +40,7 @@ Name = Annotated[
     f"a name without / of at most {LONGEST_NAME} bytes",
     lambda text: "/" not in text and text not in (".", "..") and len(text.encode()) <= LONGEST_NAME,
 ]
+Folder = Annotated[str, "a folder, . for this one", lambda text: bool(text.strip())]
 NewFile = Annotated[str, "a file, and this is a folder", lambda text: not Path(text).is_dir()]
 
 

@@ -10,8 +10,9 @@ from rlp import statistics
 from rlp.pages import entries, html, pictures, tables, words
 from rlp.pages.entries import Entry, Section
 from rlp.pages.html import Html
-from rlp.pages.pictures import GROUPS, Picture
+from rlp.pages.pictures import Picture
 from rlp.runs import evaluations
+from rlp.runs.groups import GROUPS
 from rlp.system import files
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from rlp import config, data, envs, runs, types
 from rlp.algos import ALGOS, presets
-from rlp.config import Fraction, Name, Positive, ShareBelowOne, float_names
+from rlp.config import Folder, Fraction, Name, Positive, ShareBelowOne, float_names
 from rlp.data.dataset import (
     Dataset,
     Normalizer,
@@ -99,7 +99,7 @@ class Settings(ReadOptions):
     rank_by: Literal["auto", Criterion] = "auto"  # what is best: by default return, if evaluated
     keep_best: Literal["none", Criterion] = "none"  # keep the best checkpoint of each member, too
     name: Name = ""  # of the run (default: <algorithm>-<data set>-<date-time>)
-    runs: str = "runs"  # folder of all runs
+    runs: Folder = "runs"  # folder of all runs
 
 
 @dataclass(frozen=True)

@@ -182,3 +182,12 @@ def test_names_of_members_are_told_apart(tmp_path: Path):
         " tau=0.1,target=2": [2], " tau=0.15,target=2": [4, 6],
         " tau=0.1,target=3": [0, 3], " tau=0.15,target=3": [6, 9],
     }  # fmt: skip
+
+
+def test_options_of_acting_are_flags_that_help_explains(capsys: Any):
+    evaluate.main(["--help"])
+    out = capsys.readouterr().out
+    assert re.search(r"--beam_width +sequences that a plan keeps, of runs that have it", out)
+    assert "How policies act, if not as they were trained:" in out
+    error = refused(capsys, lambda: evaluate.main(["runs/a", "--horizon=0"]))
+    assert "--horizon=0: must be at least 1" in error
