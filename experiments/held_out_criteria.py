@@ -50,21 +50,27 @@ def judged(run: Run) -> dict[str, Any]:
     return {"returns": of_trials, "criteria": found, "search": run.record["settings"]["search"]}
 
 
+def table(record: dict[str, Any]) -> str:
+    """Returns what the record says of each criterion, in markdown."""
+    lines = []
+    for algo in SEARCHES:
+        returns = np.array(list(record[algo]["returns"].values()))
+        for criterion, found in record[algo]["criteria"].items():
+            earned = found["chosen_return"], returns.mean(), returns.max()
+            correlation = f"{found['rank_correlation']:.2f}"
+            lines.append([algo, f"`{criterion}`", correlation, *(f"{each:.0f}" for each in earned)])
+    head = ["", "ranked by", "rank correlation", "the chosen one earns", "mean trial", "best trial"]
+    return markdown(head, lines)
+
+
 def main() -> None:
     """Searches, writes the record and prints the table."""
     record: dict[str, Any] = {"settings": {"data": DATA, **SMALL}, **runs.environment()}
-    lines = []
     for algo, search in SEARCHES.items():
         run = rlp.train(algo, DATA, search=search, trials=12, **SMALL)
         record[algo] = {**judged(run), "fingerprint": run.record["data"]["fingerprint"]}
-        returns = np.array(list(record[algo]["returns"].values()))
-        for criterion, found in record[algo]["criteria"].items():
-            chosen = f"{found['chosen_return']:.0f}"
-            cells = [f"{found['rank_correlation']:.2f}", chosen]
-            lines.append([algo, criterion, *cells, f"{returns.mean():.0f}", f"{returns.max():.0f}"])
     files.write_json(RESULT, record)
-    head = ["", "ranked by", "rank correlation", "the chosen one earns", "mean trial", "best trial"]
-    print(markdown(head, lines))
+    print(table(record))
 
 
 if __name__ == "__main__":

@@ -119,6 +119,7 @@ def _evaluate(settings: Settings, acting: Mapping[str, Any], run: Run) -> None:
             "num_episodes": settings.num_episodes,
             **({"target_returns": list(settings.target_return)} if settings.target_return else {}),
             **({"acting": dict(acting)} if acting else {}),
+            **({"trials": run.record["settings"]["trials"]} if run.is_search else {}),
             **_shown(settings, run, saved, found, env_name, terminal),
             **runs.environment(),
         }

@@ -91,6 +91,8 @@ def page(
         parts.append(html.paragraph("matplotlib is not installed: no pictures.", "note"))
     parts += _searches(comparison.entries)
     for section in comparison.sections:
+        if not section.ranked and _are_searched(section.entries):
+            continue  # rows of nothing: the trials are above
         parts += [html.heading(section.env or "no environment"), tables.returns(section)]
         parts += _pictures(shown, section.env)
         is_open = len(section.entries) == 1
@@ -101,6 +103,11 @@ def page(
     parts += [html.heading("Data"), tables.data(comparison.entries)]
     parts += [html.heading("Versions"), tables.versions(comparison.entries)]
     return html.page(title, [*parts, *more])
+
+
+def _are_searched(found: Sequence[Entry]) -> bool:
+    """Returns whether all entries are trials that have been ranked."""
+    return all("ranking" in entry.run.record for entry in found)
 
 
 def _searches(found: Sequence[Entry]) -> list[Html]:

@@ -18,7 +18,7 @@ def ranked_by(
     """Returns what members are ranked by: what is asked for, else returns, else actions.
 
     Q and Bellman errors are no default: those of another discount, expectile or penalty mean
-    something else.
+    something else (`experiments/held_out_criteria.py`).
 
     Args:
         asked: the criterion; `auto`: there is none.

@@ -246,6 +246,12 @@ def _introduction(run: Run, data_set: EpisodeSet, task: Task) -> str:
         factors = ", ".join(f"{factor:.2f}" for factor in reward_factors(data_set))
         hint = "--balance_tasks=False leaves them as they are"
         lines.insert(2, f"tasks {data_set.env}: rewards times {factors}, to one mean size; {hint}")
+    if run.is_search:
+        by = run.criterion.replace("_", " ")
+        lines.append(
+            f"search {settings['trials']} trials of {settings['search']}; ranked by {by}: "
+            f"{ranking.IN_WORDS[run.criterion]}"
+        )
     preset = settings["preset"]
     if preset != "paper":
         members = [{**settings, **config.to_dict(each)} for each in run.configs]

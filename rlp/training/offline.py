@@ -330,7 +330,11 @@ def evaluate_members(
         returns = evaluate(run.algo, run.spec, actors, env, seeds, show, targets, acts)
     log.write_returns(step, returns)
     terminal.invalid(run.by_member(returns.invalid))
-    for name, means in run.over_members(run.by_member(returns.values)).items():
+    found = run.over_members(run.by_member(returns.values))
+    if run.is_search:  # a line for each of many trials would be too much
+        means = [means.mean() for means in found.values() if means.size]
+        found = {" of the trials": np.array(means)}
+    for name, means in found.items():
         if means.size:
             terminal.say(f"{unit} {step:>9,}  return{name} {spread(means)}")
 

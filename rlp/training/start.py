@@ -196,7 +196,10 @@ def _searched(
             raise InputError(f"--{name}: is searched, so it has no value of its own")
         if isinstance(values[name], list) and name in float_names(cls):
             given = ",".join(map(config.as_typed, values[name]))
-            raise InputError(f"--{name}={given}: several values are a part of --search, not more")
+            raise InputError(
+                f"--{name}={given}: with --search there is one value; make several a part of it: "
+                f"--search={settings.search},{name}={given}"
+            )
     base = config.to_dict(configs[0])
     drawn = search.draw(space, settings.trials, settings.seed)
     return [cls(**{**base, **each}) for each in drawn]

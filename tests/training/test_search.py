@@ -171,5 +171,7 @@ def test_python_has_the_same(command: Callable[..., None], exorl: Path):
     best = rlp.load_policy(run.directory)(np.ones(4))
     label = run.labels[run.best]
     np.testing.assert_array_equal(best, rlp.load_policy(run.directory, member=label)(np.ones(4)))
-    with pytest.raises(InputError, match="several values are a part of --search"):
+    with pytest.raises(
+        InputError, match=r"make several a part of it: --search=tau=0.1..0.2,expectile=0.7,0.9"
+    ):
         rlp.train("iql", exorl, search="tau=0.1..0.2", expectile=[0.7, 0.9], validation=0.3)
