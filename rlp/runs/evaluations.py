@@ -27,12 +27,13 @@ class Found(TypedDict):
     env: str
     first_seed: int  # of the first episode; the others follow
     returns: dict[str, Numbers | None]  # by member, and task or target; None: it diverged
-    num_episodes: NotRequired[int]  # of each; evaluations of before do not say
+    checkpoint: NotRequired[str]  # last, or best; evaluations of before do not say
+    num_episodes: NotRequired[int]  # of each, likewise
     target_returns: NotRequired[list[float]]  # to aim for, where others than the training's
     acting: NotRequired[dict[str, Any]]  # options of acting, where others than the training's
 
 
-SAME = ("step", "env", "first_seed", "num_episodes", "target_returns", "acting")
+SAME = ("step", "checkpoint", "env", "first_seed", "num_episodes", "target_returns", "acting")
 
 
 def read(run: Run) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from rlp.config import LONGEST_NAME
 from rlp.errors import InputError
 from rlp.evaluation.rollout import Returns
 from rlp.runs import Run, to_json
@@ -102,8 +103,10 @@ class MetricsLog:
         if importlib.util.find_spec("tensorboardX"):  # a machine that only trains may lack it
             events = run.directory / "events"
             shutil.rmtree(events, ignore_errors=True)  # it shows what is dropped here
-            for label, member in zip(run.labels, run.record["members"], strict=True):
-                writer = TensorBoard(events / label)
+            members = zip(run.labels, run.record["members"], strict=True)
+            for number, (label, member) in enumerate(members):
+                is_short = len(label.encode()) <= LONGEST_NAME
+                writer = TensorBoard(events / (label if is_short else f"member {number}"))
                 hparams = {"seed": member["seed"], **member["config"]}
                 writer.write_hparams(hparams, [f"return{task}" for task in run.tasks])
                 self._writers[label].append(writer)

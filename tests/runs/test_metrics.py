@@ -132,3 +132,10 @@ def test_tensorboard_groups_metrics_and_has_what_members_were_trained_with(run: 
     known = {k: v.number_value for k, v in start.session_start_info.hparams.items()}
     assert known == {"seed": 3, "rate": 0.5}
     assert [each.name.tag for each in experiment.experiment.metric_infos] == ["eval/return"]
+
+
+def test_a_label_that_is_too_long_for_a_folder_is_a_number(tmp_path: Path):
+    names = [f"a_long_hyperparameter_{number}" for number in range(12)]
+    members = [{"seed": 0, "config": dict.fromkeys(names, value)} for value in (0.5, 0.25)]
+    MetricsLog(Run(tmp_path, {"members": members, "env": ""}), 0, wandb=False).close()
+    assert {each.name for each in (tmp_path / "events").iterdir()} == {"member 0", "member 1"}
