@@ -269,7 +269,8 @@ def load_policy(
         member: `best` by the mean return of the last evaluation, or what the run has as `rank_by`;
             a label, as `seed=0`; or `all`.
         algo: the module of its algorithm, where it is your own.
-        checkpoint: `last`; or `best`, each member at its best, where the run has `keep_best`.
+        checkpoint: `last`; or `best`, each member at its best, where the run has `keep_best`: of
+            them the `best` member is the one that was best of all.
 
     Raises:
         InputError: if there is no run or checkpoint, or no such member, or none was evaluated.
