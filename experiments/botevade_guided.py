@@ -16,6 +16,7 @@ reaches the goal without a capture in 78 and 74 % of episodes.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from rlp import cli, runs, statistics
 from rlp.cli.tables import markdown
 from rlp.commands.evaluate import evaluate_runs
 from rlp.commands.learn import learn
+from rlp.runs import evaluations
 from rlp.system import files
 
 RESULTS = Path(__file__).parent / "results" / "botevade_guided"
@@ -89,11 +91,11 @@ def _cell(row: str, start: str, settings: Settings) -> dict[str, object]:
     learn("dqn", {**(goes_on if directory.exists() else begins), **quiet})
     count = "20" if settings.quick else "1000"
     evaluate_runs({"runs": str(directory), "num_episodes": count, **quiet})
-    last = files.read_json(directory / "evaluation.json")
-    return {"last": last, **runs.load(directory).record}
+    run = runs.load(directory)
+    return {"last": evaluations.read(run)[-1], **run.record}
 
 
-def _texts(record: dict[str, dict[str, dict[str, list[float]]]]) -> list[str]:
+def _texts(record: dict[str, Any]) -> list[str]:
     """Returns the return, the share of successes, and the returns of the seeds."""
     returns = np.array([np.mean(each) for each in record["last"]["returns"].values()])
     success = np.array([np.mean(each) for each in record["last"]["measures"]["success"].values()])

@@ -16,6 +16,7 @@ from rlp import cli, statistics
 from rlp.cli import tables
 from rlp.commands.evaluate import evaluate_runs
 from rlp.commands.learn import learn
+from rlp.runs import evaluations
 from rlp.system import files
 
 RESULTS = Path(__file__).parent / "results" / "cartpole_online.json"
@@ -43,7 +44,7 @@ def main(given: cli.Given) -> None:
         flags = {**FLAGS, "preset": preset, "runs": settings.runs, "name": name}
         run = learn("dqn", {**flags, "quiet": str(settings.quiet)})
         evaluate_runs({"runs": str(run.directory), "quiet": str(settings.quiet)})
-        last = files.read_json(run.directory / "evaluation.json")
+        last = evaluations.read(run)[-1]
         found[name] = {"last": last, "evaluations": run.evaluations(), **run.record}
         means = np.array([np.mean(returns) for returns in last["returns"].values()])
         low, high = statistics.mean_interval(means)

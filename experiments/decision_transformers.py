@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from rlp import envs, runs, statistics
 from rlp.commands.evaluate import evaluate_runs
 from rlp.evaluation import rollout
-from rlp.runs import Run
+from rlp.runs import Run, evaluations
 from rlp.study import Rows, Study
 from rlp.system import files
 from rlp.training import restore
@@ -66,7 +66,7 @@ def measure(path: Path, run: Run, targets: Sequence[float], num_episodes: int, q
         "runs": str(run.directory), "num_episodes": str(num_episodes), "quiet": str(quiet),
         "target_return": ",".join(f"{target:g}" for target in targets),
     })  # fmt: skip
-    returns = files.read_json(run.directory / "evaluation.json")["returns"]
+    returns = evaluations.read(run)[-1]["returns"]
     curves = run.curves()
     files.write_json(path, {
         "targets": list(targets),

@@ -66,7 +66,7 @@ def _seconds(
             "num_seeds": num_members, "num_envs": num_envs, "updates_per_step": 1.0, "runs": folder,
             "num_steps": 100_000, "num_random_steps": 2_000,
         }  # fmt: skip
-        run, plan, start = online_start.begin("sac", ENV, values, held)
+        run, plan, start, _ = online_start.begin("sac", ENV, values, held)
         env = envs.make(ENV, num_members * num_envs)
         learner = Learner(run, plan, env, start, Watch(), Silent())
         num_rounds = settings.num_updates // num_envs

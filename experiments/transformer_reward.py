@@ -47,7 +47,7 @@ from rlp.commands.train import train, values_of
 from rlp.data.episodes import Episode, EpisodeSet
 from rlp.data.formats import packed
 from rlp.evaluation import video
-from rlp.runs import Run
+from rlp.runs import Run, evaluations
 from rlp.system import files
 from rlp.training import online_start, restore
 from rlp.training.online import Plan, Start
@@ -148,7 +148,7 @@ def learn(
     evaluate_runs({"runs": str(directory), "num_episodes": episodes, "quiet": quiet})
     curves = run.curves()
     record = {
-        "final": files.read_json(directory / "evaluation.json")["returns"],
+        "final": evaluations.read(run)[-1]["returns"],
         "evaluations": run.evaluations(),
         "values": files.read_json(directory / "values.json"),
         "curves": {name: curves[name] for name in CURVES if name in curves},

@@ -36,10 +36,11 @@ from rlp.training import experiment, online_start, restore
 from rlp.training.guide import Guidance
 from rlp.training.offline import Ended, OnLog, Schedule, no_log
 from rlp.training.plan import Plan
+from rlp.training.restore import Which
 from rlp.training.start import Handling, Settings
 from rlp.types import NEVER, Algo
 
-OF_COMMANDS = ("dataset", "num_seeds", "resume", "distributed", "quiet")  # arguments here
+OF_COMMANDS = ("num_seeds", "resume", "distributed", "quiet")  # arguments here
 
 
 def load_data(name_or_path: str | Path, **options: Any) -> EpisodeSet:
@@ -84,6 +85,8 @@ def train(
     """
     _check_callback(on_log)
     name = algo if isinstance(algo, str) else algos.register(algo)
+    if "dataset" in settings:
+        raise InputError("dataset: is the argument `data` here")
     values = _values(name, settings) | {"num_seeds": _count("seeds", seeds)}
     if not isinstance(data, EpisodeSet | str | Path):
         raise InputError(
@@ -183,8 +186,7 @@ def resume(
         with ExitStack() as held:
             return _learn(online_start.go_on(Path(directory), held), progress)
     name = str(record["algo"])
-    dataset = {"dataset": str(settings.pop("dataset"))} if "dataset" in settings else {}
-    values = _values(name, settings) | dataset | {"resume": str(directory)}
+    values = _values(name, settings) | {"resume": str(directory)}
     return _train(name, values, data, progress, on_log)
 
 
@@ -255,20 +257,28 @@ def _load(directory: str | Path, algo: Algo | None) -> Run:
     return run
 
 
-def load_policy(directory: str | Path, member: str = "best", algo: Algo | None = None) -> Agent:
-    """Returns the policy of a run's last checkpoint.
+def load_policy(
+    directory: str | Path,
+    member: str = "best",
+    algo: Algo | None = None,
+    checkpoint: Which = "last",
+) -> Agent:
+    """Returns the policy of a run's last checkpoint, or of the best.
 
     Args:
         directory: of the run.
-        member: `best` by the mean return of the last evaluation; a label, as `seed=0`; or `all`.
+        member: `best` by the mean return of the last evaluation, or what the run has as `rank_by`;
+            a label, as `seed=0`; or `all`.
         algo: the module of its algorithm, where it is your own.
+        checkpoint: `last`; or `best`, each member at its best, where the run has `keep_best`: of
+            them the `best` member is the one that was best of all.
 
     Raises:
         InputError: if there is no run or checkpoint, or no such member, or none was evaluated.
     """
     run = _load(directory, algo)
-    policy, _ = restore.load_policy(run)
-    members = run.numbers(member)
+    chosen = restore.choose(run, records.read(Which, checkpoint, "checkpoint"))
+    policy, members = restore.policy_of(run, chosen.saved), chosen.numbers(run, member)
     return Agent(run.algo, run.spec, policy, members, run.target_returns[0], run.units)
 
 
@@ -279,6 +289,7 @@ def export_policy(
     formats: Sequence[Format] = folder.USUAL,
     task: str = "",
     algo: Algo | None = None,
+    checkpoint: Which = "last",
 ) -> Path:
     """Writes the policy of one member for use without rlp, and returns the new folder.
 
@@ -289,11 +300,13 @@ def export_policy(
         formats: `numpy`, `stablehlo`, `onnx` and `safetensors` (docs/export.md).
         task: of a run of several, the one whose observations the policy is to take as they are.
         algo: the module of its algorithm, where it is your own.
+        checkpoint: as in `load_policy`.
 
     Raises:
         InputError: if there is no run or member, or a format does not have the policy.
     """
-    return folder.write(_load(directory, algo), Path(out), member, formats, task)
+    which = records.read(Which, checkpoint, "checkpoint")
+    return folder.write(_load(directory, algo), Path(out), member, formats, task, which)
 
 
 def _values(
@@ -305,7 +318,7 @@ def _values(
     if algo not in ALGOS:
         raise InputError(f"no algorithm {algo}{nearest(algo, ALGOS)}; there is {', '.join(ALGOS)}")
     for name in OF_COMMANDS:
-        if name in settings and not (name == "dataset" and online_start.Settings in classes):
+        if name in settings:
             raise InputError(f"{name}: is no setting in Python, but an argument, or of commands")
     return _checked(settings, (*classes, ALGOS[algo].Config))
 

@@ -21,6 +21,7 @@ from rlp.errors import InputError
 
 T = TypeVar("T")
 LONGEST_NAME = 200  # bytes; file systems allow 255, and some files add an ending to the name
+COMMENT = "comment"  # of a field, in its metadata
 # Kinds of values: what they must be, in words, and whether one is. Other whole numbers may be 0.
 Positive = Annotated[int, "at least 1", lambda value: value >= 1]
 PositiveFloat = Annotated[float, "above 0", lambda value: value > 0]
@@ -39,6 +40,7 @@ Name = Annotated[
     f"a name without / of at most {LONGEST_NAME} bytes",
     lambda text: "/" not in text and text not in (".", "..") and len(text.encode()) <= LONGEST_NAME,
 ]
+Folder = Annotated[str, "a folder, . for this one", lambda text: bool(text.strip())]
 NewFile = Annotated[str, "a file, and this is a folder", lambda text: not Path(text).is_dir()]
 
 
@@ -110,7 +112,13 @@ def as_typed(value: Any) -> str:
 
 
 def field_comments(cls: type) -> dict[str, str]:
-    """Returns the comment behind each field, as `--help` shows it."""
+    """Returns the comment behind each field, as `--help` shows it.
+
+    A class that was made of others' fields has them as COMMENT in the fields' metadata.
+    """
+    said = {each.name: each.metadata[COMMENT] for each in dataclasses.fields(cls) if each.metadata}
+    if said:
+        return said
     lines = textwrap.dedent(inspect.getsource(cls)).splitlines()
     (body,) = ast.parse("\n".join(lines)).body
     assert isinstance(body, ast.ClassDef)

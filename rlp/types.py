@@ -170,6 +170,7 @@ class Acting(NamedTuple):
     act: Callable[..., tuple[jax.Array, Memory]]  # `Algo.policy` says of what
     aims: bool = False  # at a return that it is given
     samples: bool = True  # a temperature of 1 draws actions that explore
+    options: tuple[str, ...] = ()  # fields of the config that an evaluation may change
 
 
 def markov(act: Callable[..., jax.Array], samples: bool = True) -> Acting:

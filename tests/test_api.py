@@ -80,6 +80,8 @@ def test_a_list_of_a_hyperparameter_and_seeds_are_members(arrays: rlp.EpisodeSet
         ({"head": "none"}, 'head is "none", not one of deterministic'),
         ({"seeds": 0}, "seeds=0: must be a whole number, at least 1"),
         ({"num_seeds": 3}, "num_seeds: is no setting in Python"),
+        ({"dataset": "walker-walk/medium"}, "dataset: is the argument `data` here"),
+        ({"runs": ""}, 'runs is "", not a folder'),
         ({"preset": "none"}, "--preset=none: bc has"),
     ],
 )

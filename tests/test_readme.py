@@ -55,6 +55,12 @@ def test_the_number_of_each_algorithm_is_that_of_its_record():
     )
 
 
+def test_the_table_of_criteria_is_that_of_the_record():
+    module = experiment("held_out_criteria")
+    table = module.table(json.loads(module.RESULT.read_text()))
+    assert table in PAGES[ROOT / "docs/commands.md"]
+
+
 def test_the_table_of_speeds_is_that_of_the_record():
     record = report.read(ROOT / "experiments" / "results" / "bench_cpu.json")
     assert report.markdown(record) in SPEED

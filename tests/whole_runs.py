@@ -69,3 +69,8 @@ def lines(directory: str | Path) -> list[dict[str, Any]]:
 
 def losses(directory: str | Path) -> list[float]:
     return [line["actor_loss"] for line in lines(directory)]
+
+
+def evaluation(directory: str | Path) -> dict[str, Any]:
+    """Returns what rlp.evaluate has found last."""
+    return json.loads(Path(directory, "evaluation.json").read_text())[-1]

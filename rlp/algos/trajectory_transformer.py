@@ -268,4 +268,4 @@ def _act(
 
 limits = no_limits
 actor = state_actor
-policy = Acting(_init_memory, _act, samples=False)
+policy = Acting(_init_memory, _act, samples=False, options=("beam_width", "horizon"))

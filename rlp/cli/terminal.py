@@ -2,7 +2,7 @@
 
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from types import MappingProxyType
@@ -205,12 +205,24 @@ class Terminal:
     ) -> None:
         """Prints a table of numbers by row and name, and what the names mean."""
         names = [name for name in explained if any(name in row for row in rows.values())]
-        table = ScreenTable([title, *(name.replace("_", " ") for name in names)])
-        for label, row in rows.items():
-            table.add_row(label, *(f"{row[name]:.4g}" for name in names))
-        self._console.print(table)
+        header = [title, *(name.replace("_", " ") for name in names)]
+        self.table(
+            header,
+            [[label, *(f"{row[name]:.4g}" for name in names)] for label, row in rows.items()],
+        )
         for name in names:
-            self._console.print(f"{name.replace('_', ' ')}: {explained[name]}")
+            self.result(f"{name.replace('_', ' ')}: {explained[name]}")
+
+    def table(self, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """Prints a table whose first column names the rows."""
+        shown = ScreenTable(header)
+        for row in rows:
+            shown.add_row(*row)
+        self._console.print(shown)
+
+    def result(self, text: str) -> None:
+        """Prints a line that belongs to the result, quiet or not."""
+        self._console.print(text)
 
 
 class Silent(Terminal):
@@ -226,8 +238,11 @@ class Silent(Terminal):
     def returns(self, *_: Any, **__: Any) -> None:
         """Prints nothing: the returns are in the run."""
 
-    def numbers(self, *_: Any, **__: Any) -> None:
+    def table(self, *_: Any, **__: Any) -> None:
         """Prints nothing: what is found is in the run, too."""
+
+    def result(self, text: str) -> None:
+        """Prints nothing."""
 
 
 def spread(values: np.ndarray) -> str:

@@ -5,19 +5,20 @@ A Decision Transformer is asked for as many returns as one likes, all in one bat
 `python -m rlp.evaluate runs/A runs/B --fqe` needs no simulator (`rlp.commands.fqe`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import jax
 import numpy as np
 
 from rlp import algos, cli, envs, runs
+from rlp.algos import ALGOS
 from rlp.cli.terminal import COMPILING, Terminal
 from rlp.commands import fqe
-from rlp.config import Distinct, NewFile, Positive, PositiveFloat
+from rlp.config import COMMENT, Distinct, NewFile, Positive, PositiveFloat, field_comments
 from rlp.errors import InputError
 from rlp.evaluation import rollout, video
 from rlp.evaluation.rollout import (
@@ -28,10 +29,11 @@ from rlp.evaluation.rollout import (
     most_steps,
     num_simulators,
 )
-from rlp.runs import Run
+from rlp.pages import report
+from rlp.runs import Run, evaluations
 from rlp.runs.checkpoint import Saved
-from rlp.system import files
 from rlp.training import restore
+from rlp.training.restore import Chosen, Which
 from rlp.types import NEVER
 
 
@@ -43,42 +45,60 @@ class Settings:
     num_episodes: Positive = 100  # episodes of each member
     seed: int = EVALUATION_SEED  # of the first episode's initial state; the others follow
     env: str = ""  # environment (default: the one the run was evaluated in)
+    checkpoint: Which = "last"  # or best: each member at its best, of a run that has --keep_best
     target_return: Distinct[float] = ()  # returns to aim for (default: the one of the training)
-    beam_width: int = 0  # sequences that a planner keeps (default: as the run was trained with)
-    horizon: int = 0  # transitions that a planner looks ahead (default: likewise)
     video: NewFile = ""  # first episodes: .gif (160x128 each, 10 a second, 32 colours) or .mp4
     video_seconds: PositiveFloat = 10.0  # of the episodes; an .mp4 has 320x240, up to 30 a second
     algo: str = ""  # module of the run's algorithm, where it is your own
     quiet: bool = False  # print the result only
 
 
+def _acting_flags() -> type:
+    """Returns the options of acting that algorithms have, as a dataclass of flags."""
+    fields = {}
+    for algo in ALGOS.values():
+        for name in algo.policy.options:
+            kind = get_type_hints(algo.Config, include_extras=True)[name]
+            comment = f"{field_comments(algo.Config)[name]}, of runs that have it"
+            fields.setdefault(name, (name, kind, field(default="", metadata={COMMENT: comment})))
+    made = make_dataclass("ActingFlags", fields.values(), frozen=True)
+    made.__doc__ = "How policies act, if not as they were trained."
+    return made
+
+
+ActingFlags = _acting_flags()
+
+
 def evaluate_runs(given: cli.Given) -> None:
     """Evaluates the policies of runs: in their environment, or in logged data."""
     settings, flags = cli.parse(Settings, given), cli.parse(fqe.Flags, given)
+    acting = cli.parse_values((ActingFlags,), given)
     if settings.algo:
         algos.load(settings.algo)
     if settings.video:
         video.check(Path(settings.video))  # before a simulator is imported
         if len(settings.runs) > 1:
             raise InputError(f"--video: of one run, not of {len(settings.runs)}")
-    found = [_run(settings, directory) for directory in settings.runs]
-    others = given.keys() - {"runs", "fqe", "seed", "algo", "quiet"}
+    found = [_run(settings, acting, directory) for directory in settings.runs]
+    others = given.keys() - {"runs", "fqe", "seed", "checkpoint", "algo", "quiet"}
     of_fqe = set(fqe.Flags.__dataclass_fields__)
     if wrong := sorted(others - of_fqe if flags.fqe else others & of_fqe):
         without = "with" if flags.fqe else "without"
         raise InputError(f"--{wrong[0]}: means nothing {without} --fqe")
     if flags.fqe:
-        estimates = fqe.estimate(found, flags, settings.seed, Terminal(settings.quiet))
+        terminal = Terminal(settings.quiet)
+        estimates = fqe.estimate(found, flags, settings.seed, terminal, settings.checkpoint)
         fqe.show(estimates, flags.discount)
         return
     for run in found:
-        _evaluate(settings, run)
+        _evaluate(settings, acting, run)
 
 
-def _evaluate(settings: Settings, run: Run) -> None:
-    """Evaluates the last checkpoint, prints the returns and writes them to evaluation.json."""
+def _evaluate(settings: Settings, acting: Mapping[str, Any], run: Run) -> None:
+    """Evaluates a checkpoint, prints the returns and adds them to evaluation.json."""
     terminal = Terminal(settings.quiet)
-    saved, step = restore.load(run, terminal.warn)
+    chosen = restore.choose(run, settings.checkpoint, terminal.warn)
+    saved = chosen.saved
     env_name = settings.env or run.record["env"]
     if not env_name:
         raise InputError(f"{run.directory} does not say which environment it is for: --env=NAME")
@@ -87,32 +107,26 @@ def _evaluate(settings: Settings, run: Run) -> None:
         for doubt in filter(None, map(run.doubt, settings.target_return)):
             terminal.warn(doubt)
         terminal.say(
-            f"{run.directory} at update {step:,}, {settings.num_episodes} episodes a member"
+            f"{run.directory} at {_updates(chosen)}, {settings.num_episodes} episodes a member"
         )
         found = _play(settings, run, saved, env, terminal)
-        firsts = np.broadcast_to(saved.diverged[:, None, None], found.values.shape)
-        rows, invalid, firsts = (
-            _by_name(settings, run, each) for each in (found.values, found.invalid, firsts)
-        )
-        measures = {name: _by_name(settings, run, each) for name, each in found.measures.items()}
-        marks = {name: int(each[0]) for name, each in firsts.items() if each[0] != NEVER}
-        terminal.invalid(invalid)
-        data = run.record.get("data", {"returns": []})  # a collection has none
-        best = max(data["returns"], default=0.0)
-        if settings.target_return:
-            terminal.returns(rows, diverged=marks, best=best, measures=measures)
-        else:
-            terminal.returns(rows, run.over_members(rows), env_name, marks, best, measures)
-        path = run.directory / "evaluation.json"
-        result: dict[str, Any] = {"step": step, "env": env_name, "first_seed": settings.seed}
-        if settings.beam_width or settings.horizon:
-            result["plans"] = {"beam_width": settings.beam_width, "horizon": settings.horizon}
-        result["returns"] = {name: runs.to_json(values) for name, values in rows.items()}
-        result["measures"] = runs.measures_to_json(measures)
-        result["invalid"] = {k: np.flatnonzero(v).tolist() for k, v in invalid.items() if v.any()}
-        result["diverged"] = run.diverged(saved.diverged)
-        files.write_json(path, {**result, **runs.environment()})
-        terminal.say(f"written to {path}")
+        entry = {
+            "step": int(chosen.updates.max()),
+            "updates": dict(zip(run.labels, chosen.updates.tolist(), strict=True)),
+            "checkpoint": settings.checkpoint,
+            "env": env_name,
+            "first_seed": settings.seed,
+            "num_episodes": settings.num_episodes,
+            **({"target_returns": list(settings.target_return)} if settings.target_return else {}),
+            **({"acting": dict(acting)} if acting else {}),
+            **({"trials": run.record["settings"]["trials"]} if run.is_search else {}),
+            **_shown(settings, run, saved, found, env_name, terminal),
+            **runs.environment(),
+        }
+        terminal.say(f"added to {evaluations.add(run, entry)}")
+        if (run.directory / "report.html").exists():
+            policy = restore.policy_of(run, saved)
+            terminal.say(f"report: {report.write(runs.load(run.directory), policy.params)}")
         if len(settings.target_return) > 1:
             plot = run.directory / "target_returns.png"
             _draw(plot, run, settings.target_return, found.values)
@@ -120,35 +134,57 @@ def _evaluate(settings: Settings, run: Run) -> None:
         if settings.video and NEVER in saved.diverged:
             _film(settings, run, saved, env_name, terminal)
     if NEVER not in saved.diverged:
-        raise SystemExit(f"error: no member is left, {runs.in_words(result['diverged'])}")
+        raise SystemExit(f"error: no member is left, {runs.in_words(entry['diverged'])}")
 
 
-def _run(settings: Settings, directory: str) -> Run:
-    """Returns a run.
+def _updates(chosen: Chosen) -> str:
+    """Returns which checkpoint it is."""
+    low, high = chosen.updates.min(), chosen.updates.max()
+    if chosen.best is None:
+        return f"update {high:,}"
+    return f"its best, update {f'{low:,} to {high:,}' if low < high else f'{high:,}'}"
+
+
+def _shown(
+    settings: Settings, run: Run, saved: Saved, found: Returns, env_name: str, terminal: Terminal
+) -> dict[str, Any]:
+    """Prints the returns, and returns what an entry has of them."""
+    firsts = np.broadcast_to(saved.diverged[:, None, None], found.values.shape)
+    rows, invalid, firsts = (
+        _by_name(settings, run, each) for each in (found.values, found.invalid, firsts)
+    )
+    measures = {name: _by_name(settings, run, each) for name, each in found.measures.items()}
+    marks = {name: int(each[0]) for name, each in firsts.items() if each[0] != NEVER}
+    terminal.invalid(invalid)
+    data = run.record.get("data", {"returns": []})  # a collection has none
+    best = max(data["returns"], default=0.0)
+    if settings.target_return:
+        terminal.returns(rows, diverged=marks, best=best, measures=measures)
+    else:
+        terminal.returns(rows, run.over_members(rows), env_name, marks, best, measures)
+    return {
+        "returns": {name: runs.to_json(values) for name, values in rows.items()},
+        "measures": runs.measures_to_json(measures),
+        "invalid": {k: np.flatnonzero(v).tolist() for k, v in invalid.items() if v.any()},
+        "diverged": run.diverged(saved.diverged),
+    }
+
+
+def _run(settings: Settings, acting: Mapping[str, Any], directory: str) -> Run:
+    """Returns a run, which acts otherwise where that is asked for.
 
     Raises:
-        InputError: if there is none, or it does not aim for a return or plan as it is asked to.
+        InputError: if there is none, or it does not aim for a return or act as it is asked to.
     """
     run = runs.load(Path(directory))
     if settings.target_return and not run.algo.policy.aims:
         raise InputError(f"--target_return: {run.record['algo']} does not aim for a return")
     if settings.target_return and len(run.tasks) > 1:
         raise InputError("--target_return: every task of this run aims for a return of its own")
-    return _replanned(settings, run)
-
-
-def _replanned(settings: Settings, run: Run) -> Run:
-    """Returns the run with another width and horizon of its plans, where they are given.
-
-    Raises:
-        InputError: if it does not plan, or not with these.
-    """
-    asked = {"beam_width": settings.beam_width, "horizon": settings.horizon}
-    given = {name: value for name, value in asked.items() if value}
-    for name, value in given.items():
-        if not hasattr(run.configs[0], name):
-            raise InputError(f"--{name}={value}: {run.record['algo']} does not plan")
-    return runs.changed(run, given) if given else run
+    for name, value in acting.items():
+        if name not in run.algo.policy.options:
+            raise InputError(f"--{name}={value}: no option of how {run.record['algo']} acts")
+    return runs.changed(run, acting) if acting else run
 
 
 def _environment(settings: Settings, run: Run, name: str) -> envs.VectorEnv:
@@ -252,8 +288,12 @@ def _draw(path: Path, run: Run, targets: Sequence[float], achieved: np.ndarray) 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command line."""
-    doc = "Evaluates the last checkpoints of runs: deterministic actions, fixed initial states."
-    cli.main("python -m rlp.evaluate", cli.Command(evaluate_runs, (Settings, fqe.Flags), doc), argv)
+    doc = "Evaluates the policies of runs: deterministic actions, fixed initial states."
+    cli.main(
+        "python -m rlp.evaluate",
+        cli.Command(evaluate_runs, (Settings, ActingFlags, fqe.Flags), doc),
+        argv,
+    )
 
 
 if __name__ == "__main__":

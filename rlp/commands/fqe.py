@@ -1,5 +1,6 @@
 """What policies would earn, from logged data: `python -m rlp.evaluate runs/A runs/B --fqe`."""
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -10,7 +11,7 @@ import scipy
 from rlp import data, runs
 from rlp.algos.fqe import Config
 from rlp.cli.tables import ScreenTable
-from rlp.cli.terminal import Terminal, console
+from rlp.cli.terminal import COMPILING, Terminal, console
 from rlp.config import Discount, Positive
 from rlp.data.episodes import EpisodeSet, fingerprint
 from rlp.data.options import AS_STORED
@@ -20,6 +21,7 @@ from rlp.runs import Run
 from rlp.statistics import interval, mean
 from rlp.system import devices, files
 from rlp.training import fitted_q, restore
+from rlp.training.restore import Which
 from rlp.training.start import settings_of, spec_of
 from rlp.types import NEVER
 
@@ -59,8 +61,17 @@ class Estimates(NamedTuple):
         return float(returns.max() - returns[np.argmax(means)])
 
 
-def estimate(found: Sequence[Run], flags: Flags, seed: int, terminal: Terminal) -> Estimates:
+def estimate(
+    found: Sequence[Run], flags: Flags, seed: int, terminal: Terminal, which: Which = "last"
+) -> Estimates:
     """Returns the estimates of all members of the runs, and writes them to their fqe.json.
+
+    Args:
+        found: the runs.
+        flags: how they are estimated.
+        seed: of all critics.
+        terminal: shows how it goes.
+        which: of their checkpoints.
 
     Raises:
         InputError: if there is no data, or a run has other observations or actions.
@@ -81,13 +92,16 @@ def estimate(found: Sequence[Run], flags: Flags, seed: int, terminal: Terminal) 
             f"{len(data_set.episodes)} episodes, {data_set.lengths.sum():,} steps"
         )
         with terminal.bar("acting in the data", len(found)) as move:
-            actions, are_left = zip(*_acting(found, data_set, move), strict=True)
-        with terminal.bar("estimating", flags.num_updates) as move:
-            values = fitted_q.values(data_set, np.concatenate(actions), config, seed, move)
+            acting = _acting(found, data_set, which, terminal, move)
+            actions, are_left = zip(*acting, strict=True)
+        terminal.log(COMPILING)
+        with terminal.bar("estimating", flags.num_updates, COMPILING) as move:
+            show = _progress(terminal, move, flags.num_updates, num_members)
+            values = fitted_q.values(data_set, np.concatenate(actions), config, seed, show)
     values[~np.concatenate(are_left)] = np.nan
     how = {
         "dataset": data_set.name, "fingerprint": fingerprint(data_set), "seed": seed,
-        "num_updates": flags.num_updates, "discount": flags.discount,
+        "num_updates": flags.num_updates, "discount": flags.discount, "checkpoint": which,
     }  # fmt: skip
     ends = np.cumsum([len(run.seeds) for run in found])[:-1]
     for run, of_run in zip(found, np.split(values, ends), strict=True):
@@ -95,7 +109,29 @@ def estimate(found: Sequence[Run], flags: Flags, seed: int, terminal: Terminal) 
         record = {**how, "values": by_member, **runs.environment()}
         files.write_json(run.directory / "fqe.json", record)
     names = [f"{run.directory} {label}" for run in found for label in run.labels]
-    return Estimates(names, values, np.concatenate([run.returns for run in found]))
+    returns = np.concatenate([run.returns for run in found])
+    return Estimates(names, values, returns if which == "last" else np.full_like(returns, np.nan))
+
+
+def _progress(
+    terminal: Terminal, move: Callable[..., None], num_updates: int, num_policies: int
+) -> Callable[[int], None]:
+    """Returns what shows how many updates there were: on the bar, or in lines where there is none.
+
+    Of lines there is one for each twentieth of the updates at most.
+    """
+    began, each, said = time.perf_counter(), num_updates / 20, 0
+
+    def show(step: int) -> None:
+        nonlocal said
+        speed = step * num_policies / (time.perf_counter() - began)
+        note = f"{speed:>7,.0f} updates/s{' in all' if num_policies > 1 else ''}"
+        move(step, note)
+        if step - said >= each or step == num_updates:
+            said = step
+            terminal.log(f"update {step:>9,}  {note}")
+
+    return show
 
 
 def _check_widths(run: Run, data_set: EpisodeSet) -> None:
@@ -110,11 +146,16 @@ def _check_widths(run: Run, data_set: EpisodeSet) -> None:
 
 
 def _acting(
-    found: Sequence[Run], data_set: EpisodeSet, show: Callable[[int], None]
+    found: Sequence[Run],
+    data_set: EpisodeSet,
+    which: Which,
+    terminal: Terminal,
+    show: Callable[[int], None],
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields what each run's members do in the data [M, N, A], and which are left [M]."""
     for number, run in enumerate(found):
-        saved, _ = restore.load(run)
+        terminal.log(f"{run.directory} acts in the data")
+        saved = restore.choose(run, which).saved
         aims = np.array(run.target_returns)[data_set.tasks if len(run.tasks) > 1 else 0]
         aims = np.broadcast_to(aims, len(data_set.episodes))
         actors = restore.policy_of(run, saved)

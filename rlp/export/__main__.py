@@ -7,6 +7,7 @@ from pathlib import Path
 from rlp import algos, cli, runs
 from rlp.config import Distinct
 from rlp.export import folder
+from rlp.training.restore import Which
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,7 @@ class Settings:
     out: str = "policy"  # a new folder
     member: str = "best"  # by the last evaluation; or a label, as seed=0, or a number from 0
     formats: Distinct[folder.Format] = folder.USUAL  # of its files
+    checkpoint: Which = "last"  # or best: the member at its best, of a run that has --keep_best
     task: str = ""  # of a run of several: whose observations it takes (default: with a one-hot)
     algo: str = ""  # module of the run's algorithm, where it is your own
 
@@ -27,7 +29,7 @@ def export(given: cli.Given) -> None:
     if settings.algo:
         algos.load(settings.algo)
     run, out = runs.load(Path(settings.run)), Path(settings.out)
-    folder.write(run, out, settings.member, settings.formats, settings.task)
+    folder.write(run, out, settings.member, settings.formats, settings.task, settings.checkpoint)
     files = sorted(path for path in out.rglob("*") if path.is_file())
     sizes = (f"{path.relative_to(out)} {path.stat().st_size / 1000:,.0f} kB" for path in files)
     print(f"{out}: {', '.join(sizes)}")

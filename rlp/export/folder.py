@@ -26,6 +26,7 @@ from rlp.interop import hugging_face
 from rlp.runs import Run
 from rlp.system.files import whole_folder, write_json, write_text
 from rlp.training import restore
+from rlp.training.restore import Chosen, Which
 from rlp.types import NEVER
 
 Format = Literal["numpy", "stablehlo", "onnx", "safetensors"]
@@ -35,7 +36,12 @@ COARSE = 1e-3  # standard deviations by which float32 may change an observation
 
 
 def write(
-    run: Run, out: Path, member: str = "best", formats: Sequence[Format] = USUAL, task: str = ""
+    run: Run,
+    out: Path,
+    member: str = "best",
+    formats: Sequence[Format] = USUAL,
+    task: str = "",
+    checkpoint: Which = "last",
 ) -> Path:
     """Writes the policy of a member into a new folder, whole or not at all, and returns it.
 
@@ -45,6 +51,7 @@ def write(
         member: `best` by the last evaluation, a label, as `seed=0`, or the number of one.
         formats: of its files.
         task: of a run of several, the one that the policy is for; "": the caller says it.
+        checkpoint: the last, or that of the member at its best.
 
     Raises:
         InputError: if there is no such member or task, it is not finite, or a format does not have
@@ -54,8 +61,8 @@ def write(
         raise InputError(
             f"formats: no {wrong[0]}{nearest(wrong[0], FORMATS)}; there is {', '.join(FORMATS)}"
         )
-    number = _number(run, member)
-    saved, step = restore.load(run)
+    chosen = restore.choose(run, checkpoint)
+    saved, number = chosen.saved, _number(run, member, chosen)
     if saved.diverged[number] != NEVER:
         raise InputError(f"{run.directory}: {runs.in_words(run.diverged(saved.diverged))}")
     one = restore.policy_of(run, saved).members([number])
@@ -64,7 +71,7 @@ def write(
     exported = Member(run.algo, run.spec, acting, run.units, _one_hot(run, task))
     if exported.origin.any() and set(formats) & {"stablehlo", "onnx"}:
         _check_origin(exported)
-    said = about.about(run, number, step, exported, task)
+    said = about.about(run, number, int(chosen.updates[number]), exported, task)
     with whole_folder(out) as folder:
         for each in formats:
             WRITERS[each](folder, exported)
@@ -73,7 +80,7 @@ def write(
     return out
 
 
-def _number(run: Run, member: str) -> int:
+def _number(run: Run, member: str, chosen: Chosen) -> int:
     """Returns the number of a member.
 
     Raises:
@@ -82,7 +89,7 @@ def _number(run: Run, member: str) -> int:
     count = len(run.seeds)
     if member.isdecimal() and int(member) < count:
         return int(member)
-    numbers = run.numbers(member)
+    numbers = chosen.numbers(run, member)
     if len(numbers) > 1:
         raise InputError(f"member={member}: an export has one, and the run has {count}")
     return numbers[0]

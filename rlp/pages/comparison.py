@@ -10,7 +10,9 @@ from rlp import statistics
 from rlp.pages import entries, html, pictures, tables, words
 from rlp.pages.entries import Entry, Section
 from rlp.pages.html import Html
-from rlp.pages.pictures import GROUPS, Picture
+from rlp.pages.pictures import Picture
+from rlp.runs import evaluations
+from rlp.runs.groups import GROUPS
 from rlp.system import files
 
 
@@ -96,16 +98,47 @@ def page(
     parts += [html.paragraph(note, "note") for note in comparison.notes]
     if not shown:
         parts.append(html.paragraph("matplotlib is not installed: no pictures.", "note"))
+    parts += _searches(comparison.entries)
     for section in comparison.sections:
+        if not section.ranked and _are_searched(section.entries):
+            continue  # rows of nothing: the trials are above
         parts += [html.heading(section.env or "no environment"), tables.returns(section)]
         parts += _pictures(shown, section.env)
         is_open = len(section.entries) == 1
         parts.append(html.details("Every member", [tables.members(section)], is_open))
     parts += _metrics(comparison.entries, shown)
+    parts += _evaluations(comparison.entries)
     parts += [html.heading("Settings that differ"), tables.settings(comparison.entries)]
     parts += [html.heading("Data"), tables.data(comparison.entries)]
     parts += [html.heading("Versions"), tables.versions(comparison.entries)]
     return html.page(title, [*parts, *more])
+
+
+def _are_searched(found: Sequence[Entry]) -> bool:
+    """Returns whether all entries are trials that have been ranked."""
+    return all("ranking" in entry.run.record for entry in found)
+
+
+def _searches(found: Sequence[Entry]) -> list[Html]:
+    """Returns the ranking of each run that has searched."""
+    rankings = {
+        entry.run.directory.resolve().name: entry.run.record["ranking"]
+        for entry in found
+        if "ranking" in entry.run.record
+    }
+    return [
+        part
+        for name, ranking in rankings.items()
+        for part in (html.heading(f"Trials of {name}"), tables.trials(ranking))
+    ]
+
+
+def _evaluations(found: Sequence[Entry]) -> list[Html]:
+    """Returns what `rlp.evaluate` has found of the runs."""
+    runs = {each.run.directory: each.run for each in found if each.run.directory.is_dir()}
+    rows = [row for run in runs.values() for row in tables.evaluations(run, evaluations.read(run))]
+    header, caption = tables.EVALUATIONS, "Of rlp.evaluate, the newest of each run last."
+    return [html.heading("Evaluations"), html.table(header, rows, caption)] if rows else []
 
 
 def _pictures(shown: Sequence[Picture], place: str) -> list[Html]:
@@ -144,7 +177,7 @@ def _tables(comparison: Comparison) -> dict[str, list[Sequence[object]]]:
     table: list[Sequence[object]] = [
         ("environment", "entry", "algorithm", "data", "fingerprint", "members", "diverged", "mean",
          "low", "high", "lowest", "highest", "behind_best", "behind_low", "behind_high",
-         "separable", "best_earns_more", "more_low", "more_high")
+         "separable", "best_earns_more", "more_low", "more_high", "trials")
     ]  # fmt: skip
     returns: list[Sequence[object]] = [("environment", "entry", "member", "episode", "return")]
     trials: list[Sequence[object]] = [("environment", "trials", "mean", "low", "high")]
@@ -176,10 +209,11 @@ def _rows(section: Section) -> Iterable[Sequence[object]]:
             data["name"],
             data["fingerprint"],
         )
+        trials = entry.run.record["settings"].get("trials", 0)
         if not len(members):
-            yield (*record, 0, entry.result.num_lost, *[""] * 12)
+            yield (*record, 0, entry.result.num_lost, *[""] * 12, trials)
             continue
         interval = statistics.mean_interval(members)
         limits = members.min(), members.max()
         earned = (len(members), entry.result.num_lost, entry.mean, *interval, *limits)
-        yield (*record, *earned, *behind[number])
+        yield (*record, *earned, *behind[number], trials)

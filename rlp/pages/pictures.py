@@ -12,13 +12,8 @@ from rlp.pages.entries import Entry, Section
 from rlp.pages.figures import MOST_LINES
 from rlp.pages.tables import limits
 from rlp.pages.words import number, trials
+from rlp.runs.groups import GROUPS, group_of
 
-SPEEDS = ("updates_per_second", "steps_per_second")  # of the machine, not of what is learned
-GROUPS = {  # of metrics, by the last word of their names; what is in none comes last
-    "Losses": ("loss",),
-    "Critics": ("q", "backup", "gap", "v", "advantage"),
-    "Other metrics": (),
-}
 SLUG = re.compile(r"[^a-zA-Z0-9-]+")  # what no file is called
 
 
@@ -100,12 +95,9 @@ def _of_metrics(entries: Sequence[Entry]) -> Iterator[tuple[str, str, str, Any]]
 
 def grouped(entries: Sequence[Entry]) -> dict[str, list[str]]:
     """Returns the names of the metrics that are no returns, by the groups of GROUPS."""
-    names = sorted({name for entry in entries for name in entry.curves} - {*SPEEDS})
     found: dict[str, list[str]] = {group: [] for group in GROUPS}
-    for name in names:
-        if not name.startswith("return"):
-            last = name.rpartition("_")[2]
-            group = next((k for k, words in GROUPS.items() if last in words), "Other metrics")
+    for name in sorted({name for entry in entries for name in entry.curves}):
+        if (group := group_of(name)) in found:
             found[group].append(name)
     return found
 

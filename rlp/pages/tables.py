@@ -1,6 +1,6 @@
 """Tables of runs: what they have earned, what differs in how they were made, their critics."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,13 +10,18 @@ from rlp.pages import html
 from rlp.pages.entries import Entry, Section
 from rlp.pages.html import Html
 from rlp.pages.words import interval, names, number
-from rlp.runs import records
+from rlp.runs import Run, ranking, records
+from rlp.runs.evaluations import members as of_members
 from rlp.statistics import SUMMARY, mean_interval, summary
 from rlp.types import NOT_FINITE
 
 ELSEWHERE = (  # what differs by nature, or is said in another place
     "name", "runs", "seed", "num_seeds", "dataset", "env", "preset", "log_every",
     "checkpoint_every",
+)  # fmt: skip
+EVALUATIONS = (
+    "", "environment", "update", "first seed", "episodes", "acting", "members", "mean",
+    "95 % interval", "lowest", "highest",
 )  # fmt: skip
 CAPTION = "Mean of the members, each the mean of its episodes, and Student's 95 % interval."
 OF_SEVERAL = """Behind the best: in pairs of members of one seed where both have the same seeds,
@@ -94,6 +99,26 @@ def members(section: Section) -> Html:
                 cells = [f"{NOT_FINITE}{since}" if len(episodes) else "not evaluated", *[""] * 5]
             rows.append([name, *cells])
     return html.table(["return of an episode", *SUMMARY, "episodes"], rows)
+
+
+def trials(found: Mapping[str, Any]) -> Html:
+    """Returns the trials of a search, best first, and what they are ranked by."""
+    return html.table(*ranking.table(found), ranking.caption(found), best=[0])
+
+
+def evaluations(run: Run, found: Iterable[Mapping[str, Any]]) -> Iterator[list[str]]:
+    """Yields a row of EVALUATIONS for each evaluation, and setting, task or target, of a run."""
+    for entry in found:
+        kind = "best, " if entry.get("checkpoint") == "best" else ""
+        options = ", ".join(f"{k} {v}" for k, v in entry.get("acting", {}).items())
+        counts = {len(each) for each in entry["returns"].values() if each}
+        episodes = str(entry.get("num_episodes", max(counts, default="")))
+        how = entry["env"], f"{kind}{entry['step']:,}", str(entry["first_seed"]), episodes, options
+        for name, means in of_members(run, entry).items():
+            limits = (means.min(), means.max()) if len(means) else (np.nan, np.nan)
+            mean = means.mean() if len(means) else np.nan
+            numbers = number(mean), interval(*mean_interval(means)), *map(number, limits)
+            yield [run.directory.resolve().name + name, *how, str(len(means)), *numbers]
 
 
 def settings(entries: Sequence[Entry]) -> Html:

@@ -138,6 +138,10 @@ def _of_run(entry: Entry) -> list[str]:
             f"{name} has not ended: its returns are of step {record['step']:,}, "
             f"{count} episodes a member."
         )
+    if count := record["settings"].get("trials"):
+        found.append(
+            f"{name} is a search of {count} trials: the best of so many looks better than it is."
+        )
     if record.get("diverged"):
         found.append(f"{name}, {runs.in_words(record['diverged'])}.")
     return found

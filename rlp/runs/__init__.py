@@ -6,6 +6,7 @@ data.npz         what it learns from, where that was made in Python
 metrics.jsonl    one line a log point and member
 returns.json     every evaluation: step, member, each episode's return
 checkpoints/     the states of all members (Orbax)
+best/            the states of each at its best, where that is asked for
 events/          TensorBoard
 report.html      what came out, as a page with its pictures inside
 """
@@ -33,7 +34,8 @@ from rlp.algos import ALGOS
 from rlp.config import from_dict
 from rlp.envs import Bounds
 from rlp.errors import InputError
-from rlp.runs import records
+from rlp.runs import ranking, records
+from rlp.runs.ranking import METRICS, Criterion, Trial
 from rlp.system.devices import is_first
 from rlp.system.files import check_plain, read_json, read_objects, write_json
 from rlp.types import NEVER, NOT_FINITE, Algo, Precision, Spec
@@ -100,11 +102,16 @@ class Run:
         return np.array(self.record.get("origin") or [0.0] * self.spec.observation_dim)
 
     @property
-    def labels(self) -> list[str]:
-        """A name for each member: its seed and the hyperparameters that vary."""
+    def varying(self) -> list[str]:
+        """The hyperparameters that are not the same in all members."""
         members = self.record["members"]
         first = members[0]["config"]
-        varying = [k for k in first if any(m["config"].get(k) != first[k] for m in members)]
+        return [k for k in first if any(m["config"].get(k) != first[k] for m in members)]
+
+    @property
+    def labels(self) -> list[str]:
+        """A name for each member: its seed and the hyperparameters that vary."""
+        members, varying = self.record["members"], self.varying
         return [
             ",".join([f"seed={m['seed']}", *(f"{k}={m['config'].get(k)}" for k in varying)])
             for m in members
@@ -187,6 +194,11 @@ class Run:
         return self.directory / "checkpoints"
 
     @property
+    def best_checkpoints(self) -> Path:
+        """Where the best of each member is."""
+        return self.directory / "best"
+
+    @property
     def data(self) -> Path:
         """Where a data set that was made in Python is kept; of others there is no such file."""
         return self.directory / "data.npz"
@@ -240,23 +252,85 @@ class Run:
         return means.reshape(num_members, -1).mean(axis=1)
 
     @property
-    def best(self) -> int:
-        """The number of the member that had the highest return in the last evaluation.
+    def criterion(self) -> Criterion:
+        """What members are ranked by; runs of before have no other than their returns."""
+        return self._criterion("rank_by", "return") or "return"
+
+    @property
+    def keeps(self) -> Criterion | None:
+        """What the best checkpoints are kept by, None where none are."""
+        return self._criterion("keep_best", "none")
+
+    def _criterion(self, name: str, default: str) -> Criterion | None:
+        """Returns the criterion that is a setting, None of `none`."""
+        given = self.record["settings"].get(name, default)
+        where = f"{self.directory / 'config.json'}, settings, {name}"
+        return None if given == "none" else records.read(Criterion, given, where)
+
+    def judged(self) -> dict[Criterion, np.ndarray]:
+        """Returns the last value of each member [M] by criterion, NaN where a member has none."""
+        curves = self.curves() if (self.directory / "metrics.jsonl").exists() else {}
+        found: dict[Criterion, np.ndarray] = {
+            criterion: np.array([curves[metric][label][-1][1] for label in self.labels])
+            for criterion, metric in METRICS.items()
+            if metric in curves and criterion != "return"
+        }
+        return {"return": self.returns, **found} if self.evaluations() else found
+
+    def judged_at(self, criterion: Criterion, step: int) -> np.ndarray:
+        """Returns the value of each member [M] at a step, NaN where there is none."""
+        tasks, curves = self.tasks if criterion == "return" else [""], self.curves()
+        of_tasks = [curves.get(METRICS[criterion] + task, {}) for task in tasks]
+        values = [
+            [dict(points.get(label, [])).get(step, np.nan) for label in self.labels]
+            for points in of_tasks
+        ]
+        return np.mean(values, axis=0)
+
+    @property
+    def is_search(self) -> bool:
+        """Whether its settings are trials of a search."""
+        return bool(self.record["settings"].get("search"))
+
+    def ranking(self) -> list[Trial]:
+        """Returns the settings of all members, best first by the run's criterion.
 
         Raises:
             InputError: if that is not known.
         """
-        if len(self.labels) == 1:
+        values, labels, varying = self._known(), self.labels, self.varying
+        settings = []
+        for of_setting in self.settings.values():
+            members = [labels.index(label) for label in of_setting]
+            setting = self.record["members"][members[0]]["config"]
+            settings.append(({name: setting.get(name) for name in varying}, members))
+        return ranking.rank(settings, values, self.criterion)
+
+    @property
+    def best(self) -> int:
+        """The number of the best member by the run's criterion, of a search one of the best trial.
+
+        Raises:
+            InputError: if that is not known.
+        """
+        count = len(self.seeds)
+        if count == 1:
             return 0
-        if not self.evaluations():
+        goodness = ranking.goodness(self.criterion, self._known()[self.criterion])
+        if np.isnan(goodness).all():
+            raise InputError(f"{self.directory}: no member is left")
+        members = self.ranking()[0].members if self.is_search else range(count)
+        return max(members, key=lambda member: np.nan_to_num(goodness[member], nan=-np.inf))
+
+    def _known(self) -> dict[Criterion, np.ndarray]:
+        """Returns what is known of the members, that by which they are ranked included."""
+        values = self.judged()
+        if self.criterion not in values:
             raise InputError(
                 f"{self.directory} was not evaluated, so none is known to be the best: name one of "
                 f"{', '.join(self.labels)}"
             )
-        returns = self.returns
-        if np.isnan(returns).all():
-            raise InputError(f"{self.directory}: no member is left")
-        return int(np.nanargmax(returns))
+        return values
 
     def numbers(self, member: str) -> list[int]:
         """Returns the numbers of the members that are meant.

@@ -35,6 +35,16 @@ class Saved(NamedTuple):
     diverged: Any = None  # [M] int32, the update that ended a member, or NEVER
 
 
+class Kept(NamedTuple):
+    """All members, each as it was at its best by a criterion, or at first if it has no value."""
+
+    states: State
+    normalizer: Normalizer
+    diverged: Any  # [M] int32, the update that ended a member without a value, or NEVER
+    updates: Any  # [M] int32, that each has made
+    values: Any  # [M] float32, of the criterion, NaN of a member without one
+
+
 ADDED = (  # which older checkpoints lack
     "diverged", "lowest_reward", "highest_reward", "return_range", "origin",
 )  # fmt: skip

@@ -4,15 +4,17 @@ import importlib.util
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
+from rlp.config import LONGEST_NAME
 from rlp.errors import InputError
 from rlp.evaluation.rollout import Returns
 from rlp.runs import Run, to_json
+from rlp.runs.groups import is_return, tag
 from rlp.system.files import json_text, write_json, write_text
 
 Scalars = Mapping[str, float]
@@ -45,10 +47,24 @@ class TensorBoard:
         self._writer = EventsWriter(str(directory / "events"))
 
     def write_scalars(self, step: int, scalars: Scalars) -> None:
-        """Writes the values of one log point and flushes them."""
-        event = self._event(wall_time=time.time(), step=step)
+        """Writes the values of one log point, by the tags of their groups, and flushes them."""
+        event, is_evaluation = (
+            self._event(wall_time=time.time(), step=step),
+            _is_evaluation(scalars),
+        )
         for name, value in scalars.items():
-            event.summary.value.add(tag=name, simple_value=value)
+            event.summary.value.add(tag=tag(name, is_evaluation), simple_value=value)
+        self._write(event)
+
+    def write_hparams(self, hparams: Mapping[str, Any], metrics: Sequence[str]) -> None:
+        """Writes what the member was trained with, and by which metrics one will compare it."""
+        from tensorboardX.summary import hparams as summaries
+
+        known = {k: v if isinstance(v, bool | int | float) else str(v) for k, v in hparams.items()}
+        for summary in summaries(known, dict.fromkeys((tag(name, False) for name in metrics), 0)):
+            self._write(self._event(wall_time=time.time(), summary=summary))
+
+    def _write(self, event: Any) -> None:
         self._writer.write_event(event)
         self._writer.flush()
 
@@ -87,8 +103,13 @@ class MetricsLog:
         if importlib.util.find_spec("tensorboardX"):  # a machine that only trains may lack it
             events = run.directory / "events"
             shutil.rmtree(events, ignore_errors=True)  # it shows what is dropped here
-            for label, writers in self._writers.items():
-                writers.append(TensorBoard(events / label))
+            members = zip(run.labels, run.record["members"], strict=True)
+            for number, (label, member) in enumerate(members):
+                is_short = len(label.encode()) <= LONGEST_NAME
+                writer = TensorBoard(events / (label if is_short else f"member {number}"))
+                hparams = {"seed": member["seed"], **member["config"]}
+                writer.write_hparams(hparams, [f"return{task}" for task in run.tasks])
+                self._writers[label].append(writer)
         for step, label, scalars in kept:
             for writer in self._writers[label]:
                 writer.write_scalars(step, scalars)
@@ -184,7 +205,7 @@ def start_wandb(run: Run) -> Any:
 
 def _is_evaluation(scalars: Scalars) -> bool:
     """Returns whether a log point is one of `write_returns`."""
-    return any(name == "return" or name.startswith("return ") for name in scalars)  # or of a task
+    return any(map(is_return, scalars))
 
 
 def _line(step: int, label: str, scalars: Scalars) -> str:

@@ -28,6 +28,7 @@ import numpy as np
 from rlp.algos import ALGOS
 from rlp.config import float_names
 from rlp.errors import InputError, nearest
+from rlp.runs.ranking import Criterion
 from rlp.system.files import json_text
 from rlp.types import Space, Spec
 
@@ -143,6 +144,28 @@ class Collection(Record):
     members: Annotated[list[Member], "one member or several", bool]
 
 
+class Trial(TypedDict):
+    """A setting of a search, as it was ranked."""
+
+    setting: dict[str, Number]
+    members: list[str]
+    values: dict[Criterion, Number]
+    num_lost: int
+
+
+class Ranking(TypedDict):
+    """The trials of a search, best first."""
+
+    by: Criterion
+    trials: Annotated[list[Trial], "one trial or several", bool]
+
+
+def _are_alike(found: dict[str, Any]) -> bool:
+    """Returns whether the trials of a ranking can be the rows of one table."""
+    names = {(tuple(trial["setting"]), tuple(trial["values"])) for trial in found["trials"]}
+    return len(names) == 1 and found["by"] in found["trials"][0]["values"]
+
+
 class Cell(TypedDict):
     """A record of a study."""
 
@@ -156,6 +179,9 @@ class Cell(TypedDict):
     schedule: NotRequired[dict]
     versions: NotRequired[dict]
     diverged: NotRequired[dict[str, int]]
+    ranking: NotRequired[
+        Annotated[Ranking, "a ranking whose trials have the same settings and values", _are_alike]
+    ]
 
 
 class Evaluation(TypedDict):

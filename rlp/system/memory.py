@@ -64,7 +64,7 @@ def check_members(algo: Algo, config: Any, spec: Spec, num_members: int) -> None
         f"networks and optimizers of {members}",
         num_members * num_bytes(state),
         of_machine(),
-        "choose smaller networks or fewer members",
+        "choose smaller networks or fewer members (seeds, values, trials)",
     )
 
 

@@ -20,7 +20,7 @@ from rlp.evaluation.rollout import (
     num_simulators,
 )
 from rlp.pages import report
-from rlp.runs import Run
+from rlp.runs import Run, ranking
 from rlp.system import devices, files
 from rlp.training import offline, online, restore, start, validation
 from rlp.training.offline import Ended, OnLog, Schedule, Task, no_log
@@ -117,34 +117,57 @@ def _conclude(
     diverged: dict[str, int],
     terminal: Terminal,
 ) -> None:
-    """Shows the table of returns, and writes it to result.json and the report."""
-    rows = {
+    """Shows what came out, and writes it to result.json and the report."""
+    references = {
         f"data ({run.record['data']['name']}){name}": returns
         for number, name in enumerate(run.tasks)
         if len(returns := start.returns_of(data_set, number))
     }
-    found = None
-    if task.env:
-        num_tasks = len(run.tasks)
-        seeds = evaluation_seeds(schedule.final_episodes, num_tasks)
-        num_envs = num_simulators(1, schedule.num_episodes, num_tasks)
-        env = envs.make(run.record["env"], num_envs, run.action_bounds)
-        with terminal.bar("random policy", most_steps(env, 1, len(seeds))) as show:
-            found = evaluate_random(env, seeds, show)
-        terminal.invalid(run.by_task("random policy", found.invalid))
-        rows |= run.by_task("random policy", found.values)
+    of_random = _random(run, task, schedule, terminal)
+    if of_random:
+        references |= run.by_task("random policy", of_random.values)
     last = run.evaluations()[-len(run.seeds) * len(run.tasks) :]
-    rows.update((entry["member"], np.array(entry["returns"])) for entry in last)
+    rows = references | {entry["member"]: np.array(entry["returns"]) for entry in last}
     marks = {name + task: first for name, first in diverged.items() for task in run.tasks}
     rows.update(dict.fromkeys(marks, np.array([np.nan])))
-    best = max(run.record["data"]["returns"], default=0.0)
-    measures = _measures(run, found, last)
-    terminal.returns(rows, run.over_members(rows), run.record["env"], marks, best, measures)
+    measures = _measures(run, of_random, last)
     judged = _judged(run) if task.held_out else {}
-    if task.held_out:
-        title = f"{len(task.held_out.episodes.episodes)} held-out episodes"
-        terminal.numbers(title, judged, validation.IN_WORDS)
-    _write_result(run, rows, measures, diverged, terminal, judged)
+    ranked = None
+    if run.is_search:
+        ranked = ranking.to_json(run.criterion, run.ranking(), run.labels)
+        _show_ranking(ranked, references, terminal)
+    else:
+        best = max(run.record["data"]["returns"], default=0.0)
+        means = run.over_members(rows)
+        terminal.returns(rows, means, run.record["env"], marks, best, measures)
+        if task.held_out:
+            title = f"{len(task.held_out.episodes.episodes)} held-out episodes"
+            terminal.numbers(title, judged, validation.IN_WORDS)
+    _write_result(run, rows, measures, diverged, terminal, judged, ranked)
+
+
+def _random(run: Run, task: Task, schedule: Schedule, terminal: Terminal) -> Returns | None:
+    """Returns what a random policy earns, None where nothing is evaluated."""
+    if not task.env:
+        return None
+    num_tasks = len(run.tasks)
+    seeds = evaluation_seeds(schedule.final_episodes, num_tasks)
+    num_envs = num_simulators(1, schedule.num_episodes, num_tasks)
+    env = envs.make(run.record["env"], num_envs, run.action_bounds)
+    with terminal.bar("random policy", most_steps(env, 1, len(seeds))) as show:
+        found = evaluate_random(env, seeds, show)
+    terminal.invalid(run.by_task("random policy", found.invalid))
+    return found
+
+
+def _show_ranking(
+    ranked: Mapping[str, Any], references: Mapping[str, np.ndarray], terminal: Terminal
+) -> None:
+    """Shows the trials of a search: its members, many, are in result.json and the report."""
+    if references:
+        terminal.returns(references)
+    terminal.table(*ranking.table(ranked))
+    terminal.result(ranking.caption(ranked))
 
 
 def _judged(run: Run) -> dict[str, dict[str, float]]:
@@ -173,12 +196,25 @@ def _write_result(
     diverged: dict[str, int],
     terminal: Terminal,
     judged: Mapping[str, Mapping[str, float]] = MappingProxyType({}),
+    ranked: Mapping[str, Any] | None = None,
 ) -> None:
-    """Writes result.json and the report; `judged` is what was found on held-out episodes."""
+    """Writes result.json and the report.
+
+    Args:
+        run: the run.
+        rows: the returns of every member's episodes, and what they are compared with.
+        measures: what else is known of those episodes.
+        diverged: the members that are over, and the update that ended each.
+        terminal: says where the report is.
+        judged: what was found on held-out episodes.
+        ranked: the trials of a search.
+    """
     returns = {name: runs.to_json(values) for name, values in rows.items()}
     result: dict[str, Any] = {"returns": returns, "diverged": diverged, **run.record}
     if judged:
         result["held_out"] = judged
+    if ranked:
+        result["ranking"] = ranked
     if measures:
         result["measures"] = runs.measures_to_json(measures)
     files.write_json(run.directory / "result.json", result)
@@ -210,6 +246,12 @@ def _introduction(run: Run, data_set: EpisodeSet, task: Task) -> str:
         factors = ", ".join(f"{factor:.2f}" for factor in reward_factors(data_set))
         hint = "--balance_tasks=False leaves them as they are"
         lines.insert(2, f"tasks {data_set.env}: rewards times {factors}, to one mean size; {hint}")
+    if run.is_search:
+        by = run.criterion.replace("_", " ")
+        lines.append(
+            f"search {settings['trials']} trials of {settings['search']}; ranked by {by}: "
+            f"{ranking.IN_WORDS[run.criterion]}"
+        )
     preset = settings["preset"]
     if preset != "paper":
         members = [{**settings, **config.to_dict(each)} for each in run.configs]

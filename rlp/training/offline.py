@@ -23,6 +23,7 @@ from rlp.system.devices import Placement
 from rlp.system.signals import stop_requests
 from rlp.training import population, restore, validation
 from rlp.training.background import Jobs
+from rlp.training.keeping import Keeper
 from rlp.training.slices import Columns, Members, room
 from rlp.training.validation import HeldOut
 from rlp.types import NEVER, NOT_FINITE, Sources, Statistics, phase_at
@@ -142,6 +143,9 @@ class _Training:
         if devices.is_first():
             checkpoint.forget_after(run.checkpoints, self.step)  # those that are not whole
         self.saved = restore.at(run, self.step) if self.step else None
+        self._keeper = None
+        if run.keeps and devices.is_first():
+            self._keeper = Keeper(run, run.keeps, self.step, self.saved)
         never = np.full(len(run.seeds), NEVER, np.int32)
         self.diverged = self.saved.diverged if self.saved else never
         if self.saved:
@@ -189,7 +193,8 @@ class _Training:
         assert saved is not None
         end = self.step if self.is_over else self.end
         num_episodes = self._schedule.episodes(self.step, end)
-        jobs.submit(_evaluate, self._run, num_episodes, env, self._terminal, self.step, saved)
+        args = num_episodes, env, self._terminal, self.step, saved, self._keeper
+        jobs.submit(_evaluate, self._run, *args)
 
     def _next_stop(self) -> int:
         _, end_of_phase = phase_at(self._run.algo, self._run.configs[0], self.step)
@@ -216,7 +221,8 @@ class _Training:
     def _keep(self, jobs: Jobs, members: Members, stopped: int) -> None:
         """Has the members saved and evaluated, where that is due."""
         every = self._schedule.checkpoint_every or self.end
-        saves = self.is_over or stopped or self.step % every == 0
+        keeps_this = self.evaluates and self._run.keeps == "return"
+        saves = self.is_over or stopped or self.step % every == 0 or keeps_this
         if not saves and not self.evaluates:
             return
         if self.evaluates:
@@ -227,7 +233,7 @@ class _Training:
                 statistics = self._task.dataset.statistics
                 args = self._terminal, held_out, statistics, self.step, self.saved
                 jobs.submit(_validate, self._run, *args)
-            jobs.submit(_save, self._run, self.step, self.saved)
+            jobs.submit(_save, self._run, self.step, self.saved, self._keeper)
         if self.evaluates:
             self.evaluate(jobs)
 
@@ -286,9 +292,12 @@ def _evaluate(
     terminal: Terminal,
     step: int,
     saved: Saved,
+    keeper: Keeper | None,
 ) -> None:
     actors = restore.policy_of(run, saved)
     evaluate_members(log, run, terminal, env, actors, step, num_episodes, saved.diverged)
+    if keeper and keeper.criterion == "return":
+        keeper.see(step, saved)
 
 
 def evaluate_members(
@@ -321,7 +330,11 @@ def evaluate_members(
         returns = evaluate(run.algo, run.spec, actors, env, seeds, show, targets, acts)
     log.write_returns(step, returns)
     terminal.invalid(run.by_member(returns.invalid))
-    for name, means in run.over_members(run.by_member(returns.values)).items():
+    found = run.over_members(run.by_member(returns.values))
+    if run.is_search:  # a line for each of many trials would be too much
+        means = [means.mean() for means in found.values() if means.size]
+        found = {" of the trials": np.array(means)}
+    for name, means in found.items():
         if means.size:
             terminal.say(f"{unit} {step:>9,}  return{name} {spread(means)}")
 
@@ -336,18 +349,22 @@ def _validate(
     saved: Saved,
 ) -> None:
     """Writes what is found on held-out episodes; says the means over the members that are left."""
-    found = validation.measures(run, saved, held_out, statistics)
+    is_left = saved.diverged == NEVER
+    found = {
+        name: np.where(is_left, values, np.nan)
+        for name, values in validation.measures(run, saved, held_out, statistics).items()
+    }
     log.write(step, found)
-    counts = saved.diverged == saved.diverged.max()  # all, where all are over
-    means = [
-        f"{name.replace('_', ' ')} {values[counts].mean():.4g}" for name, values in found.items()
-    ]
-    terminal.say(f"update {step:>9,}  {'  '.join(means)}")
+    if is_left.any():
+        means = [f"{name.replace('_', ' ')} {x[is_left].mean():.4g}" for name, x in found.items()]
+        terminal.say(f"update {step:>9,}  {'  '.join(means)}")
 
 
-def _save(log: MetricsLog, run: Run, step: int, saved: Saved) -> None:
+def _save(log: MetricsLog, run: Run, step: int, saved: Saved, keeper: Keeper | None) -> None:
     log.sync()
     checkpoint.save(run.checkpoints, step, saved)
+    if keeper and keeper.criterion != "return":
+        keeper.see(step, saved)
 
 
 def _at_once(run: Run, num_updates: int, task: Task, terminal: Terminal) -> int:

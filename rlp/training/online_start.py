@@ -11,7 +11,7 @@ import jax
 
 from rlp import config, data, envs, runs
 from rlp.algos import ALGOS, presets
-from rlp.config import Name, NonNegativeFloat, Positive, PositiveFloat, Share
+from rlp.config import Folder, Name, NonNegativeFloat, Positive, PositiveFloat, Share
 from rlp.data.dataset import fit_normalizer, make_dataset, unit_normalizer
 from rlp.data.episodes import EpisodeSet, fingerprint
 from rlp.data.replay import empty_replay
@@ -42,7 +42,7 @@ class Settings:
     seed: int = 0  # the first seed
     num_seeds: Positive = 1  # members: this many seeds of every setting, all in one program
     name: Name = ""  # of the run (default: <algorithm>-<environment>-<date-time>)
-    runs: str = "runs"  # folder of all runs
+    runs: Folder = "runs"  # folder of all runs
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class FineTuning:
     env: str = ""  # environment (default: the one the run was evaluated in)
     dataset: str = ""  # where that data is now (default: where it was)
     name: Name = ""  # of the new run (default: finetune-<run>-<date-time>)
-    runs: str = "runs"  # folder of all runs
+    runs: Folder = "runs"  # folder of all runs
 
 
 @dataclass(frozen=True)

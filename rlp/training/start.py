@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ import numpy as np
 
 from rlp import config, data, envs, runs, types
 from rlp.algos import ALGOS, presets
-from rlp.config import Fraction, Name, Positive, ShareBelowOne, float_names
+from rlp.config import Folder, Fraction, Name, Positive, ShareBelowOne, float_names
 from rlp.data.dataset import (
     Dataset,
     Normalizer,
@@ -44,9 +44,12 @@ from rlp.data.options import AS_STORED, ReadOptions
 from rlp.errors import InputError
 from rlp.evaluation.rollout import num_simulators
 from rlp.runs import Run, checkpoint, records
+from rlp.runs.ranking import Criterion
 from rlp.system import devices, memory
 from rlp.system.lock import locked
+from rlp.training import criteria, search
 from rlp.training.offline import Schedule, Task
+from rlp.training.search import Trials
 from rlp.training.validation import HeldOut
 from rlp.types import Algo, Precision, Sources, Space, Spec, needs_episodes
 
@@ -64,6 +67,10 @@ COMMANDS = {  # by what a run is
     "training": "train", "collection": "collect", "learning": "learn", "fine-tuning": "finetune",
 }  # fmt: skip
 Values = Mapping[str, Any]  # settings by name
+LATER = {  # settings that runs of before do not have, and what they meant
+    "batch_devices": 0, "data_fraction": 1.0, "delayed": False, "validation": 0.0,
+    "search": "", "trials": 0, "rank_by": "return", "keep_best": "none",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -87,8 +94,12 @@ class Settings(ReadOptions):
     target_return: float = 0.0  # return that a Decision Transformer aims for; 0: the data's best
     seed: int = 0  # the first seed
     num_seeds: Positive = 1  # members: this many seeds of every setting, all in one program
+    search: str = ""  # draw settings, from NAME=LOW..HIGH, NAME=LOW..HIGH:log or NAME=VALUE,VALUE
+    trials: Trials = 0  # how many settings --search draws, by --seed (default: 16)
+    rank_by: Literal["auto", Criterion] = "auto"  # what is best: by default return, if evaluated
+    keep_best: Literal["none", Criterion] = "none"  # keep the best checkpoint of each member, too
     name: Name = ""  # of the run (default: <algorithm>-<data set>-<date-time>)
-    runs: str = "runs"  # folder of all runs
+    runs: Folder = "runs"  # folder of all runs
 
 
 @dataclass(frozen=True)
@@ -156,7 +167,42 @@ def choose(algo_name: str, values: Values) -> tuple[Settings, list[Any]]:
     of_preset = presets(algo)[settings.preset]
     of_run = {name: of_preset[name] for name in of_preset.keys() & asdict(settings).keys()}
     settings = replace(settings, **{k: v for k, v in of_run.items() if k not in values})
-    return settings, choose_configs(algo_name, settings.preset, values)
+    known = bool(part_of(Schedule, values).eval_every), bool(settings.validation)
+    by = criteria.ranked_by(settings.rank_by, algo_name, *known, bool(settings.search))
+    settings = replace(settings, rank_by=by)
+    if settings.keep_best != "none":
+        criteria.check("keep_best", settings.keep_best, algo_name, *known)
+    configs = choose_configs(algo_name, settings.preset, values)
+    if not settings.search:
+        if settings.trials:
+            raise InputError(f"--trials={settings.trials}: is of a --search, and there is none")
+        return settings, configs
+    settings = replace(settings, trials=settings.trials or search.USUAL)
+    return settings, _searched(algo_name, settings, configs, values)
+
+
+def _searched(
+    algo_name: str, settings: Settings, configs: Sequence[Any], values: Values
+) -> list[Any]:
+    """Returns a config for each trial of a search, elsewhere as the one that is given.
+
+    Raises:
+        InputError: if several are, or what is searched has a value.
+    """
+    cls = ALGOS[algo_name].Config
+    space = search.parse(settings.search, cls, algo_name)
+    for name in values:
+        if name in space:
+            raise InputError(f"--{name}: is searched, so it has no value of its own")
+        if isinstance(values[name], list) and name in float_names(cls):
+            given = ",".join(map(config.as_typed, values[name]))
+            raise InputError(
+                f"--{name}={given}: with --search there is one value; make several a part of it: "
+                f"--search={settings.search},{name}={given}"
+            )
+    base = config.to_dict(configs[0])
+    drawn = search.draw(space, settings.trials, settings.seed)
+    return [cls(**{**base, **each}) for each in drawn]
 
 
 def choose_configs(algo_name: str, preset: str, values: Values) -> list[Any]:
@@ -341,9 +387,7 @@ def go_on(
 
 def settings_of(run: Run) -> Settings:
     """Returns the settings of a run; the data is where it is now, if that is in its folder."""
-    later = {"batch_devices": 0, "data_fraction": 1.0, "delayed": False, "validation": 0.0}
-    added = {**asdict(AS_STORED), **later}
-    settings = run.part("settings", Settings, added)
+    settings = run.part("settings", Settings, {**asdict(AS_STORED), **LATER})
     return replace(settings, dataset=str(run.data)) if run.data.exists() else settings
 
 
@@ -393,9 +437,10 @@ def _refuse_changes(run: Run, values: Values, allow_length: bool) -> None:
                 for setting in config.sweep(run.algo.Config, {name: asked[name]})
             ]
         else:
-            was, now = [{**run.record["settings"], **run.record["schedule"]}[name]], [values[name]]
+            of_run = {**asdict(settings_of(run)), **asdict(schedule_of(run))}
+            was, now = [of_run[name]], [values[name]]
         if was != now:
-            given, began = (",".join(map(config.as_typed, each)) for each in (now, was))
+            given, began = (",".join(map(config.as_typed, each)) or "none" for each in (now, was))
             hint = "; add --extend if you mean it" if name == "num_updates" else ""
             raise InputError(
                 f"--{name}={given}: {run.directory} began with {began}, "

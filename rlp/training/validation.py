@@ -13,10 +13,13 @@ from rlp.data.episodes import EpisodeSet
 from rlp.evaluation import logged
 from rlp.runs import Run
 from rlp.runs.checkpoint import Saved
+from rlp.runs.ranking import METRICS
 from rlp.training import restore
 from rlp.types import Algo, Metrics, Spec, State, Statistics, critics
 
-ACTION_ERROR, TD_ERROR, FIRST_Q = "held_out_action_error", "held_out_td_error", "held_out_first_q"
+ACTION_ERROR, TD_ERROR, FIRST_Q = (
+    METRICS["action_error"], METRICS["td_error"], METRICS["first_q"],
+)  # fmt: skip
 IN_WORDS = {
     ACTION_ERROR: "mean squared difference to the actions, of choices the share that differs",
     TD_ERROR: "root mean square of r + gamma Q(s', pi(s')) - Q(s, a), in units of the rewards",

@@ -1,6 +1,7 @@
 """Estimates from logged data, as a command."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,8 @@ def test_members_of_several_runs_are_estimated_at_once(
     evaluate.main(["runs/a", "runs/b", *FQE])
     out = capsys.readouterr().out
     assert "fitted Q evaluation of 3 policies" in out
+    assert "runs/b acts in the data" in out  # lines, as no terminal shows a bar
+    assert re.search(r"update +20 +[\d,]+ updates/s in all", out)
     rows = [line.split() for line in out.splitlines() if line.startswith(" runs/")]
     assert {tuple(row[:2]) for row in rows} == {
         ("runs/a", "seed=0"), ("runs/a", "seed=1"), ("runs/b", "seed=0"),

@@ -23,7 +23,7 @@ from rlp.training import offline, restore
 from rlp.training.slices import Members
 from rlp.types import NEVER, Sources
 from tests.rounding import of_sums
-from tests.whole_runs import FAST, Ten, lines, losses, states
+from tests.whole_runs import FAST, Ten, evaluation, lines, losses, states
 
 
 @pytest.mark.parametrize("kill_after", [10, 20])
@@ -201,8 +201,8 @@ def test_a_member_that_is_not_finite_is_named_and_left_out(
     evaluate.main(["runs/a", "--num_episodes=2"])
     out = capsys.readouterr().out
     assert re.search(rf"{re.escape(LOST)} .*{note}", out)
-    evaluation = json.loads(Path("runs/a/evaluation.json").read_text())
-    assert (evaluation["returns"], evaluation["diverged"]) == (
+    last = evaluation("runs/a")
+    assert (last["returns"], last["diverged"]) == (
         {e["member"]: e["returns"] for e in entries[-2:]}, {LOST: first},
     )  # fmt: skip
 
@@ -295,6 +295,6 @@ def test_an_invalid_simulation_is_reported_and_kept_in_mind(
     assert "invalid" not in first
     assert second["invalid"] == [1]
     evaluate.main(["runs/a", "--num_episodes=2", "--quiet"])
-    evaluation = json.loads(Path("runs/a/evaluation.json").read_text())
-    assert evaluation["invalid"] == {"seed=1": [1]}
-    assert evaluation["returns"]["seed=1"] == second["returns"]
+    last = evaluation("runs/a")
+    assert last["invalid"] == {"seed=1": [1]}
+    assert last["returns"]["seed=1"] == second["returns"]
