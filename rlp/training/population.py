@@ -21,6 +21,7 @@ from rlp.algos.values import tolerance
 from rlp.config import stack
 from rlp.data.dataset import statistics_of
 from rlp.nn import optim
+from rlp.system import memory, target
 from rlp.system.devices import MEMBERS, Placement
 from rlp.types import (
     NEVER,
@@ -58,7 +59,7 @@ def init(
     statistics: Statistics,
 ) -> Population:
     """Returns the population before its first update; member i has configs[i] and seeds[i]."""
-    on_cpu = jax.default_backend() == "cpu"  # where LLVM would take seconds over milliseconds
+    on_cpu = target.platform() == "cpu"  # where LLVM would take seconds over milliseconds
     options = {"xla_backend_optimization_level": 1} if on_cpu else None
     new = jax.jit(_new(algo, spec), compiler_options=options)
     return new(stack(configs), jnp.asarray(seeds, jnp.uint32), statistics)
@@ -135,7 +136,7 @@ def train(
         alarms[NOT_FINITE] = jnp.minimum(alarms[NOT_FINITE], last)
         return state, _reduce(metrics), alarms
 
-    if placement and jax.default_backend() == "cpu":
+    if placement and target.platform() == "cpu":
         population = _in_turn(one_member, placement.num_groups)
     else:
         axes = (0, 0, 0, replace(sources, offline=None, replay=0, model=0, policy_action=0))
@@ -175,7 +176,7 @@ def is_finite(state: State) -> jax.Array:
     return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in leaves]))
 
 
-def num_bytes(
+def traced(
     algo: Trainable,
     spec: Spec,
     num_updates: int,
@@ -183,11 +184,8 @@ def num_bytes(
     sources: Sources,
     placement: Placement,
     precision: Precision,
-) -> int:
-    """Returns the bytes that `train` takes of each device beside the data.
-
-    It compiles the program that a call with the same arguments runs. Arrays may be shapes.
-    """
+) -> jax.stages.Traced:
+    """Returns the program that a call of `train` runs, to be compiled. Arrays may be shapes."""
 
     def shapes(tree: Any, sharding: NamedSharding) -> Any:
         return jax.tree.map(
@@ -196,7 +194,7 @@ def num_bytes(
 
     configs, keys, states = shapes(members, placement.members)
     rest = shapes((sources, np.int32(0)), placement.everywhere)
-    program = train.lower(
+    return train.trace(
         algo,
         spec,
         num_updates,
@@ -206,9 +204,12 @@ def num_bytes(
         *rest,
         placement=placement,
         precision=precision,
-    ).compile()
-    leaves = jax.tree.leaves(members.states)
-    carried = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves) // placement.num_groups
+    )
+
+
+def num_bytes(program: jax.stages.Compiled, members: Population, placement: Placement) -> int:
+    """Returns the bytes that a compiled `train` takes of each device beside the data."""
+    carried = memory.num_bytes(members.states) // placement.num_groups
     sizes = program.memory_analysis()
     if sizes is None:  # a device that does not say
         return carried
