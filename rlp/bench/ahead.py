@@ -93,6 +93,8 @@ def _figures(
             algo, workload.SPEC, NUM_UPDATES, members, sources, placement, precision
         )
         program = traced.lower(lowering_platforms=(LOWERING[target.platform],)).compile()
+        gflop = workload.gflop_per_update(algo_name)
+        tiled = workload.gflop_per_update(algo_name, workload.tpu_flops)
     text, sizes = program.as_text(), program.memory_analysis()
     assert text
     assert sizes
@@ -100,13 +102,13 @@ def _figures(
     together = num_members // placement.num_groups  # on one device
     num_bytes = population.num_bytes(program, members, placement) / together
     room = target.usable_bytes - memory.num_bytes(sources)
-    gflop = workload.gflop_per_update(algo_name)
     gflop_each = gflop * together / placement.batch_devices
     return {
         "launches": launches.number(counts),
         "launches_by_kind": {kind: counts[kind] for kind in launches.KINDS if counts[kind]},
         "gflop_per_update": gflop,
         "device_gflop_per_update": gflop_each,
+        "tpu_padding": 1 - gflop / tiled if target.platform == "tpu" else None,
         "device_bytes_per_update": counts["bytes"],
         "argument_bytes": sizes.argument_size_in_bytes,
         "temporary_bytes": sizes.temp_size_in_bytes,

@@ -13,6 +13,7 @@ NOTES = """\
 launches: an update's, of all members of a device together; of a conditional its larger branch
 by host: CUDA graphs and single launches that the host begins in an update; 1 is one graph
 MB a member: its state and what its updates need beside the data; members that fit: ESTIMATE by it
+padding: of a TPU's products that are not needed, as it makes whole tiles of 8 x 128
 us, ESTIMATE: launches x time of one + max(bytes / bandwidth, FLOPs / peak of the precision), with
 the figures of rlp/bench/targets.toml; nothing was run, and gemms are not tuned"""
 
@@ -78,6 +79,7 @@ COLUMNS: dict[str, Callable[[Figures], str]] = {
     "of which": _kinds,
     "by host": _by_host,
     "GFLOP each": lambda r: f"{r['gflop_per_update']:.2f}",
+    "padding": lambda r: "" if r["tpu_padding"] is None else f"{r['tpu_padding']:.0%}",
     "MB moved": lambda r: f"{r['device_bytes_per_update'] / 1e6:,.1f}",
     "argument MB": lambda r: f"{r['argument_bytes'] / 1e6:,.1f}",
     "temporary MB": lambda r: f"{r['temporary_bytes'] / 1e6:,.1f}",
