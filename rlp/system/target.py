@@ -3,11 +3,16 @@
 It is the kind that this process computes on, but where a program is compiled for another.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import TypeVar
 
 import jax
+import jax.numpy as jnp
+
+T = TypeVar("T")
+U = TypeVar("U")
 
 _other: ContextVar[str | None] = ContextVar("other", default=None)
 
@@ -28,3 +33,17 @@ def compiling_for(platform: str) -> Iterator[None]:
         yield
     finally:
         _other.reset(token)
+
+
+def cond(
+    condition: jax.Array, then: Callable[[T], U], otherwise: Callable[[T], U], operand: T
+) -> U:
+    """Returns what one of two functions makes of an operand, as `jax.lax.cond`.
+
+    A GPU computes both and takes one: before a branch it would wait for the host, and it would copy
+    every array that one of the branches leaves as it is.
+    """
+    if platform() != "gpu":
+        return jax.lax.cond(condition, then, otherwise, operand)
+    both = then(operand), otherwise(operand)
+    return jax.tree.map(lambda x, y: jnp.where(condition, x, y), *both)
