@@ -22,25 +22,25 @@ def on_screen(figures: Sequence[Figures]) -> ScreenTable:
     """Returns a row a case."""
     table = ScreenTable(COLUMNS)
     for result in figures:
-        table.add_row(*_row(result))
+        table.add_row(*_cells(result).values())
     return table
 
 
 def markdown(figures: Sequence[Figures]) -> str:
-    """Returns the same table in markdown."""
-    return tables.markdown(list(COLUMNS), [_row(result) for result in figures])
+    """Returns the columns of it that a page has room for, without those that say nothing."""
+    columns = [name for name in COLUMNS if name not in NOT_IN_MARKDOWN]
+    rows = [_cells(result) for result in figures]
+    columns = [name for name in columns if any(cells[name].strip("-") for cells in rows)]
+    return tables.markdown(columns, [[cells[name] for name in columns] for cells in rows])
 
 
 def side_by_side(before: Mapping[Case, Figures], after: Mapping[Case, Figures]) -> ScreenTable:
     """Returns a row for every case that both have: launches, temporaries and estimates."""
     shown = ("launches", "temporary MB", "us, ESTIMATE")
-    columns = ["algorithm", "precision", "members", "devices each"]
-    table = ScreenTable(columns + [text for name in shown for text in (name, "")])
+    table = ScreenTable([*CASE, *(text for name in shown for text in (name, ""))])
     for case in [each for each in before if each in after]:
-        cells = (COLUMNS[name](each[case]) for name in shown for each in (before, after)
-                 if "launches" in each[case])  # fmt: skip
-        row = [*map(str, case), *cells]
-        table.add_row(*row, *[""] * (len(columns) + 2 * len(shown) - len(row)))
+        both = _cells(before[case]), _cells(after[case])
+        table.add_row(*map(str, case), *(cells[name] for name in shown for cells in both))
     return table
 
 
@@ -54,11 +54,13 @@ def notes(figures: Sequence[Figures]) -> str:
     return "\n".join([NOTES, *refused])
 
 
-def _row(result: Figures) -> list[str]:
-    named = list(COLUMNS.values())[:NUM_NAMES]
-    if "refused" in result:
-        return [show(result) for show in named] + ["-"] * (len(COLUMNS) - NUM_NAMES)
-    return [show(result) for show in COLUMNS.values()]
+def _cells(result: Figures) -> dict[str, str]:
+    """Returns what a case has in every column, "-" of what does not compile."""
+    is_refused = "refused" in result
+    return {
+        name: "-" if is_refused and name not in CASE else show(result)
+        for name, show in COLUMNS.items()
+    }
 
 
 def _kinds(result: Figures) -> str:
@@ -79,7 +81,7 @@ COLUMNS: dict[str, Callable[[Figures], str]] = {
     "of which": _kinds,
     "by host": _by_host,
     "GFLOP each": lambda r: f"{r['gflop_per_update']:.2f}",
-    "padding": lambda r: "" if r["tpu_padding"] is None else f"{r['tpu_padding']:.0%}",
+    "padding": lambda r: f"{r['tpu_padding']:.0%}" if r.get("tpu_padding") else "",
     "MB moved": lambda r: f"{r['device_bytes_per_update'] / 1e6:,.1f}",
     "argument MB": lambda r: f"{r['argument_bytes'] / 1e6:,.1f}",
     "temporary MB": lambda r: f"{r['temporary_bytes'] / 1e6:,.1f}",
@@ -88,4 +90,5 @@ COLUMNS: dict[str, Callable[[Figures], str]] = {
     "us, ESTIMATE": lambda r: f"{r['update_us_estimate']:,.0f}",
     "compile s": lambda r: f"{r['compile_seconds']:.1f}",
 }
-NUM_NAMES = 4  # columns that say which case it is
+NOT_IN_MARKDOWN = ("precision", "GFLOP each", "MB moved", "argument MB", "compile s")
+CASE = ("algorithm", "precision", "members", "devices each")  # which it is
