@@ -65,7 +65,7 @@ def measure(
         try:
             found = _figures(algo_name, precision, num_members, placement, target)
         except jax.errors.JaxRuntimeError as error:
-            found = {"refused": str(error).splitlines()[0]}
+            found = {"refused": str(error).splitlines()[0].partition(", metadata=")[0]}
         by_host = graphs.of_update(Path(folder))
     return {
         **case,

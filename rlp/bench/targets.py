@@ -34,6 +34,8 @@ WITHOUT_DEVICE = {
     "JAX_SKIP_CUDA_CONSTRAINTS_CHECK": "1",  # no driver, no cuDNN: nothing is run
     "TPU_SKIP_MDS_QUERY": "1",
     "TPU_WORKER_HOSTNAMES": "localhost",
+    "TPU_ACCELERATOR_TYPE": "v5litepod-4",  # any: else libtpu says that it does not know
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",  # none of the processes uses a TPU
     "TPU_STDERR_LOG_LEVEL": "3",
     "TPU_MIN_LOG_LEVEL": "3",
 }
