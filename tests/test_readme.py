@@ -16,9 +16,12 @@ ROOT = Path(__file__).parents[1]
 PAGES = {
     path: path.read_text() for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 }
-README, RESULTS, SPEED, DATA = (
-    PAGES[ROOT / name] for name in ("README.md", "docs/results.md", "docs/speed.md", "docs/data.md")
-)
+README, RESULTS, SPEED, DATA, ACCELERATORS = (
+    PAGES[ROOT / name]
+    for name in (
+        "README.md", "docs/results.md", "docs/speed.md", "docs/data.md", "docs/accelerators.md",
+    )
+)  # fmt: skip
 STUDIES = [
     "walker", "walker_multitask", "unbalanced_tasks", "mirror_images", "shared_data",
     "cheetah_run", "precision",
@@ -59,6 +62,25 @@ def test_the_table_of_criteria_is_that_of_the_record():
     module = experiment("held_out_criteria")
     table = module.table(json.loads(module.RESULT.read_text()))
     assert table in PAGES[ROOT / "docs/commands.md"]
+
+
+def compiled(name: str) -> list[dict[str, Any]]:
+    return report.read(ROOT / "experiments" / "results" / f"compiled_{name}.json")
+
+
+@pytest.mark.parametrize("name", ["h200", "v5e", "v5e_shared"])
+def test_the_tables_of_compiled_programs_are_those_of_the_records(name: str):
+    assert report.markdown(compiled(name)) in ACCELERATORS
+
+
+def test_the_launches_before_and_after_are_those_of_the_records():
+    before, after = (
+        {(case["algo"], case["members"]): case.get("launches", "-") for case in compiled(name)}
+        for name in ("h200_before", "h200")
+    )
+    for algo in {algo for algo, _ in after}:
+        cells = (f"{before[algo, members]}, {after[algo, members]}" for members in (1, 64))
+        assert f"| {algo} | {' | '.join(cells)} |" in ACCELERATORS
 
 
 def test_the_table_of_speeds_is_that_of_the_record():

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from rlp.algos.values import bellman_loss
 from rlp.nn import networks, optim
+from rlp.system import target
 from rlp.types import Metrics, Params, Spec, Statistics, Transition, markov
 
 ActorLoss = Callable[..., tuple[jax.Array, Metrics]]  # of (actor, config, critic, batch)
@@ -120,7 +121,7 @@ def update_actor_when(
         _, metrics = jax.eval_shape(move, state)
         return state, {name: jnp.zeros(()) for name in metrics}
 
-    return jax.lax.cond(is_due, move, keep, state)
+    return target.cond(is_due, move, keep, state)
 
 
 def critic_loss(

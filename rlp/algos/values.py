@@ -31,8 +31,8 @@ def lowest(q: jax.Array) -> jax.Array:
     The gradient of jnp.min counts which entries equal the minimum, and is 0 / 0 where XLA computes
     q twice and rounds it differently.
     """
-    index = jnp.argmin(q, axis=0, keepdims=True)
-    return jnp.take_along_axis(q, index, axis=0)[0]
+    is_lowest = jax.nn.one_hot(jnp.argmin(q, axis=0), len(q), dtype=bool, axis=0)
+    return jnp.sum(q, axis=0, where=is_lowest)
 
 
 def soft_clip(q: jax.Array, bound: jax.Array) -> jax.Array:

@@ -1,5 +1,8 @@
 """Measures training: `python -m rlp.bench [--members=1,4] [--precisions=bf16] [--json=PATH]`.
 
+With `--compile_for=h200` the same cases are compiled for a device that need not be here instead,
+see `rlp.bench.ahead`.
+
 Every case runs in a process of its own on synthetic data of HalfCheetah's size (observation 17,
 action 6, 100,000 transitions), with 2 layers of 256 and batches of 256 (the Decision Transformer
 as its authors have it), so that compile time, time to first update and peak memory are its own. A
@@ -21,7 +24,7 @@ from typing import Any, NamedTuple
 
 from rlp import cli, runs
 from rlp.algos import ALGOS
-from rlp.bench import peers, report, workload
+from rlp.bench import ahead, peers, report, targets, workload
 from rlp.cli import terminal
 from rlp.config import Distinct, NewFile, Positive
 from rlp.errors import InputError
@@ -40,12 +43,13 @@ class Settings:
     num_rounds: Positive = 5  # measurements of a few seconds each; the median counts
     json: NewFile = ""  # file to write the figures to
     against: str = ""  # d3rlpy: measure it beside us, at the same work
+    compile_for: str = ""  # h200, v5e:2x2 or others: compile for them instead, without one
     compare: str = ""  # two such files, BEFORE.json,AFTER.json: prints them side by side instead
     markdown: str = ""  # such a file: prints it as a table in markdown instead
 
 
 def bench(given: cli.Given) -> None:
-    """Measures every case, prints a table and writes the figures."""
+    """Measures or compiles every case, prints a table and writes the figures."""
     settings = cli.parse(Settings, given)
     if settings.compare:
         _compare(settings.compare)
@@ -61,17 +65,12 @@ def bench(given: cli.Given) -> None:
         results += [found] if found else []  # a way that there are no devices for
         if settings.json:  # now, as there may be no end
             files.write_json(Path(settings.json), results)
+    if not results:
+        raise InputError(f"--batch_devices: {settings.compile_for} has fewer devices")
     console.print(report.on_screen(results))
     first = results[0]
     console.print(f"{first['devices'][0]}, {first['machine']}, jax {first['versions']['jax']}")
-    console.print(
-        "of ceiling: GFLOP/s of the updates over those of a float32 matmul, "
-        f"{workload.MATMUL_SIZE}²\n"
-        "first s: from the start of the process to its first finished update\n"
-        f"ceilings: {report.ceilings(results)}"
-    )
-    if ways := report.faster_ways(results):
-        console.print(ways)
+    console.print(report.notes(results))
     if settings.against:
         console.print(report.times_the_peer(results, settings.against))
     if settings.json:
@@ -79,7 +78,7 @@ def bench(given: cli.Given) -> None:
 
 
 class Case(NamedTuple):
-    """What is measured in a process of its own."""
+    """What is measured, or compiled, in a process of its own."""
 
     name: str
     measure: Callable[..., dict[str, Any] | None]
@@ -92,20 +91,29 @@ def _cases(settings: Settings) -> list[Case]:
     Raises:
         InputError: if something of it cannot be.
     """
-    for precision in settings.precisions:
-        devices.check_precision(precision)
+    target, cases, rounds = settings.compile_for, [], settings.num_rounds
+    if target and settings.against:
+        raise InputError(f"--against={settings.against}: --compile_for={target} measures nothing")
+    if target:
+        targets.check(target, settings.precisions)
+    else:
+        for precision in settings.precisions:
+            devices.check_precision(precision)
     if settings.against:
         peers.check_installed(settings.against)
-    cases, rounds = [], settings.num_rounds
     for algo_name in cli.chosen("algos", settings.algos, ALGOS):
-        most = max(settings.members)
-        memory.check_members(ALGOS[algo_name], workload.setting(algo_name), workload.SPEC, most)
+        if not target:
+            most, setting = max(settings.members), workload.setting(algo_name)
+            memory.check_members(ALGOS[algo_name], setting, workload.SPEC, most)
         for precision, num_members in itertools.product(settings.precisions, settings.members):
             for sharing in settings.batch_devices if num_members == 1 else (1,):
                 name = f"{algo_name}, {precision}, {num_members} members"
                 name += f" on {sharing} devices each" * (sharing > 1)
-                arguments = (algo_name, precision, num_members, sharing, rounds)
-                cases.append(Case(name, measure, arguments))
+                arguments = (algo_name, precision, num_members, sharing)
+                if target:
+                    cases.append(Case(name, ahead.measure, (*arguments, target)))
+                else:
+                    cases.append(Case(name, measure, (*arguments, rounds)))
         if settings.against and algo_name in peers.D3RLPY:
             name = f"{algo_name}, {settings.against}"
             cases.append(Case(name, measure_d3rlpy, (algo_name, rounds)))
@@ -122,8 +130,9 @@ def _compare(text: str) -> None:
     if len(paths) != 2:
         raise InputError(f"--compare={text}: give two files, as --compare=before.json,after.json")
     console = terminal.console()
-    console.print(report.side_by_side(*map(report.read, paths)))
-    console.print(f"of {paths[0]} and {paths[1]}; ratio: of the fractions of the ceiling")
+    before, after = map(report.read, paths)
+    console.print(report.side_by_side(before, after))
+    console.print(f"of {paths[0]} and {paths[1]}{report.remark(before)}")
 
 
 def _in_new_process(

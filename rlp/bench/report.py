@@ -1,12 +1,14 @@
 """Figures of the benchmark as tables: on the terminal, two files side by side, in markdown.
 
-A file of figures is a list of cases, as `rlp.bench` writes them.
+A file of figures is a list of cases, as `rlp.bench` writes them: all of them measured, or all
+compiled for another device (`rlp.bench.compiled_report`).
 """
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from rlp.bench import compiled_report, workload
 from rlp.cli import tables
 from rlp.cli.tables import ScreenTable
 from rlp.errors import InputError
@@ -41,8 +43,15 @@ def _ours(figures: Sequence[Figures]) -> dict[Case, Figures]:
     }
 
 
+def is_compiled(figures: Sequence[Figures]) -> bool:
+    """Returns whether these are of programs that were compiled for another device."""
+    return any("target" in each for each in figures)
+
+
 def on_screen(figures: Sequence[Figures]) -> ScreenTable:
     """Returns a row a case."""
+    if is_compiled(figures):
+        return compiled_report.on_screen(figures)
     table = ScreenTable(COLUMNS)
     for result in figures:
         table.add_row(*(show(result) for show in COLUMNS.values()))
@@ -50,7 +59,15 @@ def on_screen(figures: Sequence[Figures]) -> ScreenTable:
 
 
 def side_by_side(before: Sequence[Figures], after: Sequence[Figures]) -> ScreenTable:
-    """Returns a row for every case that both have, and how they differ."""
+    """Returns a row for every case that both have, and how they differ.
+
+    Raises:
+        InputError: if one was measured and the other compiled.
+    """
+    if is_compiled(before) != is_compiled(after):
+        raise InputError("--compare: one of the files was measured, the other compiled")
+    if is_compiled(before):
+        return compiled_report.side_by_side(_ours(before), _ours(after))
     columns = ("algorithm", "precision", "members", "devices each", "updates/s", "")
     columns += ("of ceiling", "", "ratio")
     table = ScreenTable(columns)
@@ -72,9 +89,13 @@ def side_by_side(before: Sequence[Figures], after: Sequence[Figures]) -> ScreenT
 def markdown(figures: Sequence[Figures]) -> str:
     """Returns a row an algorithm: what float32 populations make and take, and a peer beside them.
 
+    Of compiled programs it is the table of the terminal.
+
     Raises:
         InputError: if there is no population of float32.
     """
+    if is_compiled(figures):
+        return compiled_report.markdown(figures)
     ours = {case: r for case, r in _ours(figures).items() if case[1] == "float32"}
     if not ours:
         raise InputError("none of these figures is of float32")
@@ -95,6 +116,25 @@ def markdown(figures: Sequence[Figures]) -> str:
         row += [_speed_of_ceiling(peers.get(algo))] * bool(peers)
         rows.append(row)
     return tables.markdown(header, rows)
+
+
+def notes(figures: Sequence[Figures]) -> str:
+    """Returns what the columns on the terminal mean, and what follows from them."""
+    if is_compiled(figures):
+        return compiled_report.notes(figures)
+    lines = [
+        "of ceiling: GFLOP/s of the updates over those of a float32 matmul, "
+        f"{workload.MATMUL_SIZE}²",
+        "first s: from the start of the process to its first finished update",
+        f"ceilings: {ceilings(figures)}",
+        faster_ways(figures),
+    ]
+    return "\n".join(filter(None, lines))
+
+
+def remark(figures: Sequence[Figures]) -> str:
+    """Returns what is to be said of two files side by side."""
+    return "" if is_compiled(figures) else "; ratio: of the fractions of the ceiling"
 
 
 def faster_ways(figures: Sequence[Figures]) -> str:

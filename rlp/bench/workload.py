@@ -4,12 +4,12 @@ import math
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import Jaxpr, jaxprs_in_params
+from jax.extend.core import Jaxpr, JaxprEqn, jaxprs_in_params
 from jax.interpreters import partial_eval
 
 from rlp.algos import ALGOS
@@ -25,6 +25,7 @@ MATMUL_SIZE = 2048
 ROUND_SECONDS = 3  # that updates would take one a call; together they take a third of it or more
 COPY_SIZE = 2**26  # float32: 268 MB, more than any cache
 MATCHED: dict[str, Any] = {"hidden_dims": (256, 256), "batch_size": 256}  # as peers were measured
+LANES, SUBLANES = 128, 8  # a TPU's arrays are made of tiles of 8 x 128
 OWN: dict[str, dict[str, Any]] = {"cqlsac": {"bc_updates": 0}}  # what only one algorithm has
 AS_PUBLISHED = ("dt", "tt")  # measured with their authors' settings
 
@@ -108,7 +109,35 @@ class Training:
         return 1 + math.ceil(ROUND_SECONDS / min(self.seconds(one_update) for _ in range(5)))
 
 
-def gflop_per_update(algo_name: str) -> float:
+class Product(NamedTuple):
+    """Sizes of matrix products [batch, rows, inner] x [batch, inner, columns]."""
+
+    batch: int
+    rows: int
+    inner: int
+    columns: int
+
+
+def needed_flops(product: Product) -> int:
+    """Returns the operations of products, a multiply-add as two."""
+    return 2 * math.prod(product)
+
+
+def tpu_flops(product: Product) -> int:
+    """Returns those that a TPU makes of whole tiles; which axis has the lanes, XLA chooses."""
+    batch, rows, inner, columns = product
+    tiled = min(
+        _up(rows, SUBLANES) * _up(columns, LANES), _up(rows, LANES) * _up(columns, SUBLANES)
+    )
+    return 2 * batch * _up(inner, LANES) * tiled
+
+
+def _up(size: int, multiple: int) -> int:
+    """Returns the next multiple."""
+    return math.ceil(size / multiple) * multiple
+
+
+def gflop_per_update(algo_name: str, flops: Callable[[Product], int] = needed_flops) -> float:
     """Returns the operations in the matrix products of one update of one member."""
     algo, config = ALGOS[algo_name], setting(algo_name)
     sources = Sources(on_device(synthetic_data()))
@@ -121,11 +150,11 @@ def gflop_per_update(algo_name: str) -> float:
     state = jax.eval_shape(lambda key: algo.init(config, key, SPEC, UNKNOWN), key)
     program = jax.make_jaxpr(update)(config, state, key, sources).jaxpr
     needed, _ = partial_eval.dce_jaxpr(program, [True] * len(program.outvars))
-    return matmul_flops(needed) / 1e9
+    return matmul_flops(needed, flops) / 1e9
 
 
-def matmul_flops(program: Jaxpr) -> int:
-    """Returns the operations of a program's matrix products, a multiply-add as two.
+def matmul_flops(program: Jaxpr, flops: Callable[[Product], int] = needed_flops) -> int:
+    """Returns the operations of a program's matrix products, `flops` of each.
 
     Those in a scan count as often as it runs, where XLA's cost analysis counts them once; those in
     a branch by half, as TD3's actor moves in every second update.
@@ -133,15 +162,22 @@ def matmul_flops(program: Jaxpr) -> int:
     total = 0
     for equation in program.eqns:
         if equation.primitive is jax.lax.dot_general_p:
-            (contracted, _), _ = equation.params["dimension_numbers"]
-            left: Any = equation.invars[0].aval
-            product: Any = equation.outvars[0].aval
-            total += 2 * product.size * math.prod(left.shape[axis] for axis in contracted)
-        inner = sum(map(matmul_flops, jaxprs_in_params(equation.params)))
+            total += flops(_sizes(equation))
+        inner = sum(matmul_flops(each, flops) for each in jaxprs_in_params(equation.params))
         if equation.primitive is jax.lax.cond_p:
             inner //= len(equation.params["branches"])
         total += equation.params.get("length", 1) * inner
     return total
+
+
+def _sizes(equation: JaxprEqn) -> Product:
+    """Returns the sizes of a `dot_general`."""
+    (contracted, _), (batched, _) = equation.params["dimension_numbers"]
+    left: Any = equation.invars[0].aval
+    product: Any = equation.outvars[0].aval
+    batch, inner = (math.prod(left.shape[axis] for axis in axes) for axes in (batched, contracted))
+    rows = left.size // (batch * inner)
+    return Product(batch, rows, inner, product.size // (batch * rows))
 
 
 def matmul_gflop_per_second(precision: Precision = "float32") -> float:

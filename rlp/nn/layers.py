@@ -17,6 +17,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from rlp.system import target
+
 
 class Dense(nn.Module):
     """nn.Dense, features first: [I, ...] -> [dim, ...]."""
@@ -70,7 +72,7 @@ def _transposed(kernel: jax.Array) -> jax.Array:
 
 def _held(x: jax.Array) -> jax.Array:
     """Returns x, which XLA on a CPU then computes as it is."""
-    return jax.lax.optimization_barrier(x) if jax.default_backend() == "cpu" else x
+    return jax.lax.optimization_barrier(x) if target.platform() == "cpu" else x
 
 
 def _dot(left: jax.Array, right: jax.Array, axis: int) -> jax.Array:

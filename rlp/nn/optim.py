@@ -10,6 +10,7 @@ import optax
 from jax.flatten_util import ravel_pytree
 from jax.sharding import NamedSharding
 
+from rlp.system import target
 from rlp.system.devices import BATCH
 from rlp.types import Metrics, Params, reduction
 
@@ -147,7 +148,7 @@ def _grad_in_blocks(
     whole: bool,
 ) -> tuple[Params, Metrics]:
     size = len(jax.tree.leaves(batch)[0])
-    at_once = whole or jax.default_backend() != "cpu"
+    at_once = whole or target.platform() != "cpu"
     num_blocks = 1 if at_once else _num_blocks(size, rows)
     if num_blocks == 1:
         return jax.grad(loss, has_aux=True)(params, *batch)

@@ -5,6 +5,7 @@ all their devices together; the first of them writes, and evaluates.
 """
 
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 
@@ -14,7 +15,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from rlp.errors import InputError
-from rlp.system import memory
+from rlp.system import memory, target
 from rlp.types import Precision
 
 MEMBERS, BATCH = "members", "batch"  # the axes of the mesh
@@ -126,23 +127,25 @@ def spare_cpu() -> Any:
         cpu = jax.local_devices(backend="cpu")[0]
     except RuntimeError:  # JAX_PLATFORMS leaves it out
         return None
-    return None if jax.default_backend() == "cpu" else cpu
+    return None if target.platform() == "cpu" else cpu
 
 
-def placement(num_members: int, batch_devices: int = 0) -> Placement:
+def placement(num_members: int, batch_devices: int = 0, there: Sequence[Any] = ()) -> Placement:
     """Returns how members lie on as many of the devices as their number can be shared out to.
 
     Args:
         num_members: how many there are.
         batch_devices: devices that share the batches of each member (0: two parts of a CPU where
             there are so many, or 1).
+        there: the devices (none: those of this process and of the others that it was joined with).
 
     Raises:
         InputError: if there are not so many devices, or one of several processes would have none.
     """
-    num_devices = jax.device_count()
+    there = there or jax.devices()
+    num_devices = len(there)
     if not batch_devices:
-        is_one_cpu = jax.default_backend() == "cpu" and jax.process_count() == 1
+        is_one_cpu = target.platform() == "cpu" and jax.process_count() == 1
         batch_devices = SHARING if is_one_cpu and num_members * SHARING <= num_devices else 1
     if batch_devices > num_devices:
         raise InputError(
@@ -160,7 +163,7 @@ def placement(num_members: int, batch_devices: int = 0) -> Placement:
         (used, batch_devices),
         (MEMBERS, BATCH),
         axis_types=(AxisType.Auto, AxisType.Auto),
-        devices=jax.devices()[: used * batch_devices],
+        devices=there[: used * batch_devices],
     )
     return Placement(
         members=NamedSharding(mesh, PartitionSpec(MEMBERS)),
@@ -175,7 +178,7 @@ def check_precision(precision: Precision) -> None:
     Raises:
         InputError: if they do not.
     """
-    if precision == "tf32" and jax.default_backend() == "cpu":
+    if precision == "tf32" and target.platform() == "cpu":
         raise InputError("precision tf32: a CPU has float32 and bf16")
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import jax
 import numpy as np
 
 from rlp.cli.terminal import COMPILING, Terminal, spread
@@ -18,7 +17,7 @@ from rlp.evaluation.rollout import evaluate, evaluation_seeds, most_steps
 from rlp.runs import Run, checkpoint
 from rlp.runs.checkpoint import Saved
 from rlp.runs.metrics import MetricsLog
-from rlp.system import devices
+from rlp.system import devices, target
 from rlp.system.devices import Placement
 from rlp.system.signals import stop_requests
 from rlp.training import population, restore, validation
@@ -73,7 +72,7 @@ class Schedule:
         """
         common = math.gcd(*self._intervals) or 100
         largest = max(size for size in range(1, 101) if common % size == 0)
-        return [largest] if jax.default_backend() == "cpu" and largest >= 50 else []
+        return [largest] if target.platform() == "cpu" and largest >= 50 else []
 
 
 OnLog = Callable[[int, Columns], None]  # of the update, and the metrics [M] by name

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,9 @@ from rlp.algos.values import tolerance
 from rlp.config import stack
 from rlp.data.dataset import statistics_of
 from rlp.nn import optim
+from rlp.system import memory, target
 from rlp.system.devices import MEMBERS, Placement
+from rlp.training.packing import pack, unpack
 from rlp.types import (
     NEVER,
     NOT_FINITE,
@@ -39,6 +41,7 @@ from rlp.types import (
 )
 
 JAX_PRECISIONS = {"float32": "float32", "tf32": "tensorfloat32", "bf16": "bfloat16"}
+T = TypeVar("T")
 Alarms = dict[str, jax.Array]  # what happened, and the first step [M] at which it did, or NEVER
 
 
@@ -58,7 +61,7 @@ def init(
     statistics: Statistics,
 ) -> Population:
     """Returns the population before its first update; member i has configs[i] and seeds[i]."""
-    on_cpu = jax.default_backend() == "cpu"  # where LLVM would take seconds over milliseconds
+    on_cpu = target.platform() == "cpu"  # where LLVM would take seconds over milliseconds
     options = {"xla_backend_optimization_level": 1} if on_cpu else None
     new = jax.jit(_new(algo, spec), compiler_options=options)
     return new(stack(configs), jnp.asarray(seeds, jnp.uint32), statistics)
@@ -109,6 +112,8 @@ def train(
     Members are independent, so one that is not finite never touches the others.
     """
     assert placement is None or sources.replay is sources.model is None
+    together = len(keys) // (placement.num_groups if placement else 1)
+    pack_state, pack_metrics = _packings(together)
     sample, update = phases(algo)[phase].sample, phases(algo)[phase].update
 
     def one_member(
@@ -117,25 +122,27 @@ def train(
         def key_data(step: jax.Array) -> jax.Array:
             return jax.random.key_data(jax.random.split(jax.random.fold_in(key, step)))
 
-        def body(state: State, now: tuple[jax.Array, jax.Array]) -> tuple[State, Metrics]:
-            step, numbers = now
+        def body(carried: Any, now: tuple[jax.Array, jax.Array]) -> tuple[Any, Any]:
+            state, (step, numbers) = unpack(carried), now
             sample_key, update_key = jax.random.wrap_key_data(numbers)
             with jax.named_scope("sample"):  # these names are for whoever looks at a profile
                 batch = sample(config, sample_key, state, sources)
             if placement and placement.batch:
                 batch = _shared_out(batch, placement.batch)
-            return update(config, state, step, update_key, batch)
+            state, metrics = update(config, state, step, update_key, batch)
+            return pack_state(state), pack_metrics(metrics)
 
         steps = first_step + jnp.arange(num_updates)
         numbers = jax.vmap(key_data)(steps)  # of all updates at once: on a CPU one costs 50 us
-        state, metrics = jax.lax.scan(body, state, (steps, numbers))
+        carried, packed = jax.lax.scan(body, pack_state(state), (steps, numbers))
+        state, metrics = unpack(carried), jax.vmap(unpack)(packed)
         limits = algo.limits(config, spec, statistics_of(sources))
         alarms = _alarms(metrics, limits, steps)
         last = jnp.where(is_finite(state), NEVER, steps[-1])
         alarms[NOT_FINITE] = jnp.minimum(alarms[NOT_FINITE], last)
         return state, _reduce(metrics), alarms
 
-    if placement and jax.default_backend() == "cpu":
+    if placement and target.platform() == "cpu":
         population = _in_turn(one_member, placement.num_groups)
     else:
         axes = (0, 0, 0, replace(sources, offline=None, replay=0, model=0, policy_action=0))
@@ -146,6 +153,23 @@ def train(
     if placement:
         states = jax.lax.with_sharding_constraint(states, placement.members)
     return states, metrics, alarms
+
+
+def _packings(together: int) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+    """Returns how updates hand on states and metrics where so many members share a device.
+
+    On an accelerator every metric would be a launch of its own, on a GPU every small array of one
+    member's state; those of several members lie apart from each other in a vector.
+    """
+    is_alone_on_gpu = target.platform() == "gpu" and together == 1
+    return (
+        pack if is_alone_on_gpu else _same,
+        _same if target.platform() == "cpu" else pack,
+    )
+
+
+def _same(tree: T) -> T:
+    return tree
 
 
 def as_one(
@@ -175,7 +199,7 @@ def is_finite(state: State) -> jax.Array:
     return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in leaves]))
 
 
-def num_bytes(
+def traced(
     algo: Trainable,
     spec: Spec,
     num_updates: int,
@@ -183,11 +207,8 @@ def num_bytes(
     sources: Sources,
     placement: Placement,
     precision: Precision,
-) -> int:
-    """Returns the bytes that `train` takes of each device beside the data.
-
-    It compiles the program that a call with the same arguments runs. Arrays may be shapes.
-    """
+) -> jax.stages.Traced:
+    """Returns the program that a call of `train` runs, to be compiled. Arrays may be shapes."""
 
     def shapes(tree: Any, sharding: NamedSharding) -> Any:
         return jax.tree.map(
@@ -196,7 +217,7 @@ def num_bytes(
 
     configs, keys, states = shapes(members, placement.members)
     rest = shapes((sources, np.int32(0)), placement.everywhere)
-    program = train.lower(
+    return train.trace(
         algo,
         spec,
         num_updates,
@@ -206,9 +227,12 @@ def num_bytes(
         *rest,
         placement=placement,
         precision=precision,
-    ).compile()
-    leaves = jax.tree.leaves(members.states)
-    carried = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves) // placement.num_groups
+    )
+
+
+def num_bytes(program: jax.stages.Compiled, members: Population, placement: Placement) -> int:
+    """Returns the bytes that a compiled `train` takes of each device beside the data."""
+    carried = memory.num_bytes(members.states) // placement.num_groups
     sizes = program.memory_analysis()
     if sizes is None:  # a device that does not say
         return carried

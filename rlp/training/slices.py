@@ -37,9 +37,10 @@ def room(run: Run, num_updates: int, sources: Sources, placement: Placement) -> 
     """
     num_members, groups = len(run.seeds), placement.num_groups
     members = population.shapes(run.algo, run.configs, run.seeds, run.spec)
-    num_bytes = population.num_bytes(
+    program = population.traced(
         run.algo, run.spec, num_updates, members, sources, placement, run.precision
     )
+    num_bytes = population.num_bytes(program.lower().compile(), members, placement)
     each, free = num_bytes * groups // num_members, memory.free()
     fitting = groups * max(1, int(USABLE * free / each))
     most = -devices.highest(-min(num_members, fitting))  # the process with the least tells all

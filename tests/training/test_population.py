@@ -7,11 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rlp.algos import bc
+from rlp.algos import bc, iql, rebrac, td3bc
 from rlp.config import config
 from rlp.data.dataset import Dataset, make_dataset, unit_normalizer
 from rlp.data.episodes import EpisodeSet
 from rlp.system import devices
+from rlp.system.target import compiling_for
 from rlp.training import population
 from rlp.types import NEVER, NOT_FINITE, UNKNOWN, Sources, vectors
 from tests.rounding import of_updates
@@ -59,6 +60,26 @@ def test_members_in_turn_learn_what_they_do_at_once(dataset: Dataset):
         outcomes.append(jax.tree.map(lambda leaf: leaf[:2], outcome))
         assert list(outcome[2][NOT_FINITE] < NEVER) == [False, False, True]
     chex.assert_trees_all_close(*outcomes, **of_updates(20, rate=1e-2, num_terms=8 * 8))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("algo", [iql, td3bc, rebrac])
+@pytest.mark.parametrize("num_members", [1, 2])
+def test_programs_for_other_devices_learn_what_ours_does(
+    algo: Any, num_members: int, dataset: Dataset
+):
+    """They pack, or compute both of two branches; a CPU can run them, too."""
+    configs = [algo.Config(batch_size=8, hidden_dims=(8,))] * num_members
+    outcomes = []
+    for kind in ("cpu", "gpu", "tpu"):
+        jax.clear_caches()  # a program is traced once
+        members = population.init(algo, configs, range(num_members), SPEC, UNKNOWN)
+        with compiling_for(kind):
+            outcomes.append(
+                population.train(algo, SPEC, 10, *members, Sources(dataset), jnp.int32(1))
+            )
+    for other in outcomes[1:]:
+        chex.assert_trees_all_close(outcomes[0], other, **of_updates(10, rate=1e-3, num_terms=64))
 
 
 def test_two_stretches_equal_one(dataset: Dataset):
