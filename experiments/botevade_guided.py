@@ -41,9 +41,10 @@ ROWS: dict[str, Mapping[str, str]] = {
     "linear": GUIDED,
     "exponential": {**GUIDED, "guide_fall": "exponential"},
     "performance": {**GUIDED, "guide_fall": "performance"},
-    "linear, planner's steps only": {**GUIDED, "guide_only": "True"},
+    "planner-only": {**GUIDED, "guide_only": "True"},
     "alone": {},
 }
+NONE = [("alone", "expert")]  # who has no guide has no expert to start with
 STARTS = {"expert": {"num_random_steps": "0"}, "random": {"num_random_steps": "4000"}}
 
 
@@ -51,6 +52,7 @@ STARTS = {"expert": {"num_random_steps": "0"}, "random": {"num_random_steps": "4
 class Settings:
     """The cells."""
 
+    rows: str = ""  # which, separated by commas (default: all)
     starts: str = "expert,random"  # which, separated by commas
     runs: str = "runs/botevade_guided"  # folder of the runs
     quick: bool = False  # 1,200 steps of two seeds, 20 episodes
@@ -62,24 +64,21 @@ def main(given: cli.Given) -> None:
     settings = cli.parse(Settings, given)
     folder = Path(settings.runs) / "quick" if settings.quick else RESULTS
     lines = []
-    for start in cli.chosen("starts", settings.starts, STARTS):
-        for row in ROWS:
-            if row == "alone" and start == "expert":
-                continue  # it has no expert to start with
-            record = folder / f"{_name(row, start)}.json"
-            if not record.exists():
-                files.write_json(record, _cell(row, start, settings))
+    rows = cli.chosen("rows", settings.rows or ",".join(ROWS), ROWS)
+    cells = [(row, start) for row in ROWS for start in STARTS if (row, start) not in NONE]
+    asked = cli.chosen("starts", settings.starts, STARTS)
+    for row, start in cells:
+        record = folder / f"{row}_{start}.json"
+        if row in rows and start in asked and not record.exists():
+            files.write_json(record, _cell(row, start, settings))
+        if record.exists():
             lines.append([f"{row}, {start} start", *_texts(files.read_json(record))])
     print(markdown(["", "return", "goal without a capture", "of the seeds"], lines))
 
 
-def _name(row: str, start: str) -> str:
-    return f"{row.replace(', ', '-').replace(' ', '-').replace(chr(39), '')}_{start}"
-
-
 def _cell(row: str, start: str, settings: Settings) -> dict[str, object]:
     """Returns the record of a cell after learning and playing."""
-    directory = Path(settings.runs) / ("quick" if settings.quick else ".") / _name(row, start)
+    directory = Path(settings.runs) / ("quick" if settings.quick else ".") / f"{row}_{start}"
     begins = {**FLAGS, **ROWS[row], **STARTS[start], "name": directory.name}
     if settings.quick:
         small = {name: QUICK[name] for name in QUICK if name in begins}

@@ -24,7 +24,7 @@ def test_every_cell_has_a_line_and_a_record(tmp_path: Path):
     assert said[0].endswith(said[1])  # the second time only the table is printed
     records = {path.stem: read_json(path) for path in (tmp_path / "quick").glob("*.json")}
     assert len(records) == 9
-    guided = records["linear-planners-steps-only_random"]
+    guided = records["planner-only_random"]
     assert guided["guidance"]["guide_only"] is True
     assert guided["plan"]["num_random_steps"] == 400
     assert all(len(each) == 20 for each in guided["last"]["returns"].values())
