@@ -44,6 +44,7 @@ from rlp.version import __version__
 T = TypeVar("T")
 Curves = dict[str, dict[str, list[tuple[int, float]]]]  # metric -> member -> [(step, value)]
 CPU_FACTS = Path("/proc/cpuinfo")
+PACKAGE = Path(__file__).parents[1]
 LAYOUT = 2  # of the directory; another one is refused
 PACKAGES = (
     "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy",
@@ -505,8 +506,15 @@ def _processor() -> str:
 
 
 def _command() -> str:
+    """Returns the command of this process, or of the one that started it for a part of its work."""
     module = getattr(sys.modules["__main__"], "__spec__", None)
-    return " ".join(["python", *(["-m", module.name] if module else sys.argv[:1]), *sys.argv[1:]])
+    script = sys.argv[:1]
+    if module:
+        script = ["-m", module.name]
+    elif script and Path(script[0]).is_relative_to(PACKAGE):  # a process of multiprocessing
+        parts = Path(script[0]).relative_to(PACKAGE.parent).with_suffix("").parts
+        script = ["-m", ".".join(parts).removesuffix(".__main__")]
+    return " ".join(["python", *script, *sys.argv[1:]])
 
 
 def _git_commit() -> str:

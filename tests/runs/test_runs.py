@@ -4,6 +4,7 @@ import json
 import platform
 import re
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -143,3 +144,15 @@ def test_hyperparameters_of_older_runs_have_their_names_of_today(
     (config,) = runs.load(Path("runs/a")).configs
     assert config.actor_learning_rate == np.float32(2e-4)
     train.main(["td3bc", "--resume=runs/a", "--num_updates=60", "--extend", "--quiet"])
+
+
+def test_a_process_of_a_command_names_the_command(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
+    bench = Path(runs.__file__).parents[1] / "bench" / "__main__.py"
+    for script, expected in (
+        (str(bench), "python -m rlp.bench --x=1"),
+        (str(bench.parents[1] / "train.py"), "python -m rlp.train --x=1"),
+        ("experiments/walker.py", "python experiments/walker.py --x=1"),
+    ):
+        monkeypatch.setattr(sys, "argv", [script, "--x=1"])
+        assert runs.environment()["command"] == expected
