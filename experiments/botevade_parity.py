@@ -17,11 +17,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rlp import cli, envs, runs
+from rlp import cli, envs
 from rlp.cli.tables import markdown
 from rlp.config import Positive
 from rlp.envs import botevade, cellworld, cellworld_resources
 from rlp.envs.botevade import MAX_SUBSTEPS, Arena, State
+from rlp.runs import provenance
 from rlp.system import files
 
 GOAL = -1  # the last open cell is the goal's
@@ -143,7 +144,7 @@ def compare(given: cli.Given) -> None:
     with jax.enable_x64(True):
         steps = _steps(step, state)
     found = {"steps": steps, "episodes": episodes, "speed": speed}
-    files.write_json(Path(settings.json), {**found, **runs.environment()})
+    files.write_json(Path(settings.json), {**found, **provenance.environment()})
     _print(found)
 
 

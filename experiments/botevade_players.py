@@ -14,10 +14,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rlp import cli, envs, runs, statistics
+from rlp import cli, envs, statistics
 from rlp.cli.tables import markdown
 from rlp.evaluation import device_rollout, players
 from rlp.evaluation.rollout import evaluation_seeds
+from rlp.runs import provenance
 from rlp.system import files
 
 RESULTS = Path(__file__).parent / "results" / "botevade_players.json"
@@ -49,7 +50,7 @@ def main(given: cli.Given) -> None:
         shares = statistics.mean_interval(success.astype(float))
         text = f"{success.mean():.1%} ({shares[0]:.1%} to {shares[1]:.1%})"
         lines.append([name, f"{values.mean():.2f} ({low:.2f} to {high:.2f})", text])
-    files.write_json(RESULTS, {"env": ENV, "players": found, **runs.environment()})
+    files.write_json(RESULTS, {"env": ENV, "players": found, **provenance.environment()})
     print(markdown(["", "return", "goal without a capture"], lines))
 
 

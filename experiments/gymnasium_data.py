@@ -15,12 +15,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rlp import cli, data, runs
+from rlp import cli, data
 from rlp.cli.tables import markdown
 from rlp.commands.demonstrate import demonstrate
 from rlp.config import Positive
 from rlp.data.episodes import fingerprint
 from rlp.envs.bodies import d4rl_score
+from rlp.runs import provenance
 from rlp.system import files
 
 
@@ -81,7 +82,7 @@ def make(given: cli.Given) -> None:
             "seconds": seconds, "steps": int(read.lengths.sum()), "returns": read.returns.tolist(),
             "fingerprint": fingerprint(read),
         }  # fmt: skip
-        files.write_json(record, {"sets": found, **runs.environment()})
+        files.write_json(record, {"sets": found, **provenance.environment()})
     print(table(found))
 
 

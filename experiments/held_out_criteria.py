@@ -15,9 +15,8 @@ import numpy as np
 import scipy
 
 import rlp
-from rlp import runs
 from rlp.cli.tables import markdown
-from rlp.runs import Run
+from rlp.runs import Run, provenance
 from rlp.runs.ranking import CRITERIA, goodness
 from rlp.system import files
 
@@ -65,7 +64,7 @@ def table(record: dict[str, Any]) -> str:
 
 def main() -> None:
     """Searches, writes the record and prints the table."""
-    record: dict[str, Any] = {"settings": {"data": DATA, **SMALL}, **runs.environment()}
+    record: dict[str, Any] = {"settings": {"data": DATA, **SMALL}, **provenance.environment()}
     for algo, search in SEARCHES.items():
         run = rlp.train(algo, DATA, search=search, trials=12, **SMALL)
         record[algo] = {**judged(run), "fingerprint": run.record["data"]["fingerprint"]}

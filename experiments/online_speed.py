@@ -18,11 +18,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from rlp import cli, envs, runs
+from rlp import cli, envs
 from rlp.cli.tables import markdown
 from rlp.cli.terminal import Silent
 from rlp.config import Positive
 from rlp.data.dataset import Dataset
+from rlp.runs import provenance
 from rlp.system import files
 from rlp.training import online_start, population
 from rlp.training.learner import Learner
@@ -53,7 +54,7 @@ def measure(given: cli.Given) -> None:
         count = num_members * settings.num_updates
         speeds = [count / statistics.median(each) for each in (online, alone)]
         rows.append([name, *(f"{speed:.0f}" for speed in speeds), f"{speeds[0] / speeds[1]:.2f}"])
-    files.write_json(Path(settings.json), {"seconds": found, **runs.environment()})
+    files.write_json(Path(settings.json), {"seconds": found, **provenance.environment()})
     print(markdown(("SAC, updates/s", "online", "alone", "ratio"), rows))
 
 

@@ -16,13 +16,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from rlp import cli, runs
+from rlp import cli
 from rlp.algos import trajectory_transformer as tt
 from rlp.bench.workload import SPEC
 from rlp.cli.tables import markdown
 from rlp.config import Positive
 from rlp.data.dataset import unit_normalizer
 from rlp.evaluation import policy as policies
+from rlp.runs import provenance
 from rlp.system import files
 from rlp.training import population
 from rlp.types import UNKNOWN
@@ -52,7 +53,7 @@ def measure(given: cli.Given) -> None:
         found.append({**case, "seconds": seconds})
         speed = settings.num_episodes / statistics.median(seconds)
         rows.append([str(beam_width), str(horizon), f"{speed:.2f}"])
-    files.write_json(Path(settings.json), {"cases": found, **runs.environment()})
+    files.write_json(Path(settings.json), {"cases": found, **provenance.environment()})
     print(markdown(("beam width", "horizon", "actions/s"), rows))
 
 

@@ -23,12 +23,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rlp import cli, envs, runs
+from rlp import cli, envs
 from rlp.algos import bc
 from rlp.config import Positive
 from rlp.data.dataset import unit_normalizer
 from rlp.envs.dm_control import suite  # without glfw's warning
 from rlp.evaluation import policy, rollout
+from rlp.runs import provenance
 from rlp.system import files
 from rlp.training import population
 from rlp.types import UNKNOWN, vectors
@@ -77,7 +78,7 @@ def measure(given: cli.Given) -> None:
         ratio = statistics.median(each[name] / each["rlp"] for each in rounds)
         print(f"{name:10} {speed:8,.0f} steps/s; rlp has {ratio:.2f} times as many")
     figures = {"num_episodes": settings.num_episodes, "num_steps": num_steps, "seconds": rounds}
-    files.write_json(Path(settings.json), {**figures, **runs.environment()})
+    files.write_json(Path(settings.json), {**figures, **provenance.environment()})
 
 
 def _compiled(of_one: policy.Policy) -> Policy:

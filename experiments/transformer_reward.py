@@ -47,7 +47,7 @@ from rlp.commands.train import train, values_of
 from rlp.data.episodes import Episode, EpisodeSet
 from rlp.data.formats import packed
 from rlp.evaluation import video
-from rlp.runs import Run, evaluations
+from rlp.runs import Run, evaluations, provenance
 from rlp.system import files
 from rlp.training import online_start, restore
 from rlp.training.online import Plan, Start
@@ -212,7 +212,7 @@ def learn_models(study: Study, teacher: Run) -> list[shaped_sac.State]:
         model = jax.tree.map(lambda leaf: leaf[0], states[-1].model)
         curves = {name: run.curves()[name] for name in CURVES if name in run.curves()}
         found.append({"calibration": calibration(run, model, held_out), "curves": curves})
-    files.write_json(study.record("models"), {"seeds": found, **runs.environment()})
+    files.write_json(study.record("models"), {"seeds": found, **provenance.environment()})
     return states
 
 

@@ -20,10 +20,11 @@ from typing import Any
 
 import jax
 
-from rlp import cli, runs
+from rlp import cli
 from rlp.algos import ALGOS
 from rlp.bench import workload
 from rlp.config import Positive
+from rlp.runs import provenance
 from rlp.system import files
 
 CONTAINERS = ("while", "conditional", "call")  # their operations are counted individually
@@ -64,7 +65,7 @@ def measure(given: cli.Given) -> None:
         cells = [f"{result['milliseconds']:.2f}", *(f"{share:.0%}" for share in percentages)]
         print(f"| {algo_name} | {' | '.join(cells)} |", flush=True)
         results.append(result)
-        files.write_json(Path(settings.json), {"results": results, **runs.environment()})
+        files.write_json(Path(settings.json), {"results": results, **provenance.environment()})
 
 
 def _figures(algo_name: str, num_rounds: int) -> dict[str, Any]:

@@ -15,11 +15,11 @@ from typing import Any
 
 import jax
 
-from rlp import runs
 from rlp.algos import ALGOS
 from rlp.bench import graphs, launches, targets, workload
 from rlp.bench.targets import Target
 from rlp.errors import InputError
+from rlp.runs import provenance
 from rlp.system import devices, memory
 from rlp.system.target import compiling_for
 from rlp.training import population
@@ -72,7 +72,7 @@ def measure(
         "compile_seconds": time.time() - began,
         **found,
         "launched_by_host": dict(by_host),
-        **runs.environment(),
+        **provenance.environment(),
         "devices": [f"{target.name} (compiled for, not run on)"],
     }
 

@@ -22,12 +22,13 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rlp import cli, runs
+from rlp import cli
 from rlp.algos import ALGOS
 from rlp.bench import ahead, peers, report, targets, workload
 from rlp.cli import terminal
 from rlp.config import Distinct, NewFile, Positive
 from rlp.errors import InputError
+from rlp.runs import provenance
 from rlp.system import devices, files, memory
 from rlp.types import Precision
 
@@ -186,7 +187,7 @@ def measure(
         "first_update_seconds": first_update_seconds,
         **_speed(run, algo_name, num_members * num_updates, num_rounds),
         "ceiling_of_precision_gflop_per_second": workload.matmul_gflop_per_second(precision),
-        **runs.environment(),
+        **provenance.environment(),
     }
 
 
@@ -211,7 +212,7 @@ def measure_d3rlpy(algo_name: str, num_rounds: int, began: float) -> dict[str, A
         "compile_seconds": 0.0,
         "first_update_seconds": first_update_seconds,
         **_speed(lambda: run(num_updates), algo_name, num_updates, num_rounds),
-        **runs.environment(),
+        **provenance.environment(),
     }
 
 

@@ -30,7 +30,7 @@ from rlp.evaluation.rollout import (
     num_simulators,
 )
 from rlp.pages import report
-from rlp.runs import Run, evaluations
+from rlp.runs import Run, evaluations, provenance
 from rlp.runs.checkpoint import Saved
 from rlp.training import restore
 from rlp.training.restore import Chosen, Which
@@ -121,7 +121,7 @@ def _evaluate(settings: Settings, acting: Mapping[str, Any], run: Run) -> None:
             **({"acting": dict(acting)} if acting else {}),
             **({"trials": run.record["settings"]["trials"]} if run.is_search else {}),
             **_shown(settings, run, saved, found, env_name, terminal),
-            **runs.environment(),
+            **provenance.environment(),
         }
         terminal.say(f"added to {evaluations.add(run, entry)}")
         if (run.directory / "report.html").exists():

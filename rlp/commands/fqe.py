@@ -17,7 +17,7 @@ from rlp.data.episodes import EpisodeSet, fingerprint
 from rlp.data.options import AS_STORED
 from rlp.errors import InputError
 from rlp.evaluation import logged
-from rlp.runs import Run
+from rlp.runs import Run, provenance
 from rlp.statistics import interval, mean
 from rlp.system import devices, files
 from rlp.training import fitted_q, restore
@@ -106,7 +106,7 @@ def estimate(
     ends = np.cumsum([len(run.seeds) for run in found])[:-1]
     for run, of_run in zip(found, np.split(values, ends), strict=True):
         by_member = dict(zip(run.labels, map(runs.to_json, of_run), strict=True))
-        record = {**how, "values": by_member, **runs.environment()}
+        record = {**how, "values": by_member, **provenance.environment()}
         files.write_json(run.directory / "fqe.json", record)
     names = [f"{run.directory} {label}" for run in found for label in run.labels]
     returns = np.concatenate([run.returns for run in found])

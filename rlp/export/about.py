@@ -5,12 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from rlp import runs
 from rlp.config import to_dict
 from rlp.export import functions
 from rlp.export.functions import Member, Port
 from rlp.export.policy import FORMAT
-from rlp.runs import Run
+from rlp.runs import Run, provenance
 
 USES = {
     "numpy": """\
@@ -70,7 +69,7 @@ def about(run: Run, number: int, step: int, member: Member, task: str) -> dict[s
         task: as in `rlp.export.folder.write`.
     """
     act, start = functions.act(member), functions.start(member)
-    names, environment = run.record["env"].split("+"), runs.environment()
+    names, environment = run.record["env"].split("+"), provenance.environment()
     data = run.record.get("data", {"name": "", "fingerprint": ""})
     mean, std = (
         np.asarray(each)[: member.observation_dim].tolist() for each in member.policy.normalizer

@@ -12,21 +12,15 @@ report.html      what came out, as a page with its pictures inside
 """
 
 import itertools
-import os
-import platform
-import re
-import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from importlib import metadata
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-import jax
 import numpy as np
 
 from rlp import envs
@@ -34,7 +28,7 @@ from rlp.algos import ALGOS
 from rlp.config import from_dict
 from rlp.envs import Bounds
 from rlp.errors import InputError
-from rlp.runs import ranking, records
+from rlp.runs import provenance, ranking, records
 from rlp.runs.ranking import METRICS, Criterion, Trial
 from rlp.system.devices import is_first
 from rlp.system.files import check_plain, read_json, read_objects, write_json
@@ -43,13 +37,7 @@ from rlp.version import __version__
 
 T = TypeVar("T")
 Curves = dict[str, dict[str, list[tuple[int, float]]]]  # metric -> member -> [(step, value)]
-CPU_FACTS = Path("/proc/cpuinfo")
-PACKAGE = Path(__file__).parents[1]
 LAYOUT = 2  # of the directory; another one is refused
-PACKAGES = (
-    "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy",
-    "dm_control", "mujoco", "gymnasium",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -405,7 +393,7 @@ def create(directory: Path, record: Mapping[str, Any]) -> Run:
     """
     check_new(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    run = Run(directory, {"layout": LAYOUT, **record, **environment()})
+    run = Run(directory, {"layout": LAYOUT, **record, **provenance.environment()})
     write_json(directory / "config.json", run.record)
     return run
 
@@ -469,64 +457,3 @@ def default_name(algo_name: str, data_name: str) -> str:
     """Returns `<algorithm>-<data set>-<date-time>`."""
     data_name = data_name.strip("./").replace("/", "-")[-60:].lstrip("-")
     return f"{algo_name}-{data_name}-{datetime.now():%Y%m%d-%H%M%S}"
-
-
-def environment() -> dict[str, Any]:
-    """Returns what a number depends on beside the flags: versions, commit, machine."""
-    versions = {"rlp": __version__, "python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue  # a machine without simulators
-    return {
-        "command": _command(),
-        "versions": versions,
-        "git_commit": _git_commit(),
-        "devices": [device.device_kind for device in jax.devices()],
-        "machine": f"{platform.system()} {_processor()}, {os.cpu_count()} cores",
-        "started": datetime.now().astimezone().isoformat(timespec="seconds"),
-    }
-
-
-def _processor() -> str:
-    """Returns the processor as `x86_64 AMD EPYC (family 25, model 17)`, or what is known of it.
-
-    Family and model tell apart what a cloud gives the same name.
-    """
-    try:
-        text = CPU_FACTS.read_text(encoding="utf-8")
-    except OSError:  # not Linux
-        return platform.machine()
-    facts = dict(re.findall(r"^(.+?)\s*: (.*)$", text, re.MULTILINE))
-    if not {"model name", "cpu family", "model"} <= facts.keys():  # not x86
-        return platform.machine()
-    numbers = f"family {facts['cpu family']}, model {facts['model']}"
-    return f"{platform.machine()} {facts['model name']} ({numbers})"
-
-
-def _command() -> str:
-    """Returns the command of this process, or of the one that started it for a part of its work."""
-    module = getattr(sys.modules["__main__"], "__spec__", None)
-    script = sys.argv[:1]
-    if module:
-        script = ["-m", module.name]
-    elif script and Path(script[0]).is_relative_to(PACKAGE):  # a process of multiprocessing
-        parts = Path(script[0]).relative_to(PACKAGE.parent).with_suffix("").parts
-        script = ["-m", ".".join(parts).removesuffix(".__main__")]
-    return " ".join(["python", *script, *sys.argv[1:]])
-
-
-def _git_commit() -> str:
-    """Returns the commit, with -dirty if Python files differ from it (records are rewritten)."""
-    try:
-        commit = _git("rev-parse", "--short=12", "HEAD")
-        changed = _git("diff", "HEAD", "--name-only", "--", ":/*.py")
-    except FileNotFoundError:
-        return ""
-    return f"{commit}-dirty" if changed else commit
-
-
-def _git(*arguments: str) -> str:
-    command = ["git", "-C", str(Path(__file__).parent), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()

@@ -1,10 +1,6 @@
 """The directory of a run."""
 
 import json
-import platform
-import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -90,47 +86,6 @@ def test_a_run_is_named_after_its_algorithm_and_data():
     assert len(runs.default_name("bc", "long/" * 99)) < 100
 
 
-def test_a_commit_is_dirty_if_its_code_was_changed_since(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    def git(*arguments: str) -> None:
-        who = ["-c", "user.name=a", "-c", "user.email=a@b"]
-        subprocess.run(["git", "-C", str(tmp_path), *who, *arguments], check=True)
-
-    package = tmp_path / "rlp"
-    package.mkdir()
-    code, record = package / "runs.py", tmp_path / "record.json"
-    for path in (code, record):
-        path.write_text("1\n")
-    git("init", "--quiet")
-    git("add", ".")
-    git("commit", "--quiet", "--message=all")
-    monkeypatch.setattr(runs, "__file__", str(code))
-    record.write_text("2\n")
-    commit = runs.environment()["git_commit"]
-    assert re.fullmatch("[0-9a-f]{12}", commit)
-    code.write_text("2\n")
-    assert runs.environment()["git_commit"] == f"{commit}-dirty"
-
-
-@pytest.mark.parametrize(
-    ("facts", "named"),
-    [
-        ("cpu family\t: 25\nmodel\t\t: 17\nmodel name\t: A\n\n" * 2, " A (family 25, model 17)"),
-        ("Features\t: fp asimd\n", ""),  # ARM
-        (None, ""),  # no such file
-    ],
-)
-def test_a_record_names_the_processor_where_the_system_tells(
-    facts: str | None, named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(runs, "CPU_FACTS", tmp_path / "cpuinfo")
-    if facts:
-        runs.CPU_FACTS.write_text(facts)
-    machine = runs.environment()["machine"]
-    assert f"{platform.machine()}{named}, " in machine
-
-
 def test_hyperparameters_of_older_runs_have_their_names_of_today(
     exorl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -144,15 +99,3 @@ def test_hyperparameters_of_older_runs_have_their_names_of_today(
     (config,) = runs.load(Path("runs/a")).configs
     assert config.actor_learning_rate == np.float32(2e-4)
     train.main(["td3bc", "--resume=runs/a", "--num_updates=60", "--extend", "--quiet"])
-
-
-def test_a_process_of_a_command_names_the_command(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
-    bench = Path(runs.__file__).parents[1] / "bench" / "__main__.py"
-    for script, expected in (
-        (str(bench), "python -m rlp.bench --x=1"),
-        (str(bench.parents[1] / "train.py"), "python -m rlp.train --x=1"),
-        ("experiments/walker.py", "python experiments/walker.py --x=1"),
-    ):
-        monkeypatch.setattr(sys, "argv", [script, "--x=1"])
-        assert runs.environment()["command"] == expected
