@@ -4,9 +4,9 @@
     python experiments/botevade_guided.py --quick  # small cells, to see that it runs
 
 QR-DQN over the 35 landmarks, 5 seeds as one program, 60,000 steps. Until step 40,000 the planner
-acts with a rate that falls from 1 to 0. The rows differ in how the rate falls, and in whether they
-learn from all steps or only from the planner's. There are two starts: 4,000 steps of the planner
-(`expert`) or 4,000 random steps (`random`). `alone` has no guide. Then the policies play 1,000
+acts with a rate that falls from 1 to 0. The rows differ in how the rate falls. `planner-only` falls
+as `linear`, but learns from the planner's steps alone; `alone` has no guide. There are two starts:
+4,000 steps of the planner (`expert`) or 4,000 random steps (`random`). Then the policies play 1,000
 episodes without the planner, from the initial states of evaluations; every return is in
 results/botevade_guided. The published study (hanshuo-shuo/plan_ep, discrete IQL, a DQN for the
 planner, 50 episodes) has a return of 0.78 from the expert start and 0.64 from the random one, and
@@ -44,8 +44,9 @@ ROWS: dict[str, Mapping[str, str]] = {
     "planner-only": {**GUIDED, "guide_only": "True"},
     "alone": {},
 }
-NONE = [("alone", "expert")]  # who has no guide has no expert to start with
 STARTS = {"expert": {"num_random_steps": "0"}, "random": {"num_random_steps": "4000"}}
+NONE = ("alone", "expert")  # without a guide there is no expert to start with
+CELLS = [(row, start) for row in ROWS for start in STARTS if (row, start) != NONE]
 
 
 @dataclass(frozen=True)
@@ -63,17 +64,23 @@ def main(given: cli.Given) -> None:
     """Runs the missing cells, and prints the table."""
     settings = cli.parse(Settings, given)
     folder = Path(settings.runs) / "quick" if settings.quick else RESULTS
-    lines = []
     rows = cli.chosen("rows", settings.rows or ",".join(ROWS), ROWS)
-    cells = [(row, start) for row in ROWS for start in STARTS if (row, start) not in NONE]
-    asked = cli.chosen("starts", settings.starts, STARTS)
-    for row, start in cells:
+    starts = cli.chosen("starts", settings.starts, STARTS)
+    for row, start in CELLS:
         record = folder / f"{row}_{start}.json"
-        if row in rows and start in asked and not record.exists():
+        if row in rows and start in starts and not record.exists():
             files.write_json(record, _cell(row, start, settings))
+    print(table(folder))
+
+
+def table(folder: Path = RESULTS) -> str:
+    """Returns a line for each cell that has a record in a folder."""
+    lines = []
+    for row, start in CELLS:
+        record = folder / f"{row}_{start}.json"
         if record.exists():
             lines.append([f"{row}, {start} start", *_texts(files.read_json(record))])
-    print(markdown(["", "return", "goal without a capture", "of the seeds"], lines))
+    return markdown(["", "return", "goal without a capture", "of the seeds"], lines)
 
 
 def _cell(row: str, start: str, settings: Settings) -> dict[str, object]:
