@@ -58,6 +58,10 @@ def test_the_number_of_each_algorithm_is_that_of_its_record():
     )
 
 
+def test_the_table_of_guided_learning_is_that_of_the_records():
+    assert experiment("botevade_guided").table() in PAGES[ROOT / "docs/botevade.md"]
+
+
 def test_the_table_of_criteria_is_that_of_the_record():
     module = experiment("held_out_criteria")
     table = module.table(json.loads(module.RESULT.read_text()))
