@@ -48,14 +48,7 @@ def measure(
         began: when its process was started (unix time).
     """
     target = targets.find(target_name)
-    case = {
-        "algo": algo_name,
-        "library": "rlp",
-        "precision": precision,
-        "members": num_members,
-        "batch_devices": batch_devices,
-        "target": target_name,
-    }
+    case = workload.case(algo_name, precision, num_members, batch_devices)
     with TemporaryDirectory() as folder:
         there = targets.devices(target_name, Path(folder))
         try:
@@ -69,6 +62,7 @@ def measure(
         by_host = graphs.of_update(Path(folder))
     return {
         **case,
+        "target": target_name,
         "compile_seconds": time.time() - began,
         **found,
         "launched_by_host": dict(by_host),

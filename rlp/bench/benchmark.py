@@ -178,11 +178,7 @@ def measure(
         return training.seconds(many_updates)
 
     return {
-        "algo": algo_name,
-        "library": "rlp",
-        "precision": precision,
-        "members": num_members,
-        "batch_devices": batch_devices,
+        **workload.case(algo_name, precision, num_members, batch_devices),
         "compile_seconds": compile_seconds,
         "first_update_seconds": first_update_seconds,
         **_speed(run, algo_name, num_members * num_updates, num_rounds),

@@ -72,11 +72,14 @@ def _by_host(result: Figures) -> str:
     return str(sum(result["launched_by_host"].values()) or "")
 
 
-COLUMNS: dict[str, Callable[[Figures], str]] = {
-    "algorithm": lambda r: r["algo"],
+OF_CASE: dict[str, Callable[[Figures], str]] = {  # which it is, besides its algorithm
     "precision": lambda r: r["precision"],
     "members": lambda r: str(r["members"]),
-    "devices each": lambda r: str(r["batch_devices"]),
+    "devices each": lambda r: str(r.get("batch_devices", "")),
+}
+COLUMNS: dict[str, Callable[[Figures], str]] = {
+    "algorithm": lambda r: r["algo"],
+    **OF_CASE,
     "launches": lambda r: str(r["launches"]),
     "of which": _kinds,
     "by host": _by_host,
@@ -91,4 +94,4 @@ COLUMNS: dict[str, Callable[[Figures], str]] = {
     "compile s": lambda r: f"{r['compile_seconds']:.1f}",
 }
 NOT_IN_MARKDOWN = ("precision", "GFLOP each", "MB moved", "argument MB", "compile s")
-CASE = ("algorithm", "precision", "members", "devices each")  # which it is
+CASE = ("algorithm", *OF_CASE)

@@ -195,9 +195,7 @@ def _speed_of_ceiling(result: Figures | None) -> str:
 
 COLUMNS: dict[str, Callable[[Figures], str]] = {
     "algorithm": lambda r: r["algo"] + (f" ({r['library']})" if r["library"] != "rlp" else ""),
-    "precision": lambda r: r["precision"],
-    "members": lambda r: str(r["members"]),
-    "devices each": lambda r: str(r.get("batch_devices", "")),
+    **compiled_report.OF_CASE,
     "updates/s": lambda r: _speed(r["updates_per_second"]),
     "a member": lambda r: _speed(r["updates_per_second"] / r["members"]),
     "GFLOP each": lambda r: f"{r['gflop_per_update']:.2f}",

@@ -30,6 +30,19 @@ OWN: dict[str, dict[str, Any]] = {"cqlsac": {"bc_updates": 0}}  # what only one 
 AS_PUBLISHED = ("dt", "tt")  # measured with their authors' settings
 
 
+def case(
+    algo_name: str, precision: Precision, num_members: int, batch_devices: int
+) -> dict[str, Any]:
+    """Returns what names a case of rlp in its record."""
+    return {
+        "algo": algo_name,
+        "library": "rlp",
+        "precision": precision,
+        "members": num_members,
+        "batch_devices": batch_devices,
+    }
+
+
 def setting(algo_name: str) -> Any:
     """Returns the hyperparameters that an algorithm is measured with."""
     matched = {} if algo_name in AS_PUBLISHED else MATCHED

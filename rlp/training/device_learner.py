@@ -1,6 +1,7 @@
 """A learner in an environment in JAX: it takes many rounds in one call of a compiled program."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import jax
@@ -71,7 +72,7 @@ class DeviceLearner(Learner):
             keys=self.members.keys,
             acting_keys=self._acting,
             exploring_keys=self._exploring,
-            seeding_keys=fold_in(self.members.keys, SEEDING),
+            seeding_keys=self._seeding,
             normalizer=self.normalizer,
             offline=self.offline,
             exploration=self.plan.exploration,
@@ -134,11 +135,15 @@ class DeviceLearner(Learner):
             self._guide.memory = between.guide_memory
             self._guide.acted = np.array(between.chosen)
 
+    @cached_property
+    def _seeding(self) -> jax.Array:
+        """The keys [M] of the episodes' seeds."""
+        return fold_in(self.members.keys, SEEDING)
+
     def _seeds(self, which: Sequence[int]) -> list[int]:
         """Returns seeds of the states that environments begin from, those of the program."""
-        keys = fold_in(self.members.keys, SEEDING)
         episode = jnp.asarray(self._episode.reshape(len(self.run.seeds), -1))
-        of_all = np.asarray(device_rounds.seeds(keys, episode)).reshape(-1)
+        of_all = np.asarray(device_rounds.seeds(self._seeding, episode)).reshape(-1)
         return of_all[list(which)].tolist()
 
 

@@ -110,7 +110,7 @@ def _round(
 ) -> tuple[Between, tuple[Metrics, Alarms]]:
     """Returns what is after one round, and what was found in its updates."""
     number, at = given.first + index, between.at
-    acting = Policy(fixed.configs, _actors(kind, fixed, between), fixed.normalizer)
+    acting = policy.from_states(kind.algo, fixed.configs, between.states, fixed.normalizer)
     action, memory = _choose(kind, fixed, given, acting, at, index)
     states, replays, *found = learn(
         kind.algo, kind.spec, kind.layout, kind.num_updates, fixed.configs, fixed.keys,
@@ -147,10 +147,6 @@ def _round(
         guide_memory,
     )  # fmt: skip
     return after, tuple(found)
-
-
-def _actors(kind: Kind, fixed: Fixed, between: Between) -> Any:
-    return jax.vmap(kind.algo.actor)(fixed.configs, between.states)
 
 
 def _choose(

@@ -102,7 +102,7 @@ def check(guidance: Guidance, plan: Plan, env: VectorEnv, where: str) -> None:
     """
     if not guidance.guide:
         raise InputError("--guide_fall, --guide_steps, --guide_only: of whom? Give --guide=NAME")
-    idle, end = plan.num_idle_rounds * plan.num_envs, guidance.guide_steps or plan.num_steps
+    idle, end = plan.num_idle_rounds * plan.num_envs, _last_step(guidance, plan)
     if not idle < end <= plan.num_steps:
         raise InputError(
             f"--guide_steps={guidance.guide_steps}: must be above the {idle:,} steps before the "
@@ -111,6 +111,11 @@ def check(guidance: Guidance, plan: Plan, env: VectorEnv, where: str) -> None:
     if guidance.guide_only and plan.capacity:
         raise InputError("--guide_only: the guide's steps are kept to the end; leave --capacity")
     find(guidance.guide, env, where)
+
+
+def _last_step(guidance: Guidance, plan: Plan) -> int:
+    """Returns the step from which on the guide does not act."""
+    return guidance.guide_steps or plan.num_steps
 
 
 def step_of(guidance: Guidance) -> int:
@@ -152,7 +157,7 @@ class Guide:
     @property
     def end(self) -> int:
         """The first round in which it no longer acts."""
-        return -(-(self._guidance.guide_steps or self._plan.num_steps) // self._plan.num_envs)
+        return -(-_last_step(self._guidance, self._plan) // self._plan.num_envs)
 
     def rates(self, number: int) -> np.ndarray:
         """Returns the probability that it acts in round `number`, for each member [M] float32."""
@@ -160,7 +165,7 @@ class Guide:
         if number < plan.num_random_rounds:
             return np.zeros(num_members, np.float32)
         first, step = plan.num_idle_rounds * plan.num_envs, number * plan.num_envs
-        last = self._guidance.guide_steps or plan.num_steps
+        last = _last_step(self._guidance, plan)
         share = max(step - first, 0) / (last - first)
         if share >= 1:
             return np.zeros(num_members, np.float32)
