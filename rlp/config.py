@@ -48,7 +48,8 @@ NewFile = Annotated[str, "a file, and this is a folder", lambda text: not Path(t
 def config(cls: type[T]) -> type[T]:
     """Returns `cls` as a frozen dataclass and pytree: floats are leaves, other fields static.
 
-    A config whose `*_min` is above its `*_max` raises InputError.
+    Configs that it derives from give it their fields. A config whose `*_min` is above its `*_max`
+    raises InputError.
     """
 
     def coerce_floats(self: Any) -> None:
@@ -72,8 +73,7 @@ def config(cls: type[T]) -> type[T]:
 
 def float_names(cls: type) -> list[str]:
     """Returns the names of the fields that are floats, of whatever kind: the ones that are data."""
-    kinds = get_type_hints(cls)
-    return [name for name in inspect.get_annotations(cls) if kinds[name] is float]
+    return [name for name, kind in get_type_hints(cls).items() if kind is float]
 
 
 def stack(configs: Sequence[T]) -> T:
@@ -112,7 +112,7 @@ def as_typed(value: Any) -> str:
 
 
 def field_comments(cls: type) -> dict[str, str]:
-    """Returns the comment behind each field, as `--help` shows it.
+    """Returns the comment behind each field that a class has itself, as `--help` shows it.
 
     A class that was made of others' fields has them as COMMENT in the fields' metadata.
     """

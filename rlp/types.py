@@ -154,6 +154,13 @@ class Sources:
     offline_share: float = 0.5  # of a batch, where there is a replay, too
 
 
+class Preparation(NamedTuple):
+    """What an algorithm does now and then before an update, too large to be a part of it."""
+
+    prepare: Callable[..., State]  # (config, state, key, sources) -> state
+    every: Callable[[Any], int]  # of a config: updates from one to the next, first before the first
+
+
 class Phase(NamedTuple):
     """A part of an algorithm's training, with an update of its own."""
 
@@ -161,6 +168,7 @@ class Phase(NamedTuple):
     sample: Callable[..., Batch]
     update: Callable[..., tuple[State, Metrics]]
     num_updates: Callable[[Any], int] | None = None  # of a config; None: all that are left
+    preparation: Preparation | None = None
 
 
 class Acting(NamedTuple):
@@ -255,8 +263,11 @@ class Algo(Trainable, Protocol):
     A module may have more names: `PRESETS`, settings by name (see `rlp.algos.presets`); `PHASES`,
     where training has several parts; `returns_discount`, where it learns from discounted returns
     (see below); `q_of(config, state, statistics, observation [B, O], action [B, A])`, where it has
-    critics, which returns their values [E, B] in the units of the rewards that it learns; and
-    `NEEDS_EPISODES`, True where logged data must be there from the start, in whole episodes.
+    critics, which returns their values [E, B] in the units of the rewards that it learns;
+    `NEEDS_EPISODES`, True where logged data must be there from the start, in whole episodes;
+    `for_data(config, data_set)`, which returns the config with what the data settles, or raises
+    InputError where it cannot learn from it; and `model_of(config, state)`, which returns the
+    dynamics (`rlp.algos.dynamics.State`) of one that learns them.
     """
 
     SUPPORTS: frozenset[str]
@@ -300,13 +311,30 @@ def needs_episodes(algo: Algo) -> bool:
     return getattr(algo, "NEEDS_EPISODES", False)
 
 
-def phase_at(algo: Algo, config: Any, step: int) -> tuple[int, int | None]:
-    """Returns the number of the phase that an update is of, and where it ends, if it does."""
-    end = 0
+class Place(NamedTuple):
+    """Where in the phases of training an update is."""
+
+    number: int  # of the phase
+    end: int | None  # of the phase: the first update behind it; None: it ends with the training
+    is_prepared_for: bool  # whether the phase's preparation is due before the update
+    next_preparation: int | None  # the next update before which it is, if there is one
+
+
+def for_data(algo: Algo, config: Any, data_set: Any) -> Any:
+    """Returns a config with what the data settles, of an algorithm that asks it something."""
+    settle = getattr(algo, "for_data", None)
+    return settle(config, data_set) if settle else config
+
+
+def phase_at(algo: Trainable, config: Any, step: int) -> Place:
+    """Returns where in the phases of training an update is."""
+    start = 0
     for number, phase in enumerate(phases(algo)):
-        if phase.num_updates is None:
-            return number, None
-        end += phase.num_updates(config)
-        if step < end:
-            return number, end
+        end = start + phase.num_updates(config) if phase.num_updates else None
+        if end is None or step < end:
+            if phase.preparation is None:
+                return Place(number, end, False, None)
+            every, done = phase.preparation.every(config), step - start
+            return Place(number, end, done % every == 0, step - done % every + every)
+        start = end
     raise ValueError(f"no phase at update {step}: the last one must be of all that are left")

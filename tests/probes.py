@@ -41,7 +41,7 @@ def learn(algo: Algo, config: Any, data: EpisodeSet, num_updates: int) -> tuple[
     if getattr(config, "head", "") == "categorical":
         spec = spec._replace(action=Space((action_dim,), num_choices=action_dim))
     members = population.init(algo, [config], [0], spec, dataset.statistics)
-    phase, _ = phase_at(algo, config, 0)
+    phase = phase_at(algo, config, 0).number
     states, _, alarms = population.train(
         algo, spec, num_updates, *members, Sources(dataset), jnp.int32(0), phase
     )

@@ -4,7 +4,19 @@ import importlib
 from importlib.metadata import entry_points
 from typing import Any
 
-from rlp.algos import bc, cql, dqn, dt, fql, iql, rebrac, sac, td3bc, trajectory_transformer
+from rlp.algos import (
+    bc,
+    cql,
+    dqn,
+    dt,
+    fql,
+    iql,
+    mobrac,
+    rebrac,
+    sac,
+    td3bc,
+    trajectory_transformer,
+)
 from rlp.errors import InputError
 from rlp.types import Algo
 
@@ -15,6 +27,7 @@ ALGOS: dict[str, Algo] = {
     "iql": iql,
     "td3bc": td3bc,
     "rebrac": rebrac,
+    "mobrac": mobrac,
     "sac": sac,
     "dt": dt,
     "tt": trajectory_transformer,

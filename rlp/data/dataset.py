@@ -31,6 +31,11 @@ def normalize(normalizer: Normalizer, observation: jax.Array) -> jax.Array:
     return (observation - normalizer.mean) / jnp.maximum(normalizer.std, STD_FLOOR)
 
 
+def unnormalize(normalizer: Normalizer, observation: jax.Array) -> jax.Array:
+    """Returns the observations [..., O] that `normalize` made these of."""
+    return observation * jnp.maximum(normalizer.std, STD_FLOOR) + normalizer.mean
+
+
 def hide_task(normalizer: Normalizer, num_tasks: int) -> Normalizer:
     """Returns statistics that turn the one-hot task at the end of observations into zeros."""
     return normalizer._replace(std=normalizer.std.at[-num_tasks:].set(jnp.inf))
@@ -49,7 +54,7 @@ class Dataset(NamedTuple):
     discount: jax.Array  # [N], 0 where the MDP terminated
     is_step: jax.Array  # [N] bool: an action was taken
     has_successor: jax.Array  # [N] bool: and the next state is known
-    timestep: jax.Array  # [N] int32, 0 at the start of an episode
+    timestep: jax.Array  # [N] int32, 0 at the start of an episode and where no state is known
     return_to_go: jax.Array  # [N], rewards from here to the end, or NOT_KNOWN
     episode_return: jax.Array  # [N], rewards of the whole episode, or NOT_KNOWN
     value_floor: jax.Array  # [N], lower bound of the discounted return from here, or NOT_KNOWN
@@ -63,6 +68,7 @@ class Dataset(NamedTuple):
     lowest_reward: jax.Array  # [], bounds Q from below
     highest_reward: jax.Array  # [], and from above
     return_range: jax.Array  # [], best minus worst return of whole episodes; 0: not known
+    normalizer: Normalizer | None = None  # of the environment's observations; None in a replay
 
     @property
     def statistics(self) -> Statistics:
@@ -139,6 +145,7 @@ def make_dataset(
         lowest_reward=jnp.float32(rows["reward"][rows["is_step"]].min()),
         highest_reward=jnp.float32(rows["reward"][rows["is_step"]].max()),
         return_range=jnp.float32(return_range(data, factors)),
+        normalizer=normalizer._replace(mean=normalizer.mean + data.origin.astype(np.float32)),
     )
 
 
@@ -193,7 +200,7 @@ def _rows(data: EpisodeSet, factors: np.ndarray, discount: float | None) -> dict
         rows["discount"][steps] = 1
         rows["discount"][end - 1] = 0 if episode.terminated else 1
         rows["is_step"][steps] = True
-        rows["timestep"][start : end + 1] = np.arange(length + 1)
+        rows["timestep"][start : start + len(observation)] = np.arange(len(observation))
         to_go = rows["return_to_go"][start : end + 1] = _return_to_go(episode.reward)
         rows["episode_return"][start : end + 1] = to_go[0]
         if discount is not None:
@@ -262,7 +269,7 @@ def sample_transitions(sources: Sources, key: jax.Array, batch_size: int) -> Tra
     """Returns transitions drawn uniformly with replacement, [B, ...]."""
 
     def draw(dataset: Dataset, key: jax.Array, size: int) -> Transition:
-        return _transitions(dataset, _transition_rows(dataset, key, size))
+        return transitions_at(dataset, _transition_rows(dataset, key, size))
 
     return from_each(sources, key, batch_size, draw)
 
@@ -307,7 +314,7 @@ def sample_floored(
 
     def draw(dataset: Dataset, key: jax.Array, size: int) -> tuple[Transition, jax.Array]:
         row = _transition_rows(dataset, key, size)
-        return _transitions(dataset, row), dataset.value_floor[row]
+        return transitions_at(dataset, row), dataset.value_floor[row]
 
     return from_each(sources, key, batch_size, draw)
 
@@ -317,7 +324,9 @@ def sample_sarsa(sources: Sources, key: jax.Array, batch_size: int) -> Sarsa:
 
     def draw(dataset: Dataset, key: jax.Array, size: int) -> Sarsa:
         row = _transition_rows(dataset, key, size)
-        return Sarsa(_transitions(dataset, row), dataset.action[row + 1], dataset.is_step[row + 1])
+        return Sarsa(
+            transitions_at(dataset, row), dataset.action[row + 1], dataset.is_step[row + 1]
+        )
 
     return from_each(sources, key, batch_size, draw)
 
@@ -326,7 +335,7 @@ def sample_policy_sarsa(sources: Sources, key: jax.Array, batch_size: int) -> Sa
     """Returns transitions of the logged data and the given policy's actions after them."""
     dataset = sources.offline
     row = _transition_rows(dataset, key, batch_size)
-    return Sarsa(_transitions(dataset, row), sources.policy_action[row + 1], jnp.ones(batch_size))
+    return Sarsa(transitions_at(dataset, row), sources.policy_action[row + 1], jnp.ones(batch_size))
 
 
 def sample_segments(
@@ -386,7 +395,8 @@ def _observation(dataset: Dataset, row: jax.Array) -> jax.Array:
     return dataset.observation[row].astype(jnp.float32)
 
 
-def _transitions(dataset: Dataset, row: jax.Array) -> Transition:
+def transitions_at(dataset: Dataset, row: jax.Array) -> Transition:
+    """Returns the transitions of these rows; where none is, what comes of it means nothing."""
     return Transition(
         observation=_observation(dataset, row),
         action=dataset.action[row],

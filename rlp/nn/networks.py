@@ -17,7 +17,9 @@ from rlp.types import Params
 
 NormSide = Literal["none", "before", "after"]  # where, relative to the activation
 Init = Literal["flax", "torch", "rlkit", "edac", "orthogonal", "glorot"]  # see `initializers`
-Activation = Literal["relu", "gelu"]  # after hidden layers; gelu is flax's tanh approximation
+Activation = Literal[
+    "relu", "gelu", "silu"
+]  # after hidden layers; gelu is flax's tanh approximation
 ACTOR_BOUND, CRITIC_BOUND = 1e-3, 3e-3  # of the last layers' weights, in rlkit's and EDAC's code
 
 
@@ -44,7 +46,7 @@ class _MLP(nn.Module):
             x = Dense(dim, *initializers(self.weights, len(x), dim), name=f"Dense_{layer}")(x)
             if self.layer_norm == "before":
                 x = LayerNorm()(x)
-            x = nn.relu(x) if self.activation == "relu" else nn.gelu(x)
+            x = getattr(nn, self.activation)(x)
             if self.layer_norm == "after":
                 x = LayerNorm()(x)
         last = initializers(self.weights, len(x), self.output_dim, self.output_bound)

@@ -196,8 +196,9 @@ class _Training:
         jobs.submit(_evaluate, self._run, *args)
 
     def _next_stop(self) -> int:
-        _, end_of_phase = phase_at(self._run.algo, self._run.configs[0], self.step)
-        return self._schedule.next_stop(self.step, min(self.end, end_of_phase or self.end))
+        phase = phase_at(self._run.algo, self._run.configs[0], self.step)
+        ends = [stop for stop in (self.end, phase.end, phase.next_preparation) if stop is not None]
+        return self._schedule.next_stop(self.step, min(ends))
 
     def _placed(self) -> tuple[Members, Sources]:
         """Returns members and data on the devices."""

@@ -26,7 +26,7 @@ from rlp.training import start as offline_start
 from rlp.training.guide import NO_GUIDE, Guidance
 from rlp.training.plan import Plan, Start
 from rlp.training.start import COMMANDS, Values, choose_configs, part_of
-from rlp.types import UNKNOWN, Spec, needs_episodes
+from rlp.types import UNKNOWN, Spec, needs_episodes, phases
 
 LARGEST = 2**31 - 1  # updates: their number is an int32
 
@@ -137,6 +137,10 @@ def begin(
         _check_fits(data_set, spec, env_name)
     elif needs_episodes(ALGOS[algo_name]):
         raise InputError(f"{algo_name} needs logged data from the start: give --dataset=NAME")
+    if any(phase.preparation for phase in phases(ALGOS[algo_name])):
+        raise InputError(
+            f"{algo_name} learns a model of logged data first: train it by python -m rlp.train"
+        )
     seeds = range(settings.seed, settings.seed + settings.num_seeds)
     members = [
         {"seed": seed, "config": config.to_dict(setting)} for setting in configs for seed in seeds

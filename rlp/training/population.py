@@ -40,6 +40,7 @@ from rlp.types import (
     reduction,
 )
 
+PREPARING = 0x70726570  # folded into a step's key: another stream than its update's
 JAX_PRECISIONS = {"float32": "float32", "tf32": "tensorfloat32", "bf16": "bfloat16"}
 T = TypeVar("T")
 Alarms = dict[str, jax.Array]  # what happened, and the first step [M] at which it did, or NEVER
@@ -142,17 +143,44 @@ def train(
         alarms[NOT_FINITE] = jnp.minimum(alarms[NOT_FINITE], last)
         return state, _reduce(metrics), alarms
 
-    if placement and target.platform() == "cpu":
-        population = _in_turn(one_member, placement.num_groups)
-    else:
-        axes = (0, 0, 0, replace(sources, offline=None, replay=0, model=0, policy_action=0))
-        population = jax.vmap(one_member, axes, spmd_axis_name=MEMBERS if placement else None)
     sharing = optim.shared(placement.batch) if placement and placement.batch else nullcontext()
     with sharing, jax.default_matmul_precision(JAX_PRECISIONS[precision]):
-        states, metrics, alarms = population(configs, keys, states, sources)
+        states, metrics, alarms = _for_each(one_member, placement)(configs, keys, states, sources)
     if placement:
         states = jax.lax.with_sharding_constraint(states, placement.members)
     return states, metrics, alarms
+
+
+@partial(
+    jax.jit,
+    static_argnames=("algo", "phase", "placement", "precision"),
+    donate_argnames="states",
+)
+def prepare(
+    algo: Trainable,
+    configs: Any,
+    keys: jax.Array,
+    states: State,
+    sources: Sources,
+    step: jax.Array,
+    phase: int,
+    placement: Placement | None = None,
+    precision: Precision = "float32",
+) -> State:
+    """Returns the states as a phase prepares them before update `step`, where that is due.
+
+    This is not a part of `train`, because under `vmap` every update would cost as much.
+    """
+    preparation = phases(algo)[phase].preparation
+    assert preparation is not None
+
+    def one_member(config: Any, key: jax.Array, state: State, sources: Sources) -> State:
+        own = jax.random.fold_in(jax.random.fold_in(key, step), PREPARING)
+        return preparation.prepare(config, state, own, sources)
+
+    with jax.default_matmul_precision(JAX_PRECISIONS[precision]):
+        states = _for_each(one_member, placement)(configs, keys, states, sources)
+    return jax.lax.with_sharding_constraint(states, placement.members) if placement else states
 
 
 def _packings(together: int) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
@@ -177,19 +205,29 @@ def as_one(
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Returns metrics and alarms [M] of several calls of `train`, as if they were of one.
 
+    What only the updates of one phase have is of those.
+
     Args:
         outcomes: metrics and alarms of each call, fetched from the device.
         sizes: how many updates each made (None: all the same).
     """
     metrics, alarms = zip(*outcomes, strict=True)
+    weights = sizes or [1] * len(metrics)
+
+    def of_all(name: str) -> np.ndarray:
+        values, counts = zip(
+            *((each[name], n) for each, n in zip(metrics, weights, strict=True) if name in each),
+            strict=True,
+        )
+        if reduction(name) == "mean":
+            return np.average(values, axis=0, weights=counts)
+        return getattr(np, reduction(name))(values, axis=0)
+
+    names = dict.fromkeys(name for each in metrics for name in each)
+    raised = dict.fromkeys(what for each in alarms for what in each)
     return (
-        {
-            name: np.average([each[name] for each in metrics], axis=0, weights=sizes)
-            if reduction(name) == "mean"
-            else getattr(np, reduction(name))([each[name] for each in metrics], axis=0)
-            for name in metrics[0]
-        },
-        {what: np.min([each[what] for each in alarms], axis=0) for what in alarms[0]},
+        {name: of_all(name) for name in names},
+        {what: np.min([each[what] for each in alarms if what in each], axis=0) for what in raised},
     )
 
 
@@ -241,6 +279,19 @@ def num_bytes(program: jax.stages.Compiled, members: Population, placement: Plac
     )
 
 
+def _for_each(one_member: Callable[..., Any], placement: Placement | None) -> Callable[..., Any]:
+    """Returns a function of configs, keys, states [M] and sources that computes all members."""
+    if placement and target.platform() == "cpu":
+        return _in_turn(one_member, placement.num_groups)
+
+    def at_once(configs: Any, keys: jax.Array, states: State, sources: Sources) -> Any:
+        axes = (0, 0, 0, replace(sources, offline=None, replay=0, model=0, policy_action=0))
+        population = jax.vmap(one_member, axes, spmd_axis_name=MEMBERS if placement else None)
+        return population(configs, keys, states, sources)
+
+    return at_once
+
+
 def _in_turn(one_member: Callable[..., Any], num_groups: int) -> Callable[..., Any]:
     """Returns a function of members [M] that computes those of a group one after the other."""
 
@@ -274,7 +325,8 @@ def _reduce(metrics: Metrics) -> Metrics:
 def _alarms(metrics: Metrics, limits: Limits, steps: jax.Array) -> Alarms:
     finite = jnp.all(jnp.stack([jnp.isfinite(values) for values in metrics.values()]), axis=0)
     raised = {NOT_FINITE: ~finite}
-    for name, (low, high) in limits.items():
+    for name in [each for each in limits if each in metrics]:  # a model has no Q
+        low, high = limits[name]
         slack = tolerance(low, high)
         raised[f"{name} a fifth above its bound"] = metrics[name] > high + slack
         raised[f"{name} far below its bound"] = metrics[name] < low - slack

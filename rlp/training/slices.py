@@ -68,12 +68,25 @@ class Members:
 
     def train(self, sources: Sources, step: int, stop: int) -> tuple[Columns, Columns]:
         """Makes the updates step to stop, of one phase, and returns their metrics and alarms."""
-        phase, _ = phase_at(self._run.algo, self._run.configs[0], step)
+        phase = phase_at(self._run.algo, self._run.configs[0], step)
         first_step = devices.place(np.int32(step), self._placement.everywhere)
         outcomes = []
         for number, part in enumerate(self._parts):
             part = part if self._are_together else devices.place(part, self._placement.members)
             with jax.transfer_guard("disallow"):  # a hidden transfer would stall every stretch
+                if phase.is_prepared_for:
+                    prepared = population.prepare(
+                        self._run.algo,
+                        part.configs,
+                        part.keys,
+                        part.states,
+                        sources,
+                        first_step,
+                        phase.number,
+                        placement=self._placement,
+                        precision=self._run.precision,
+                    )
+                    part = part._replace(states=prepared)
                 states, *outcome = population.train(
                     self._run.algo,
                     self._run.spec,
@@ -83,7 +96,7 @@ class Members:
                     part.states,
                     sources,
                     first_step,
-                    phase,
+                    phase.number,
                     placement=self._placement,
                     precision=self._run.precision,
                 )

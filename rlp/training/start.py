@@ -135,6 +135,7 @@ def begin(
     given, parts = data_set, prepared(algo_name, settings, data_set)
     data_set = parts.train
     _check_data(algo_name, configs, data_set)
+    configs = [types.for_data(ALGOS[algo_name], each, data_set) for each in configs]
     handling, num_members = part_of(Handling, values), len(configs) * settings.num_seeds
     task = _task(settings, schedule, handling, parts, ALGOS[algo_name], configs, num_members)
     if settings.target_return and not ALGOS[algo_name].policy.aims:
@@ -309,15 +310,19 @@ def _check_data(algo_name: str, configs: list[Any], data_set: EpisodeSet) -> Non
 
 
 def _try(algo: Algo, setting: Any, spec: Spec, task: Task) -> None:
-    """Traces an update, so that what cannot be is refused before anything is made."""
+    """Traces an update of each phase, so that what cannot be is refused before anything is made."""
 
-    def one_update(sources: Sources) -> Any:
-        init_key, sample_key, update_key = jax.random.split(jax.random.key(0), 3)
+    def updates(sources: Sources) -> Any:
+        init_key, prepare_key, sample_key, update_key = jax.random.split(jax.random.key(0), 4)
         state = algo.init(setting, init_key, spec, statistics_of(sources))
-        batch = algo.sample(setting, sample_key, state, sources)
-        return algo.update(setting, state, jnp.int32(0), update_key, batch)
+        for phase in types.phases(algo):
+            if phase.preparation:
+                state = phase.preparation.prepare(setting, state, prepare_key, sources)
+            batch = phase.sample(setting, sample_key, state, sources)
+            state, _ = phase.update(setting, state, jnp.int32(0), update_key, batch)
+        return state
 
-    largest = memory.largest_array(jax.make_jaxpr(one_update)(Sources(task.dataset)).jaxpr)
+    largest = memory.largest_array(jax.make_jaxpr(updates)(Sources(task.dataset)).jaxpr)
     memory.check(
         f"an array {largest.str_short()} in an update",
         memory.num_bytes(largest),

@@ -28,7 +28,8 @@ from tests.rounding import UNIT
 SMALL = {
     "batch_size": 8, "hidden_dims": (16, 16), "num_actions": 3, "policy_every": 1,
     "context": 4, "embed_dim": 8, "num_layers": 2, "warmup_updates": 1, "num_bins": 10,
-    "horizon": 2, "beam_width": 3,
+    "horizon": 2, "beam_width": 3, "model_hidden_dims": (16, 16), "num_rollouts": 8,
+    "real_share": 1.0,  # before there are rollouts in a model, all their steps are the same
     "learning_rate": 1e-4,  # Adam's steps are as large where a gradient is 0 but for rounding
 }  # fmt: skip
 
