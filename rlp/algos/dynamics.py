@@ -14,6 +14,7 @@ whole episodes are held out, and best means most likely.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -172,9 +173,16 @@ def is_held_out(data: Dataset, salt: jax.Array, cut: jax.Array, row: jax.Array) 
 
 def _episode_numbers(salt: jax.Array, first_row: jax.Array) -> jax.Array:
     """Returns a random number in [0, 1) for the episodes that begin in these rows."""
-    key = jax.random.fold_in(jax.random.key(salt), 0)
-    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, first_row.reshape(-1))
-    return jax.vmap(jax.random.uniform)(keys).reshape(first_row.shape)
+    return _random(jax.random.uniform, salt, 0, first_row)
+
+
+def _random(
+    draw: Callable[[jax.Array], jax.Array], salt: jax.Array, stream: int, number: jax.Array
+) -> jax.Array:
+    """Returns what is drawn for each of these numbers, always the same for the same salt."""
+    key = jax.random.fold_in(jax.random.key(salt), stream)
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, number.reshape(-1))
+    return jax.vmap(draw)(keys).reshape(number.shape)
 
 
 def transitions(data: Dataset, row: jax.Array) -> Transition:
@@ -194,13 +202,10 @@ def sample(config: Config, key: jax.Array, state: State, sources: Sources) -> Ba
     That sample is never stored: the i-th of as many draws as there are transitions is a random
     number that i and the network determine.
     """
-    data = sources.offline
-    number = data.num_transitions.astype(jnp.uint32)
-    size = config.model_batch_size, config.num_models
-    draw = jax.random.bits(key, size) % number
-    keys = jax.random.split(jax.random.fold_in(jax.random.key(state.salt), 1), config.num_models)
-    of_network = jax.vmap(jax.vmap(jax.random.fold_in, (None, 0)), (0, 1), 1)(keys, draw)
-    place = jax.vmap(jax.vmap(jax.random.bits))(of_network) % number
+    data, number = sources.offline, sources.offline.num_transitions.astype(jnp.uint32)
+    draw = jax.random.bits(key, (config.model_batch_size, config.num_models)) % number
+    of_network = draw * config.num_models + jnp.arange(config.num_models, dtype=jnp.uint32)[None]
+    place = _random(jax.random.bits, state.salt, 1, of_network) % number
     row = data.transition_rows[place.astype(jnp.int32)]
     is_held = is_held_out(data, state.salt, state.cut, row)
     return Batch(transitions(data, row), (has_target(data)[row] & ~is_held).astype(jnp.float32))
@@ -222,14 +227,10 @@ def update(
         return state._replace(params=params, opt_state=opt_state), metrics
 
     def keep(state: State) -> tuple[State, Metrics]:
-        return state, {name: jnp.zeros(()) for name in jax.eval_shape(move, state)[1]}
+        return state, {"model_loss": jnp.mean(state.best_loss)}
 
-    is_over = state.num_checks >= config.patience
-    state, metrics = target.cond(is_over, keep, move, state)
-    return state, {
-        **metrics,
-        "model_held_out_loss": jnp.mean(jnp.sort(state.best_loss)[: config.num_elites]),
-    }
+    state, metrics = target.cond(state.num_checks >= config.patience, keep, move, state)
+    return state, {**metrics, "model_held_out_loss": jnp.mean(state.best_loss)}
 
 
 def _loss(
@@ -310,18 +311,20 @@ def predict(
         action: [B, A].
         latent: standard normal, [E, B, Z], which a vae makes different outcomes of.
     """
-    inputs = (_inputs(observation, action) - model.scaling.input_mean) / model.scaling.input_std
+    scaling = model.scaling
+    inputs = _standardized(_inputs(observation, action), scaling.input_mean, scaling.input_std)
+    now = jnp.pad(observation, ((0, 0), (0, 1)))  # rewards do not change from anything
 
-    def of_network(params: Params, latent: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def of_network(params: Params, latent: jax.Array) -> Prediction:
         seen = jnp.concatenate([inputs, latent], axis=-1) if config.model == "vae" else inputs
         mean, log_variance = _decode(config, params, seen)
         std = jnp.exp(log_variance / 2)
-        return mean, jnp.zeros_like(std) if config.model == "deterministic" else std
+        if config.model == "deterministic":
+            std = jnp.zeros_like(std)
+        unit = scaling.target_std[None]
+        return Prediction(now + scaling.target_mean[None] + unit * mean, unit * std)
 
-    mean, std = jax.vmap(of_network)(model.params, latent)
-    change = model.scaling.target_mean + model.scaling.target_std * mean
-    now = jnp.pad(observation, ((0, 0), (0, 1)))  # rewards do not change from anything
-    return Prediction(now + change, model.scaling.target_std * std)
+    return jax.vmap(of_network)(model.params, latent)
 
 
 def _init_network(config: Config, key: jax.Array, spec: Spec) -> Params:
@@ -339,7 +342,7 @@ def _init_network(config: Config, key: jax.Array, spec: Spec) -> Params:
 
 def _decode(config: Config, params: Params, inputs: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Returns means and log-variances [B, O + 1] of the scaled targets, within the bounds."""
-    highest, lowest = params["highest"], params["lowest"]
+    highest, lowest = params["highest"][None], params["lowest"][None]
     mean, log_variance = _halves(config, params["decoder"], inputs)
     log_variance = highest - jax.nn.softplus(highest - log_variance)
     return mean, lowest + jax.nn.softplus(log_variance - lowest)
@@ -377,11 +380,14 @@ def _targets(transition: Transition) -> jax.Array:
 def _scaled(scaling: Scaling, transition: Transition) -> tuple[jax.Array, jax.Array]:
     """Returns inputs [B, O + A] and targets [B, O + 1] with mean 0 and standard deviation 1."""
     inputs = _inputs(transition.observation, transition.action)
-    targets = _targets(transition)
     return (
-        (inputs - scaling.input_mean) / scaling.input_std,
-        (targets - scaling.target_mean) / scaling.target_std,
+        _standardized(inputs, scaling.input_mean, scaling.input_std),
+        _standardized(_targets(transition), scaling.target_mean, scaling.target_std),
     )
+
+
+def _standardized(x: jax.Array, mean: jax.Array, std: jax.Array) -> jax.Array:
+    return (x - mean[None]) / std[None]
 
 
 def _tx(config: Config, step: jax.Array) -> Any:

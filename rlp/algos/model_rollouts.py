@@ -100,7 +100,7 @@ def extended(
         action_key, model_key = jax.random.split(key)
         action = act(observation, action_key)
         predicted, following, reward = _drawn(config, model, observation, action, model_key)
-        following = jnp.clip(following, low, high)
+        following = jnp.clip(following, low[None], high[None])
         reward = jnp.clip(unit * reward, statistics.lowest_reward, statistics.highest_reward)
         ended = terminations.has_ended(config.termination, data.normalizer, following)
         if config.pessimism == "mopo":
@@ -156,14 +156,14 @@ def uncertainty(model: Model, predicted: Prediction) -> jax.Array:
     in units of the standard deviation of that number's change in the data: MOPO's largest norm. A
     deterministic network has none: then it is the networks' disagreement.
     """
-    std = (predicted.std / model.scaling.target_std)[..., :-1]
+    std = (predicted.std / model.scaling.target_std[None, None])[..., :-1]
     aleatoric = jnp.max(jnp.sqrt(jnp.mean(jnp.square(std), axis=-1)), axis=0)
     return jnp.where(jnp.any(std > 0), aleatoric, disagreement(model, predicted))
 
 
 def disagreement(model: Model, predicted: Prediction) -> jax.Array:
     """Returns the largest distance of two networks' means, [B], in the same units."""
-    mean = (predicted.mean / model.scaling.target_std)[..., :-1]
+    mean = (predicted.mean / model.scaling.target_std[None, None])[..., :-1]
     between = jnp.sqrt(jnp.mean(jnp.square(mean[:, None] - mean[None]), axis=-1))
     return jnp.max(between, axis=(0, 1))
 

@@ -8,25 +8,25 @@ import jax.numpy as jnp
 from rlp.data.dataset import Normalizer, unnormalize
 from rlp.errors import InputError
 
-Ends = Callable[[jax.Array], jax.Array]  # observation [..., O] in its own units -> [...] bool
+Ends = Callable[[jax.Array], jax.Array]  # observation [O] in its own units -> [] bool
 NEVER_ENDS = "never"
 
 
 def _hopper(observation: jax.Array) -> jax.Array:
     """Gymnasium's Hopper: it fell, leans, or something of its state is beyond 100."""
-    height, angle = observation[..., 0], observation[..., 1]
-    is_healthy = jnp.all(jnp.abs(observation[..., 1:]) < 100, axis=-1)
+    height, angle = observation[0], observation[1]
+    is_healthy = jnp.all(jnp.abs(observation[1:]) < 100)
     return ~(is_healthy & (height > 0.7) & (jnp.abs(angle) < 0.2))
 
 
 def _walker(observation: jax.Array) -> jax.Array:
     """Gymnasium's Walker2d: it fell, jumps or leans."""
-    height, angle = observation[..., 0], observation[..., 1]
+    height, angle = observation[0], observation[1]
     return ~((height > 0.8) & (height < 2.0) & (jnp.abs(angle) < 1.0))
 
 
 ENDS: dict[str, Ends] = {  # by name
-    NEVER_ENDS: lambda observation: jnp.zeros(observation.shape[:-1], bool),
+    NEVER_ENDS: lambda _: jnp.zeros((), bool),
     "hopper": _hopper,
     "walker2d": _walker,
 }
@@ -38,8 +38,8 @@ def register(name: str, ends: Ends) -> None:
 
     Args:
         name: of the function.
-        ends: from observations [..., O], in the environment's units, to whether an episode ends
-            there [...]; in JAX.
+        ends: from an observation [O], in the environment's units, to whether an episode ends
+            there; in JAX.
 
     Raises:
         InputError: if there is another function of that name.
@@ -78,7 +78,7 @@ def of(name: str, env: str, has_terminations: bool) -> str:
 
 
 def has_ended(name: str, normalizer: Normalizer | None, observation: jax.Array) -> jax.Array:
-    """Returns whether episodes end at normalised observations [..., O]."""
+    """Returns whether episodes end at normalised observations [B, O], [B] bool."""
     if name in ("", NEVER_ENDS) or normalizer is None:
-        return jnp.zeros(observation.shape[:-1], bool)
-    return ENDS[name](unnormalize(normalizer, observation))
+        return jnp.zeros(len(observation), bool)
+    return jax.vmap(lambda each: ENDS[name](unnormalize(normalizer, each)))(observation)

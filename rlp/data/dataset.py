@@ -32,7 +32,7 @@ def normalize(normalizer: Normalizer, observation: jax.Array) -> jax.Array:
 
 
 def unnormalize(normalizer: Normalizer, observation: jax.Array) -> jax.Array:
-    """Returns the observations [..., O] that `normalize` made these of."""
+    """Returns the observation [O] that `normalize` made this one of."""
     return observation * jnp.maximum(normalizer.std, STD_FLOOR) + normalizer.mean
 
 

@@ -136,7 +136,7 @@ def errors(
 def _errors(config: Any, model: Model, observation: Any, action: Any, after: Any) -> Any:
     latent = _no_latent(config, observation)
     predicted = dynamics.predict(config, model, observation, action, latent)
-    wrong = (jnp.mean(predicted.mean, axis=0) - after) / model.scaling.target_std
+    wrong = (jnp.mean(predicted.mean, axis=0) - after) / model.scaling.target_std[None]
     error = jnp.sqrt(jnp.mean(jnp.square(wrong[:, :-1]), axis=-1))
     return error, model_rollouts.disagreement(model, predicted)
 
@@ -175,7 +175,7 @@ def _intervals(
     tails = [jnp.quantile(drawn, jnp.array([(1 - p) / 2, (1 + p) / 2]), axis=0) for p in LEVELS]
     within = [jnp.mean((after >= low) & (after <= high), axis=0) for low, high in tails]
     std = jnp.maximum(std, 1e-6)  # of a deterministic model
-    density = jax.scipy.stats.norm.logpdf(after, mean, std).sum(axis=-1)
+    density = jax.scipy.stats.norm.logpdf(after[None], mean, std).sum(axis=-1)
     density = jax.nn.logsumexp(density, axis=0) - jnp.log(len(density))
     scale = jnp.sum(jnp.log(model.scaling.target_std))  # the density is of scaled numbers
     return jnp.stack(within), jnp.mean(density + scale) / after.shape[-1]

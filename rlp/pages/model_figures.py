@@ -66,6 +66,7 @@ def _draw_disagreement(axes: Any, judged: Judged) -> None:
             axes.plot(disagreement, error, ".", alpha=0.4, label=f"{name}: {rank:.2f}")
     axes.set_xscale("log")
     axes.set_yscale("log")
+    axes.minorticks_off()
     axes.set_xlabel("disagreement of the networks")
     axes.set_ylabel("error of the next step")
     axes.set_title("Disagreement and error, rank correlation", fontsize="medium")
