@@ -31,6 +31,7 @@ Kind = Literal["gaussian", "deterministic", "vae"]
 NUM_HELD_OUT = 1024  # transitions of held-out episodes that a check looks at
 CLEARLY = 0.01  # nats a number by which a network must be better to count as better
 HIGHEST, LOWEST = 0.5, -10.0  # where the bounds of the log-variances begin
+EPISODES, BOOTSTRAP, CHECKS = range(3)  # streams of what is drawn once and for all
 UNSEEN = 1e6  # the loss of a network that was not checked yet: the state must be finite
 
 
@@ -173,7 +174,7 @@ def is_held_out(data: Dataset, salt: jax.Array, cut: jax.Array, row: jax.Array) 
 
 def _episode_numbers(salt: jax.Array, first_row: jax.Array) -> jax.Array:
     """Returns a random number in [0, 1) for the episodes that begin in these rows."""
-    return _random(jax.random.uniform, salt, 0, first_row)
+    return _random(jax.random.uniform, salt, EPISODES, first_row)
 
 
 def _random(
@@ -205,7 +206,7 @@ def sample(config: Config, key: jax.Array, state: State, sources: Sources) -> Ba
     data, number = sources.offline, sources.offline.num_transitions.astype(jnp.uint32)
     draw = jax.random.bits(key, (config.model_batch_size, config.num_models)) % number
     of_network = draw * config.num_models + jnp.arange(config.num_models, dtype=jnp.uint32)[None]
-    place = _random(jax.random.bits, state.salt, 1, of_network) % number
+    place = _random(jax.random.bits, state.salt, BOOTSTRAP, of_network) % number
     row = data.transition_rows[place.astype(jnp.int32)]
     is_held = is_held_out(data, state.salt, state.cut, row)
     return Batch(transitions(data, row), (has_target(data)[row] & ~is_held).astype(jnp.float32))
@@ -271,9 +272,13 @@ def _losses(
     return (jnp.sum(errors, axis=-1) + jnp.sum(divergence, axis=-1)) / 2 / targets.shape[-1]
 
 
-def check(config: Config, state: State, key: jax.Array, sources: Sources) -> State:
-    """Returns the state with the networks kept that are better than ever on held-out episodes."""
+def check(config: Config, state: State, sources: Sources) -> State:
+    """Returns the state with the networks kept that are better than ever on held-out episodes.
+
+    A vae draws the same latent variables in all checks, so that none is better by chance.
+    """
     held = transitions(sources.offline, state.held_rows)
+    key = jax.random.fold_in(jax.random.key(state.salt), CHECKS)
     noise = jax.random.normal(key, (config.num_models, len(held.reward), config.latent_dim))
 
     def of_network(params: Params, noise: jax.Array) -> jax.Array:

@@ -114,23 +114,24 @@ def _update_model(
 
 
 def _check_model(config: Config, state: State, key: jax.Array, sources: Sources) -> State:
-    return state._replace(model=dynamics.check(config, state.model, key, sources))
+    del key
+    return state._replace(model=dynamics.check(config, state.model, sources))
 
 
 def _roll_out(config: Config, state: State, key: jax.Array, sources: Sources) -> State:
-    """Returns the state with new rollouts of the policy; before the first, the model as it is."""
-    state = _check_model(config, state, key, sources)
+    """Returns the state with new rollouts of the policy, after a last check of the model."""
+    model_state = dynamics.check(config, state.model, sources)
 
     def act(observation: jax.Array, key: jax.Array) -> jax.Array:
         action = td3.policy_action(config, state.agent.actor, observation)
         noise = config.rollout_noise * jax.random.normal(key, action.shape)
         return jnp.clip(action + noise, -1, 1)
 
-    model = dynamics.elite(config, state.model)
+    model = dynamics.elite(config, model_state)
     rollouts = model_rollouts.extended(
         config, model, state.rollouts, act, key, statistics_of(sources)
     )
-    return state._replace(rollouts=rollouts)
+    return state._replace(model=model_state, rollouts=rollouts)
 
 
 def sample(config: Config, key: jax.Array, state: State, sources: Sources) -> Batch:
@@ -206,12 +207,15 @@ def for_data(config: Config, data_set: EpisodeSet) -> Config:
     """Returns the config with the function that says when episodes of the data end.
 
     Raises:
-        InputError: if none is known, or no episode can be held out, or nothing follows a step.
+        InputError: if none is known, no episode can be held out, nothing follows a step, or
+            rollouts do not fit in memory.
     """
     if len(data_set.episodes) < 2:
         raise InputError(f"{data_set.name}: one episode; a model needs others to be judged on")
     if not any(len(each.observation) > 1 for each in data_set.episodes):
         raise InputError(f"{data_set.name}: no step has a known next observation to predict")
+    first = data_set.episodes[0]
+    model_rollouts.check_memory(config, first.observation.shape[1], first.action.shape[1])
     ends = any(each.terminated for each in data_set.episodes)
     return replace(config, termination=terminations.of(config.termination, data_set.env, ends))
 

@@ -19,6 +19,7 @@ from rlp.algos import dynamics, terminations
 from rlp.algos.dynamics import Model, Prediction
 from rlp.config import NonNegativeFloat, Positive, Share, config
 from rlp.data.dataset import Dataset, draw_rows
+from rlp.system import memory
 from rlp.types import Spec, Statistics, Transition
 
 Pessimism = Literal["none", "mopo", "morel", "mobile"]
@@ -65,6 +66,22 @@ def empty(config: Config, spec: Spec) -> Rollouts:
     )
 
 
+def check_memory(config: Config, observation_dim: int, action_dim: int) -> None:
+    """Checks that the rollouts of one member fit in memory.
+
+    Raises:
+        InputError: if they do not.
+    """
+    size = config.num_kept * config.rollout_length * config.num_rollouts
+    memory.check(
+        f"{size:,} steps in the model",
+        4 * size * (2 * observation_dim + action_dim + 3),
+        memory.of_machine(),
+        "choose shorter rollouts, fewer at a time or fewer that are kept (--rollout_length, "
+        "--num_rollouts, --num_kept)",
+    )
+
+
 def sample(rollouts: Rollouts, key: jax.Array, size: int) -> Transition:
     """Returns steps drawn uniformly with replacement, [size, ...]; zeros while there are none."""
     number = jnp.maximum(rollouts.num_steps, 1)
@@ -90,14 +107,15 @@ def extended(
         key: of everything that is drawn.
         statistics: of the data.
     """
-    data, keys = statistics.data, jax.random.split(key, config.rollout_length + 2)
-    row = draw_rows(keys[0], config.num_rollouts, data.step_rows, data.first, data.num_steps)
+    data = statistics.data
+    start_key, usual_key, steps_key = jax.random.split(key, 3)
+    row = draw_rows(start_key, config.num_rollouts, data.step_rows, data.first, data.num_steps)
     (low, high), unit = reach(data), dynamics.reward_unit(statistics)
-    limit = _usual_disagreement(config, model, data, keys[1])
+    limit = _usual_disagreement(config, model, data, usual_key)
 
-    def take(carry: tuple[jax.Array, jax.Array], key: jax.Array) -> tuple[Any, Any]:
+    def take(carry: tuple[jax.Array, jax.Array], numbers: jax.Array) -> tuple[Any, Any]:
         observation, goes_on = carry
-        action_key, model_key = jax.random.split(key)
+        action_key, model_key = jax.random.split(jax.random.wrap_key_data(numbers))
         action = act(observation, action_key)
         predicted, following, reward = _drawn(config, model, observation, action, model_key)
         following = jnp.clip(following, low[None], high[None])
@@ -113,7 +131,9 @@ def extended(
         return (following, goes_on & ~ended), (step, goes_on)
 
     start = data.observation[row].astype(jnp.float32)
-    _, new = jax.lax.scan(take, (start, jnp.ones(len(start), bool)), keys[2:])
+    # Keys as numbers: of those of a scan that is mapped, JAX's check says that they are used twice.
+    numbers = jax.random.key_data(jax.random.split(steps_key, config.rollout_length))
+    _, new = jax.lax.scan(take, (start, jnp.ones(len(start), bool)), numbers)
     return _with(config, rollouts, *new)
 
 

@@ -313,9 +313,11 @@ def _try(algo: Algo, setting: Any, spec: Spec, task: Task) -> None:
     """Traces an update of each phase, so that what cannot be is refused before anything is made."""
 
     def updates(sources: Sources) -> Any:
-        init_key, prepare_key, sample_key, update_key = jax.random.split(jax.random.key(0), 4)
-        state = algo.init(setting, init_key, spec, statistics_of(sources))
-        for phase in types.phases(algo):
+        key = jax.random.key(0)
+        state = algo.init(setting, jax.random.fold_in(key, 0), spec, statistics_of(sources))
+        for number, phase in enumerate(types.phases(algo), start=1):
+            own = jax.random.fold_in(key, number)
+            prepare_key, sample_key, update_key = jax.random.split(own, 3)
             if phase.preparation:
                 state = phase.preparation.prepare(setting, state, prepare_key, sources)
             batch = phase.sample(setting, sample_key, state, sources)

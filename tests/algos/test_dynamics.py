@@ -55,7 +55,7 @@ def learned(config: dynamics.Config, data: Dataset) -> dynamics.State:
             return dynamics.update(config, state, step, key, batch)[0], None
 
         state, _ = jax.lax.scan(body, state, first + jnp.arange(config.check_every))
-        return dynamics.check(config, state, jax.random.key(2), Sources(data))
+        return dynamics.check(config, state, Sources(data))
 
     state = dynamics.init(config, jax.random.key(0), SPEC, data.statistics)
     for first in range(0, config.model_updates, config.check_every):
@@ -160,10 +160,10 @@ def test_training_stops_where_no_network_gets_better():
     update = jax.jit(
         lambda state: dynamics.update(config, state, jnp.int32(0), jax.random.key(3), batch)
     )
-    state = dynamics.check(config, state, jax.random.key(2), Sources(data))
+    state = dynamics.check(config, state, Sources(data))
     moved, _ = update(state)
     assert not np.array_equal(*(jax.tree.leaves(each.params)[0] for each in (state, moved)))
-    stopped = dynamics.check(config, state, jax.random.key(2), Sources(data))  # as good as before
+    stopped = dynamics.check(config, state, Sources(data))  # as good as before
     same, metrics = update(stopped)
     chex.assert_trees_all_equal(same, stopped)
     np.testing.assert_allclose(metrics["model_loss"], stopped.best_loss.mean(), rtol=1e-5)
