@@ -306,6 +306,11 @@ def critics(algo: Algo) -> Callable[..., jax.Array] | None:
     return getattr(algo, "q_of", None)
 
 
+def model_of(algo: Algo) -> Callable[..., Any] | None:
+    """Returns an algorithm's `model_of`: None of one that learns no dynamics."""
+    return getattr(algo, "model_of", None)
+
+
 def needs_episodes(algo: Algo) -> bool:
     """Returns whether an algorithm learns from whole logged episodes, also where it acts online."""
     return getattr(algo, "NEEDS_EPISODES", False)

@@ -145,7 +145,7 @@ def sample(config: Config, key: jax.Array, state: State, sources: Sources) -> Ba
         jnp.zeros_like(step.action),
         jnp.zeros_like(of_data.has_next_action),
     )
-    place = np.random.default_rng(0).permutation(size)
+    place = jnp.asarray(np.random.default_rng(0).permutation(size))
     is_real = place < jnp.round(config.real_share * size)
     return Batch(jax.tree.map(partial(_where, is_real), of_data, in_model), is_real)
 

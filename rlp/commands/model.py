@@ -31,6 +31,7 @@ from rlp.runs import Run, provenance
 from rlp.system import files
 from rlp.training import restore
 from rlp.training.start import data_of, mirrored, replay_arrays, settings_of
+from rlp.types import model_of
 
 ARRAYS = ("model", "linear", "persistence", "reward", "num_starts")  # of open loops, in records
 
@@ -49,7 +50,8 @@ def info(given: cli.Given) -> None:
     """Judges the models of a run, and writes what is found into its folder."""
     settings = cli.parse(Info, given)
     run = runs.load(Path(settings.run))
-    if not hasattr(run.algo, "model_of"):
+    learned = model_of(run.algo)
+    if learned is None:
         raise InputError(f"{run.directory}: {run.record['algo']} learns no model")
     saved, step = restore.load(run)
     of_run = settings_of(run)
@@ -66,7 +68,7 @@ def info(given: cli.Given) -> None:
         with terminal.bar("judging", len(run.seeds)) as move:
             for member, config in enumerate(run.configs):
                 state = jax.tree.map(lambda leaf, i=member: leaf[i], saved.states)
-                model = run.algo.model_of(config, state)
+                model = learned(config, state)
                 found.append(_judge(settings, config, model, dataset, action[member], follow))
                 move(member + 1)
         _show(found)

@@ -70,16 +70,16 @@ def starts(data: Dataset, state: dynamics.State) -> np.ndarray:
 
 def open_loop(config: Any, state: dynamics.State, data: Dataset) -> OpenLoop:
     """Returns the errors of a model that is given only the actions of held-out episodes."""
-    model, first = dynamics.elite(config, state), starts(data, state)
+    elite, first = dynamics.elite(config, state), starts(data, state)
     observation, action = np.asarray(data.observation, np.float32), np.asarray(data.action)
     timestep, unit = np.asarray(data.timestep), float(dynamics.reward_unit(data.statistics))
     rewards = np.asarray(data.reward) / unit
     low, high = map(np.asarray, model_rollouts.reach(data))
     weights = _linear_model(data, state)
-    predict = partial(_mean, config, model)
+    predict = partial(_mean, config, elite)
     at, linear_at = observation[first], observation[first]
-    errors: dict[str, list[Any]] = {"model": [], "linear": [], "still": [], "reward": [], "n": []}
-    sums, correlation = np.zeros((2, len(first))), np.nan
+    found: list[tuple[np.ndarray, ...]] = []
+    sums, correlation = np.zeros((2, len(first))), float("nan")
     for step in range(max(HORIZONS)):
         now = np.minimum(first + step, len(timestep) - 1)
         outcome = np.asarray(predict(jnp.asarray(at), jnp.asarray(action[now])))
@@ -89,16 +89,13 @@ def open_loop(config: Any, state: dynamics.State, data: Dataset) -> OpenLoop:
         after = np.minimum(now + 1, len(timestep) - 1)
         counts = timestep[after] == timestep[first] + step + 1  # the same episode
         if step + 1 == SUMMED and counts.sum() > 2:
-            correlation = float(np.corrcoef(sums[:, counts])[0, 1])
+            correlation = float(scipy.stats.pearsonr(*sums[:, counts]).statistic)
         if step + 1 in HORIZONS:
-            truth = observation[after]
-            there = {"model": at, "linear": linear_at, "still": observation[first]}
-            for name, found in there.items():
-                errors[name].append(_root_mean_square((found - truth)[counts]))
-            errors["reward"].append(_root_mean_square((outcome[:, -1] - rewards[now])[counts]))
-            errors["n"].append(counts.sum())
-    arrays = [np.array(values) for values in errors.values()]
-    return OpenLoop(*arrays[:4], correlation, arrays[4])
+            wrong = [there - observation[after] for there in (at, linear_at, observation[first])]
+            wrong.append(outcome[:, -1] - rewards[now])
+            found.append((*(_root_mean_square(each[counts]) for each in wrong), counts.sum()))
+    model, linear, persistence, reward, number = map(np.array, zip(*found, strict=True))
+    return OpenLoop(model, linear, persistence, reward, correlation, number)
 
 
 def one_step(config: Any, state: dynamics.State, data: Dataset, seed: int = 0) -> OneStep:

@@ -40,8 +40,9 @@ def prepared(config: mobrac.Config) -> tuple[mobrac.State, Sources]:
 
 def rebracs(config: mobrac.Config) -> rebrac.Config:
     of_rebrac = to_dict(rebrac.Config())
-    values = {k: v for k, v in to_dict(config).items() if k in of_rebrac}
-    return rebrac.Config(**values | {"num_updates": 60})
+    values: dict[str, Any] = {k: v for k, v in to_dict(config).items() if k in of_rebrac}
+    values["num_updates"] = 60
+    return rebrac.Config(**values)
 
 
 def test_with_real_data_alone_it_is_rebrac():

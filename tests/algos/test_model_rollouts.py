@@ -94,10 +94,10 @@ def test_the_oldest_are_replaced(apart: dict[str, float]):
     third = extended(setting(), 2, second)
     size = STEPS * STARTS
     for one, other, expected in ((first, second, True), (second, third, False)):
-        pair = (each.transition.observation[:size] for each in (one, other))
-        assert np.array_equal(*pair) == expected
-    kept = (each.transition.observation[size:] for each in (second, third))
-    np.testing.assert_array_equal(*kept)
+        left, right = (each.transition.observation[:size] for each in (one, other))
+        assert np.array_equal(left, right) == expected
+    kept, still = (each.transition.observation[size:] for each in (second, third))
+    np.testing.assert_array_equal(kept, still)
     assert [int(each.num_steps) for each in (first, second, third)] == [size, 2 * size, 2 * size]
     drawn = model_rollouts.sample(first, jax.random.key(0), 100)
     assert (np.asarray(drawn.action) == np.float32(0.1)).all()  # the second half is still empty

@@ -15,7 +15,7 @@ from rlp.commands import train
 from rlp.training import population, restore
 from rlp.training.slices import Members
 from rlp.types import Place, Sources, phase_at
-from tests.commands.test_model import SMALL, learn
+from tests.commands.test_model import learn
 from tests.whole_runs import lines
 
 __all__ = ["learn"]  # a fixture
@@ -28,7 +28,7 @@ def test_an_update_knows_its_phase_and_the_next_preparation():
     assert phase_at(mobrac, config, 8) == Place(0, 10, True, 12)
     assert phase_at(mobrac, config, 10) == Place(
         1, None, True, 16
-    )  # counted from the phase's first
+    )  # counted from its phase's first
     assert phase_at(mobrac, config, 21) == Place(1, None, False, 22)
     assert phase_at(bc, bc.Config(), 7) == Place(0, None, False, None)
 
@@ -43,28 +43,33 @@ def test_metrics_of_two_phases_are_each_of_its_own_updates():
     assert raised == {"NaN": [4], "q high": [6]}
 
 
-@pytest.mark.parametrize("kill_after", [10, 20, 25])
+@pytest.mark.slow
 def test_a_resumed_run_prepares_as_an_uninterrupted_one(
-    learn: Callable[..., None], monkeypatch: pytest.MonkeyPatch, kill_after: int
+    learn: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ):
     """Killed before a check of the model, before the first rollouts, and between two."""
     flags = ("--num_seeds=2", "--checkpoint_every=5", "--log_every=5")
     learn("--name=whole", *flags)
     stretch = Members.train
 
-    def killed(members: Members, sources: Sources, step: int, stop: int) -> Any:
-        if step == kill_after:
-            raise KeyboardInterrupt
-        return stretch(members, sources, step, stop)
+    whole = restore.load(runs.load(Path("runs/whole")))[0]
+    for kill_after in (10, 20, 25):
 
-    with monkeypatch.context() as patch:
-        patch.setattr(Members, "train", killed)
-        with pytest.raises(SystemExit, match="130"):
-            learn("--name=cut", *flags)
-    train.main(["mobrac", "--resume=runs/cut", "--quiet"])
-    whole, cut = (restore.load(runs.load(Path("runs") / name))[0] for name in ("whole", "cut"))
-    chex.assert_trees_all_equal(jax.device_get(cut.states), jax.device_get(whole.states))
-    for name in ("whole", "cut"):
+        def killed(
+            members: Members, sources: Sources, step: int, stop: int, last: int = kill_after
+        ) -> Any:
+            if step == last:
+                raise KeyboardInterrupt
+            return stretch(members, sources, step, stop)
+
+        name = f"killed_at_{kill_after}"
+        with monkeypatch.context() as patch:
+            patch.setattr(Members, "train", killed)
+            with pytest.raises(SystemExit, match="130"):
+                learn(f"--name={name}", *flags)
+        train.main(["mobrac", f"--resume=runs/{name}", "--quiet"])
+        resumed = restore.load(runs.load(Path("runs") / name))[0]
+        chex.assert_trees_all_equal(jax.device_get(resumed.states), jax.device_get(whole.states))
         assert {line["step"] for line in lines(f"runs/{name}")} == set(range(5, 41, 5))
 
 
@@ -75,5 +80,4 @@ def test_a_member_alone_prepares_as_in_a_population(learn: Callable[..., None]):
     of_both = jax.tree.map(lambda leaf: leaf[1], both.states)
     of_second = jax.tree.map(lambda leaf: leaf[0], second.states)
     chex.assert_trees_all_close(of_both, of_second, rtol=2e-4, atol=2e-5)
-    assert int(of_both.rollouts.num_times) == 2
-    assert SMALL  # rollouts before update 20 and before update 30
+    assert int(of_both.rollouts.num_times) == 2  # before update 20 and before update 30
