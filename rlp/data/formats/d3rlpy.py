@@ -1,7 +1,9 @@
 """d3rlpy's HDF5 files: version 2.1 (arrays per episode) and version 1 (flat, .h5).
 
 Neither stores the observation after an episode's last step, so the last step before a time limit is
-not a transition. Version 1 marks all ends of episodes, including time limits.
+not a transition. Version 1 marks all ends of episodes, including time limits. An episode terminated if
+its last step is flagged; flags on other steps count as little as in d3rlpy itself, whose own data has
+them on the step before, too.
 """
 
 from pathlib import Path
@@ -43,9 +45,11 @@ def _read_flat(file: Any, where: str) -> Stored:
     check_rows(arrays, where)
     observation, action, reward, *ends = arrays.values()
     terminal, ended = (flags(column, where) for column in ends)
-    episodes = cut(observation, action, vector(reward), terminal, ended & ~terminal)
-    discrete = None if stored is None else bool(stored)
-    return Stored(episodes, rows_of(episodes, where), ActionFormat(discrete=discrete))
+    episodes = cut(observation, action, vector(reward), terminal & ended, ended & ~terminal)
+    actions = ActionFormat(discrete=None if stored is None else bool(stored))
+    within = int((terminal & ~ended).sum())
+    notes = [f"{within:,} terminals within episodes are left out, as d3rlpy does"] if within else []
+    return Stored(episodes, rows_of(episodes, where), actions, notes=notes)
 
 
 def _read_each(file: Any, where: str) -> Stored:
