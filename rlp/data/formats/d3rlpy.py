@@ -1,9 +1,9 @@
 """d3rlpy's HDF5 files: version 2.1 (arrays per episode) and version 1 (flat, .h5).
 
 Neither stores the observation after an episode's last step, so the last step before a time limit is
-not a transition. Version 1 marks all ends of episodes, including time limits. An episode terminated if
-its last step is flagged; flags on other steps count as little as in d3rlpy itself, whose own data has
-them on the step before, too.
+not a transition. Version 1 marks all ends of episodes, including time limits. An episode terminated
+if its last step is flagged. As in d3rlpy, flags on other steps do not count: its own data also
+flags the step before the last.
 """
 
 from pathlib import Path
