@@ -41,7 +41,12 @@ NEEDS_REWARDS: bool = True
 
 @config
 class Config(rebrac.Config, dynamics.Config, model_rollouts.Config):
-    """Hyperparameters of MoBRAC, and those of ReBRAC, of the dynamics and of rollouts in them."""
+    """Hyperparameters of MoBRAC, and those of ReBRAC, of the dynamics and of rollouts in them.
+
+    They are those of configs/unifloral/mobrac.yaml, which tunes the penalties for each data set.
+    Differently from there, the model's training stops by held-out episodes, and it is part of the
+    updates; observations go into it normalised, and the actor has no LayerNorm, as in ReBRAC.
+    """
 
     termination: str = ""  # function that says when episodes end (default: the environment's)
     num_draws: Positive = 10  # of each network for a backup, which mobile compares
@@ -50,14 +55,17 @@ class Config(rebrac.Config, dynamics.Config, model_rollouts.Config):
 PRESETS: dict[str, dict[str, Any]] = {
     "light": {  # sized for two CPU cores
         **rebrac.PRESETS["light"],
-        "model_updates": 10_000,
-        "model_hidden_dims": (256, 256),
-        "num_models": 5,
-        "num_elites": 4,
-        "num_updates": 40_000,
-        "actor_penalty": 0.01,
+        "num_updates": 30_000,
+        "model_updates": 6_000,
+        "check_every": 1_000,
         "num_critics": 2,
+        "actor_penalty": 0.01,  # what the model costs where it is uncertain does most of the work
+        "num_rollouts": 10_000,
+        "num_kept": 2,
+        "rollout_noise": 0.1,
+        "real_share": 0.5,
     },
+    "paper": rebrac.PRESETS["paper"],
 }
 
 

@@ -37,11 +37,11 @@ class Config:
     penalty: NonNegativeFloat = 1.0  # weight of what mopo and mobile subtract from rewards
     halt_quantile: Share = 0.99  # of the disagreement in the data, above which morel halts
     rollout_every: Positive = 1_000  # updates of the agent between rollouts
-    num_rollouts: Positive = 10_000  # that start together, in states of the data
+    num_rollouts: Positive = 50_000  # that start together, in states of the data
     rollout_length: Positive = 5  # steps of a rollout at most
-    num_kept: Positive = 2  # times of rollouts that are kept
-    rollout_noise: NonNegativeFloat = 0.1  # standard deviation of noise on the actions
-    real_share: Share = 0.5  # of a batch: transitions of the data
+    num_kept: Positive = 5  # times of rollouts that are kept
+    rollout_noise: NonNegativeFloat = 0.0  # standard deviation of noise on the actions
+    real_share: Share = 0.05  # of a batch: transitions of the data
 
 
 class Rollouts(NamedTuple):

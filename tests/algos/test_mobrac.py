@@ -22,6 +22,7 @@ SMALL: dict[str, Any] = {
     "batch_size": 16, "hidden_dims": (8,), "model_hidden_dims": (8,), "num_models": 3,
     "num_elites": 2, "num_rollouts": 8, "rollout_length": 3, "num_updates": 100,
     "model_updates": 40, "pessimism": "none", "num_draws": 2, "termination": "never",
+    "num_kept": 2, "rollout_noise": 0.1,
 }  # fmt: skip
 
 
