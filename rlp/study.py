@@ -88,11 +88,11 @@ def run(study: Study, doc: str, settings: Settings) -> None:
     """Runs the missing cells, and writes all results as tables and a picture."""
     for name in cli.chosen("sets", settings.sets or ",".join(study.sets), study.sets):
         for row in cli.chosen("rows", settings.rows or ",".join(study.rows), study.rows):
-            if not _path(study, row, name).exists():
+            if not record_of(study, row, name).exists():
                 _run_cell(study, row, name, settings)
                 _write_page(study, doc)  # the next may be interrupted
             elif changed := changes(study, row, name):
-                record = _path(study, row, name)
+                record = record_of(study, row, name)
                 print(f"{record}: {'; '.join(changed)}. Delete it to run the cell anew")
     _write_page(study, doc)
     print(f"{table(study)}\n\n{details(study)}")
@@ -102,7 +102,7 @@ def run(study: Study, doc: str, settings: Settings) -> None:
 
 def changes(study: Study, row: str, name: str) -> list[str]:
     """Returns how the settings of a cell differ from those of its record, in words."""
-    path = _path(study, row, name)
+    path = record_of(study, row, name)
     return _changes(study, row, name, results.load(path)) if path.exists() else []
 
 
@@ -127,7 +127,7 @@ def _given(study: Study, row: str, name: str) -> dict[str, str]:
 
 
 def _run_cell(study: Study, row: str, name: str, settings: Settings) -> None:
-    record = _path(study, row, name)
+    record = record_of(study, row, name)
     directory = Path(settings.runs) / study.results.name / record.stem
     given = {
         **_given(study, row, name),
@@ -146,7 +146,8 @@ def _run_cell(study: Study, row: str, name: str, settings: Settings) -> None:
     files.write_json(record, files.read_json(directory / "result.json"))
 
 
-def _path(study: Study, row: str, name: str) -> Path:
+def record_of(study: Study, row: str, name: str) -> Path:
+    """Returns the place of a cell's record; without its ending, it is the name of the run."""
     return study.results / f"{row}_{name.replace('/', '_')}.json"
 
 
@@ -161,7 +162,7 @@ def cells(study: Study) -> dict[str, dict[str, Result]]:
     found: dict[str, dict[str, Result]] = {}
     for name in study.sets:
         for row in study.rows:
-            if (path := _path(study, row, name)).exists():
+            if (path := record_of(study, row, name)).exists():
                 run = results.load(path)
                 for task in run.tasks:
                     cell = results.of(run, run.labels, task)
