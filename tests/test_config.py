@@ -89,7 +89,8 @@ def test_comments_are_read_from_the_source():
 
 @pytest.mark.parametrize("name", ALGOS)
 def test_every_hyperparameter_is_explained(name: str):
-    comments = field_comments(ALGOS[name].Config)
+    *classes, _ = ALGOS[name].Config.__mro__  # the last is object
+    comments = {k: v for each in classes for k, v in field_comments(each).items()}
     fields = {field.name for field in dataclasses.fields(ALGOS[name].Config)}
     assert {name for name, comment in comments.items() if comment} == fields
     assert {"num_updates", "batch_size"} <= fields

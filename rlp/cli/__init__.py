@@ -322,8 +322,9 @@ def _print_flags(cls: type, shown: Iterable[str] = ()) -> None:
     for base in cls.__bases__:
         if dataclasses.is_dataclass(base):
             _print_flags(base, {*shown, *comments})
-    if cls.__name__ == "Config":
-        print(f"  Several values, as in --{floats[0]}=1e-3,1e-4, are members of the same program.")
+    own = [name for name in floats if name in comments]
+    if cls.__name__ == "Config" and own:
+        print(f"  Several values, as in --{own[0]}=1e-3,1e-4, are members of the same program.")
 
 
 def _may_be(kind: Any) -> str:
