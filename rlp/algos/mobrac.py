@@ -63,7 +63,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "num_rollouts": 10_000,
         "num_kept": 2,
         "rollout_noise": 0.1,
-        "real_share": 0.5,
+        "real_share": 0.8,
     },
     "paper": rebrac.PRESETS["paper"],
 }
