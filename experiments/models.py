@@ -43,8 +43,8 @@ SETS = {
     for kind in ("medium", "medium-replay")
 }
 TINY_AGENT = {
-    "num_updates": "30", "batch_size": "16", "hidden_dims": "16", "eval_every": "0",
-    "final_episodes": "1",
+    "num_updates": "30", "batch_size": "16", "hidden_dims": "16", "eval_every": "30",
+    "num_episodes": "1", "final_episodes": "1",
 }  # fmt: skip
 TINY_MODEL = {
     "model_updates": "20", "check_every": "10", "rollout_every": "5", "num_rollouts": "16",
