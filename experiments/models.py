@@ -3,7 +3,7 @@
     python -m rlp.collect cheetah-run --num_steps=200000   # makes cheetah-run's data
     python experiments/models.py                           # all missing cells: many hours
     python experiments/models.py --sets=walker-run/medium-replay
-    python experiments/models.py --quick                   # tiny sizes, to see that it runs
+    python experiments/models.py --quick                   # tiny sizes on one set, to see that it runs
 
 `none`, `mopo`, `morel` and `mobile` are MoBRAC with that pessimism, and differ in nothing else;
 `no-model` is the same ReBRAC with as many updates, from the data alone. Five seeds as one program,
@@ -42,6 +42,7 @@ SETS = {
     for task, place in {"walker-walk": "", "walker-run": "", "cheetah-run": "data/"}.items()
     for kind in ("medium", "medium-replay")
 }
+QUICK = "walker-run/medium-replay"  # whose cells are run with tiny sizes
 TINY_AGENT = {
     "num_updates": "30", "batch_size": "16", "hidden_dims": "16", "eval_every": "30",
     "num_episodes": "1", "final_episodes": "1",
@@ -86,7 +87,7 @@ def study_of(settings: Settings) -> Study:
         row: (algo, {**flags, **TINY_AGENT, **(TINY_MODEL if algo == "mobrac" else {})})
         for row, (algo, flags) in ROWS.items()
     }
-    return Study(results, rows, SETS, 2)
+    return Study(results, rows, {QUICK: SETS[QUICK]}, 2)
 
 
 def models_of(cells: Study, folder: Path) -> Iterator[tuple[str, Path, Path]]:
