@@ -3,7 +3,7 @@
     python -m rlp.collect cheetah-run --num_steps=200000   # makes cheetah-run's data
     python experiments/models.py                           # all missing cells: many hours
     python experiments/models.py --sets=walker-run/medium-replay
-    python experiments/models.py --quick                   # tiny sizes on one set, to see that it runs
+    python experiments/models.py --quick                   # tiny sizes on one set: does it run
 
 `none`, `mopo`, `morel` and `mobile` are MoBRAC with that pessimism, and differ in nothing else;
 `no-model` is the same ReBRAC with as many updates, from the data alone. Five seeds as one program,
