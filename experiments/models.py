@@ -68,11 +68,11 @@ def main(given: cli.Given) -> None:
     cells = study_of(settings)
     study.run(cells, __doc__ or "", settings)
     folder = Path(settings.runs) / cells.results.name
-    for name, run, record in models_of(cells, folder):
+    for _, run, record in models_of(cells, folder):
         if run.exists() and not record.exists():
             states = "10" if settings.quick else "300"
             info({"run": str(run), "num_states": states, "quiet": str(settings.quiet)})
-            files.write_json(record, files.read_json(run / "model.json") | {"cell": name})
+            files.write_json(record, files.read_json(run / "model.json"))
     write(cells, folder)
 
 

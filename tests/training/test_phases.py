@@ -26,9 +26,8 @@ def test_an_update_knows_its_phase_and_the_next_preparation():
     assert phase_at(mobrac, config, 0) == Place(0, 10, True, 4)
     assert phase_at(mobrac, config, 3) == Place(0, 10, False, 4)
     assert phase_at(mobrac, config, 8) == Place(0, 10, True, 12)
-    assert phase_at(mobrac, config, 10) == Place(
-        1, None, True, 16
-    )  # counted from its phase's first
+    # preparations are counted from the first update of their phase
+    assert phase_at(mobrac, config, 10) == Place(1, None, True, 16)
     assert phase_at(mobrac, config, 21) == Place(1, None, False, 22)
     assert phase_at(bc, bc.Config(), 7) == Place(0, None, False, None)
 
